@@ -1,0 +1,126 @@
+package child
+
+import (
+	"syscall"
+	"time"
+)
+
+// A State is where a daemon is in its life. The strings are what users see.
+type State string
+
+// The states of a daemon, each with what leads out of it.
+const (
+	// Waiting is the first state: nothing runs yet. Start leads to Starting, Skip to Exited, Terminate to Stopped.
+	Waiting State = "waiting"
+	// Starting: the program is being executed, or runs and has not said that it is ready. It leads to Running or Ready,
+	// to Stopping, and, when the process ends or cannot be started, to Backoff, Exited or GaveUp.
+	Starting State = "starting"
+	// Running: the process is alive; no readiness is declared, so it counts as ready. It ends like Starting.
+	Running State = "running"
+	// Ready: the process is alive and has said, or was found, to be ready. It leads to Unhealthy, or ends like Starting.
+	Ready State = "ready"
+	// Unhealthy: the process is alive, and its health check fails. It leads to Ready, or ends like Starting.
+	Unhealthy State = "unhealthy"
+	// Stopping: the stop signal was sent. When the process has ended it leads to Stopped or Exited, or to Starting if a
+	// restart was asked for.
+	Stopping State = "stopping"
+	// Backoff: the process has ended, and the next one starts after a delay. It leads to Starting, or, on Terminate, to
+	// Stopped or Exited.
+	Backoff State = "backoff"
+	// Exited: the process has ended and is not started again by itself. Start or Restart lead to Starting.
+	Exited State = "exited"
+	// Stopped: like Exited, but by hand: it keeps the bundle alive.
+	Stopped State = "stopped"
+	// GaveUp: like Exited, after too many restarts.
+	GaveUp State = "gave-up"
+)
+
+// Alive reports whether a process exists in this state, or may exist.
+func (s State) Alive() bool {
+	switch s {
+	case Starting, Running, Ready, Unhealthy, Stopping:
+		return true
+	}
+	return false
+}
+
+// Up reports whether dependents may take the daemon for ready.
+func (s State) Up() bool { return s == Running || s == Ready }
+
+// Final reports whether the daemon is dead with nothing due: only a message starts it again.
+func (s State) Final() bool { return s == Exited || s == Stopped || s == GaveUp }
+
+// A Status is what an actor tells root about its daemon after each message that it handled.
+type Status struct {
+	Name  string
+	State State
+	// Since is when State was entered.
+	Since time.Time
+	// Reason says in words why the state is what it is, where that helps: what is waited for, why the start failed.
+	Reason string
+	// PID of the main process; 0 if there is none.
+	PID int
+	// Started is when the present or last process was executed; zero if there was none.
+	Started time.Time
+	// Starts counts the processes that were executed.
+	Starts int
+	// Restarts counts all starts after the first, whoever caused them.
+	Restarts int
+	// Failures counts the restarts in a row by policy; it is 0 again after Backoff.ResetAfter alive.
+	Failures int
+	// Last is how the last process ended; nil before any has. A failed start counts as an end.
+	Last *Exit
+	// Result is what Last counts for the exit code of the bundle: 0 if the supervisor asked for that end.
+	Result int
+	// Seen is the number of messages from root that led to this status.
+	Seen uint64
+}
+
+// A Kind is the type of an Event.
+type Kind string
+
+// The kinds of events of a daemon. Package root adds those of the bundle.
+const (
+	EventStarting   Kind = "starting"   // about to execute the program
+	EventStarted    Kind = "started"    // the program was executed; PID is set, and Restart if this ends a restart in place
+	EventReady      Kind = "ready"      // ready for the first time in this life, or healthy again
+	EventUnhealthy  Kind = "unhealthy"  // the health check fails; Reason says how
+	EventExited     Kind = "exited"     // the process ended; Exit, Uptime, Requested, and Next says what follows
+	EventFailed     Kind = "failed"     // could not be started: Exit.Err says why; Next says what follows
+	EventNotStarted Kind = "notstarted" // its condition can no longer hold; Reason says why
+	EventRestarting Kind = "restarting" // a restart in place was asked for and begins
+	EventStopped    Kind = "stopped"    // ended by hand, or its restart was called off
+	EventKilled     Kind = "killed"     // did not end within Delay of Signal, so SIGKILL was sent
+	EventForwarded  Kind = "forwarded"  // Signal was sent to the main process
+	EventDropped    Kind = "dropped"    // Signal was not sent; Reason is empty if the daemon is dead (Exit)
+)
+
+// Next is what follows the end of a process.
+type Next string
+
+// What can follow an end.
+const (
+	NextNothing Next = ""        // the policy leaves it dead
+	NextRestart Next = "restart" // it is restarted after Delay, as try number Attempt
+	NextGiveUp  Next = "give-up" // given up, after Attempt restarts in Window
+)
+
+// An Event is something that happened to a daemon, for logs, metrics and notifications. Which fields are set
+// depends on Kind.
+type Event struct {
+	Time      time.Time
+	Kind      Kind
+	Daemon    string
+	PID       int
+	Signal    syscall.Signal
+	Exit      Exit          // the end that Kind tells of; for EventDropped the last one
+	Requested bool          // the end was asked for: by shutdown, stop or restart
+	Restart   bool          // EventStarted, EventFailed: the start ends a restart in place
+	Uptime    time.Duration // how long the process lived
+	Next      Next
+	Attempt   int           // number of the restart in a row; for NextGiveUp how many there were
+	Delay     time.Duration // until the restart; for EventKilled the grace that has passed
+	Window    time.Duration // NextGiveUp: the time in which the restarts happened
+	Reason    string
+	Names     []string // events of the bundle: the daemons concerned
+}
