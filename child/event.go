@@ -13,7 +13,7 @@ const (
 	// Waiting is the first state: nothing runs yet. Start leads to Starting, Skip to Exited, Terminate to Stopped.
 	Waiting State = "waiting"
 	// Starting: the program is being executed, or runs and has not said that it is ready. It leads to Running or Ready,
-	// to Stopping, and, when the process ends or cannot be started, to Backoff, Exited or GaveUp.
+	// to Stopping, and, when the process ends or cannot be started, to BackingOff, Exited or GaveUp.
 	Starting State = "starting"
 	// Running: the process is alive; no readiness is declared, so it counts as ready. It ends like Starting.
 	Running State = "running"
@@ -24,9 +24,9 @@ const (
 	// Stopping: the stop signal was sent. When the process has ended it leads to Stopped or Exited, or to Starting if a
 	// restart was asked for.
 	Stopping State = "stopping"
-	// Backoff: the process has ended, and the next one starts after a delay. It leads to Starting, or, on Terminate, to
+	// BackingOff: the process has ended, and the next one starts after a delay. It leads to Starting, or, on Terminate, to
 	// Stopped or Exited.
-	Backoff State = "backoff"
+	BackingOff State = "backoff"
 	// Exited: the process has ended and is not started again by itself. Start or Restart lead to Starting.
 	Exited State = "exited"
 	// Stopped: like Exited, but by hand: it keeps the bundle alive.
