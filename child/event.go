@@ -10,45 +10,45 @@ type State string
 
 // The states of a daemon, each with what leads out of it.
 const (
-	// Waiting is the first state: nothing runs yet. Start leads to Starting, Skip to Exited, Terminate to Stopped.
-	Waiting State = "waiting"
-	// Starting: the program is being executed, or runs and has not said that it is ready. It leads to Running or Ready,
-	// to Stopping, and, when the process ends or cannot be started, to BackingOff, Exited or GaveUp.
-	Starting State = "starting"
-	// Running: the process is alive; no readiness is declared, so it counts as ready. It ends like Starting.
-	Running State = "running"
-	// Ready: the process is alive and has said, or was found, to be ready. It leads to Unhealthy, or ends like Starting.
-	Ready State = "ready"
-	// Unhealthy: the process is alive, and its health check fails. It leads to Ready, or ends like Starting.
-	Unhealthy State = "unhealthy"
-	// Stopping: the stop signal was sent. When the process has ended it leads to Stopped or Exited, or to Starting if a
+	// StateWaiting is the first state: nothing runs yet. Start leads to StateStarting, Skip to StateExited, Terminate to StateStopped.
+	StateWaiting State = "waiting"
+	// StateStarting: the program is being executed, or runs and has not said that it is ready. It leads to StateRunning or StateReady,
+	// to StateStopping, and, when the process ends or cannot be started, to StateBackoff, StateExited or StateGaveUp.
+	StateStarting State = "starting"
+	// StateRunning: the process is alive; no readiness is declared, so it counts as ready. It ends like StateStarting.
+	StateRunning State = "running"
+	// StateReady: the process is alive and has said, or was found, to be ready. It leads to StateUnhealthy, or ends like StateStarting.
+	StateReady State = "ready"
+	// StateUnhealthy: the process is alive, and its health check fails. It leads to StateReady, or ends like StateStarting.
+	StateUnhealthy State = "unhealthy"
+	// StateStopping: the stop signal was sent. When the process has ended it leads to StateStopped or StateExited, or to StateStarting if a
 	// restart was asked for.
-	Stopping State = "stopping"
-	// BackingOff: the process has ended, and the next one starts after a delay. It leads to Starting, or, on Terminate, to
-	// Stopped or Exited.
-	BackingOff State = "backoff"
-	// Exited: the process has ended and is not started again by itself. Start or Restart lead to Starting.
-	Exited State = "exited"
-	// Stopped: like Exited, but by hand: it keeps the bundle alive.
-	Stopped State = "stopped"
-	// GaveUp: like Exited, after too many restarts.
-	GaveUp State = "gave-up"
+	StateStopping State = "stopping"
+	// StateBackoff: the process has ended, and the next one starts after a delay. It leads to StateStarting, or, on Terminate, to
+	// StateStopped or StateExited.
+	StateBackoff State = "backoff"
+	// StateExited: the process has ended and is not started again by itself. Start or Restart lead to StateStarting.
+	StateExited State = "exited"
+	// StateStopped: like StateExited, but by hand: it keeps the bundle alive.
+	StateStopped State = "stopped"
+	// StateGaveUp: like StateExited, after too many restarts.
+	StateGaveUp State = "gave-up"
 )
 
 // Alive reports whether a process exists in this state, or may exist.
 func (s State) Alive() bool {
 	switch s {
-	case Starting, Running, Ready, Unhealthy, Stopping:
+	case StateStarting, StateRunning, StateReady, StateUnhealthy, StateStopping:
 		return true
 	}
 	return false
 }
 
 // Up reports whether dependents may take the daemon for ready.
-func (s State) Up() bool { return s == Running || s == Ready }
+func (s State) Up() bool { return s == StateRunning || s == StateReady }
 
 // Final reports whether the daemon is dead with nothing due: only a message starts it again.
-func (s State) Final() bool { return s == Exited || s == Stopped || s == GaveUp }
+func (s State) Final() bool { return s == StateExited || s == StateStopped || s == StateGaveUp }
 
 // A Status is what an actor tells root about its daemon after each message that it handled.
 type Status struct {
@@ -72,6 +72,8 @@ type Status struct {
 	Last *Exit
 	// Result is what Last counts for the exit code of the bundle: 0 if the supervisor asked for that end.
 	Result int
+	// Gen counts the processes that were tried to be started; it names the present one.
+	Gen uint64
 	// Seen is the number of messages from root that led to this status.
 	Seen uint64
 }

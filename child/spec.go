@@ -22,7 +22,7 @@ type Spec struct {
 	Groups []string
 
 	// Restart says what happens after an unrequested end.
-	Restart Restart
+	Restart RestartPolicy
 	// Backoff spaces the restarts.
 	Backoff Backoff
 	// Limit gives up on a daemon that fails too often.
@@ -30,13 +30,41 @@ type Spec struct {
 
 	// StopSignal asks the daemon to end; 0 means SIGTERM.
 	StopSignal syscall.Signal
-	// StopGrace is the time between StopSignal and SIGKILL; 0 means what the Terminate or Restart message says.
+	// StopGrace is the time between StopSignal and SIGKILL. 0 means RestartGrace, and at the end of the bundle that
+	// the bundle's deadline alone counts.
 	StopGrace time.Duration
+	// RestartGrace is StopGrace for stops and restarts while the bundle goes on; 0 means DefaultRestartGrace.
+	RestartGrace time.Duration
 	// KillMode says who is signalled to stop.
 	KillMode KillMode
 
+	// PreStart are steps that run one after the other before each start of the program, each to its end, which must be
+	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User and Groups matter.
+	PreStart []Spec
+	// Readiness says that Ready messages will come: until the first one of a life the daemon is Starting.
+	Readiness bool
+
 	// After lists what must hold before the daemon is started. It is obeyed by package root.
 	After []Dependency
+}
+
+// stopSignal is StopSignal with its default.
+func (s *Spec) stopSignal() syscall.Signal {
+	if s.StopSignal == 0 {
+		return syscall.SIGTERM
+	}
+	return s.StopSignal
+}
+
+// DefaultRestartGrace is the time between the stop signal and SIGKILL when a daemon is restarted or stopped by hand.
+const DefaultRestartGrace = 5 * time.Second
+
+// restartGrace is RestartGrace with its default.
+func (s *Spec) restartGrace() time.Duration {
+	if s.RestartGrace == 0 {
+		return DefaultRestartGrace
+	}
+	return s.RestartGrace
 }
 
 // A Condition is what a daemon waits for in one that it depends on; the names are Compose's.
@@ -73,8 +101,19 @@ const (
 	RestartUnlessStopped Policy = "unless-stopped" // here the same as always: state is not kept across containers
 )
 
-// Restart is a policy with its bound.
-type Restart struct {
+// restarts reports whether the policy starts a daemon again that ended this way.
+func (p Policy) restarts(failed bool) bool {
+	switch p {
+	case RestartAlways, RestartUnlessStopped:
+		return true
+	case RestartOnFailure:
+		return failed
+	}
+	return false
+}
+
+// A RestartPolicy is a policy with its bound.
+type RestartPolicy struct {
 	Policy Policy // "" means RestartNo
 	// Max is how many restarts in a row are tried before the daemon is given up, counted anew once it has been
 	// alive for Backoff.ResetAfter; 0 means no bound.
@@ -95,6 +134,35 @@ type Backoff struct {
 
 // DefaultBackoff is the backoff of a Spec that sets none. The delay that it gives has a jitter of ±10 %.
 var DefaultBackoff = Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second, ResetAfter: time.Minute}
+
+// delay is the time before the restart that follows n others in a row; roll, from -1 to 1, is the jitter's share.
+func (b Backoff) delay(n int, roll float64) time.Duration {
+	initial := b.Initial
+	if initial == 0 && !b.NoDelay {
+		initial = DefaultBackoff.Initial
+	}
+	if b.Fixed || initial == 0 {
+		return initial
+	}
+	top := b.Max
+	if top == 0 {
+		top = DefaultBackoff.Max
+	}
+	top = max(top, initial)
+	d := initial
+	for ; n > 0 && d < top; n-- {
+		d *= 2
+	}
+	return time.Duration(float64(min(d, top)) * (1 + roll/10))
+}
+
+// resetAfter is ResetAfter with its default.
+func (b Backoff) resetAfter() time.Duration {
+	if b.ResetAfter == 0 {
+		return DefaultBackoff.ResetAfter
+	}
+	return b.ResetAfter
+}
 
 // Limit gives a daemon up that needs more than Restarts restarts within Window. The zero Limit never does.
 type Limit struct {

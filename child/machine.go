@@ -1,0 +1,476 @@
+package child
+
+import (
+	"errors"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// want is the desired state of a daemon. It is kept apart from the actual state, so that what is asked for while the
+// process is being started or stopped is neither forgotten nor done twice (s6 has the same idea in its wantup flag).
+type want string
+
+const (
+	wantUp      want = "up"
+	wantDown    want = "down"
+	wantRestart want = "restart" // down, then up again at once
+)
+
+// A machine is the life of one daemon: each method takes an event, changes the state and collects the effects to be
+// performed, in order. It does no I/O, reads no clock and starts no goroutine: now and roll are set by its user
+// before each event.
+type machine struct {
+	spec *Spec
+	now  time.Time
+	roll float64 // jitter, from -1 to 1
+	out  []effect
+
+	state State
+	since time.Time
+	want  want
+	gen   uint64 // counts spawns; facts about another one are stale
+	step  int    // which of PreStart runs; len(PreStart) is the program itself
+
+	spawning bool          // in StateStarting: the spawn is under way, there is no process yet
+	inPlace  bool          // the start ends a restart in place
+	hand     bool          // want is down because of a command: ends in StateStopped
+	final    bool          // the bundle ends: nothing starts any more, and the dead daemon's actor ends
+	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
+	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
+	pending  []syscall.Signal
+
+	reason   string
+	pid      int
+	started  time.Time
+	starts   int
+	restarts int
+	failures int         // restarts by policy in a row
+	row      time.Time   // when that row began
+	recent   []time.Time // restarts by policy within Limit.Window
+	last     *Exit
+	result   int
+}
+
+func newMachine(spec *Spec, now time.Time) *machine {
+	return &machine{spec: spec, now: now, state: StateWaiting, since: now, want: wantUp}
+}
+
+// An effect is something that the actor has to do.
+type effect struct {
+	kind  effectKind
+	spec  *Spec          // doSpawn
+	sig   syscall.Signal // doSignal
+	group bool           // doSignal
+	delay time.Duration  // doArm
+	event Event          // doEmit
+}
+
+type effectKind string
+
+const (
+	doSpawn  effectKind = "spawn"
+	doSignal effectKind = "signal"
+	doArm    effectKind = "arm"
+	doDisarm effectKind = "disarm"
+	doEmit   effectKind = "emit"
+	doEnd    effectKind = "end"
+)
+
+func (m *machine) do(e effect) { m.out = append(m.out, e) }
+
+func (m *machine) emit(e Event) {
+	e.Time, e.Daemon = m.now, m.spec.Name
+	m.do(effect{kind: doEmit, event: e})
+}
+
+func (m *machine) enter(s State) {
+	if s != m.state {
+		m.state, m.since, m.reason = s, m.now, ""
+	}
+}
+
+// start: Start was received.
+func (m *machine) start() {
+	switch {
+	case m.final:
+	case m.state == StateStopping:
+		m.want, m.hand = wantRestart, false
+	case m.spawning:
+		m.want, m.hand = wantUp, false
+	case m.state.Alive():
+	default:
+		m.failures, m.recent = 0, nil
+		m.begin(false)
+	}
+}
+
+// skip: Skip was received; the daemon can never be started.
+func (m *machine) skip(reason string) {
+	if m.state != StateWaiting {
+		return
+	}
+	m.last, m.result = &Exit{Code: 1, Err: errors.New(reason)}, 1
+	m.enter(StateExited)
+	m.reason = reason
+	m.emit(Event{Kind: EventNotStarted, Exit: *m.last, Reason: reason})
+}
+
+// restart: Restart was received.
+func (m *machine) restart() {
+	switch {
+	case m.final, m.state == StateWaiting: // a waiting daemon will be started after this anyway
+	case m.want == wantRestart && m.state.Alive(): // one is under way, and its start is yet to come
+	case m.spawning:
+		// The program may have been executed already, and have read what has changed since: start it once more.
+		m.want, m.hand = wantRestart, false
+	case m.state == StateStopping:
+		m.want, m.hand = wantRestart, false
+		m.emit(Event{Kind: EventRestarting})
+	case m.state.Alive():
+		m.emit(Event{Kind: EventRestarting})
+		m.want = wantRestart
+		m.stop()
+	default:
+		m.emit(Event{Kind: EventRestarting})
+		m.failures, m.recent = 0, nil
+		m.begin(true)
+	}
+}
+
+// terminate: Terminate was received.
+func (m *machine) terminate(final bool) {
+	m.final = m.final || final
+	switch {
+	case m.state == StateStopping:
+		m.want, m.hand = wantDown, !m.final
+		if m.final && m.spec.StopGrace == 0 && !m.killed {
+			m.do(effect{kind: doDisarm}) // the grace of a restart; now the deadline of the bundle is what counts
+		}
+	case m.state.Alive():
+		m.want, m.hand = wantDown, !m.final
+		if !m.spawning {
+			m.stop()
+		}
+	default:
+		m.rest()
+	}
+}
+
+// kill: Kill was received. It is final.
+func (m *machine) kill() {
+	m.final, m.hand, m.want = true, false, wantDown
+	switch {
+	case m.spawning:
+		m.killed = true
+	case m.state.Alive():
+		m.enter(StateStopping)
+		m.do(effect{kind: doDisarm})
+		m.sigkill()
+	default:
+		m.rest()
+	}
+}
+
+// rest makes a daemon without a process stay down.
+func (m *machine) rest() {
+	m.want = wantDown
+	if m.state == StateBackoff {
+		m.do(effect{kind: doDisarm})
+	}
+	if m.final || !m.state.Final() {
+		m.end()
+	}
+}
+
+// begin starts the next life.
+func (m *machine) begin(inPlace bool) {
+	if m.state == StateBackoff {
+		m.do(effect{kind: doDisarm})
+	}
+	m.want, m.hand, m.killed, m.inPlace = wantUp, false, false, inPlace
+	m.enter(StateStarting)
+	if !inPlace {
+		m.emit(Event{Kind: EventStarting})
+	}
+	m.step = 0
+	m.spawn()
+}
+
+func (m *machine) spawn() {
+	m.gen++
+	m.spawning, m.pid = true, 0
+	spec := m.spec
+	if m.step < len(m.spec.PreStart) {
+		spec = &m.spec.PreStart[m.step]
+	}
+	m.do(effect{kind: doSpawn, spec: spec})
+}
+
+// spawned: the program of generation gen was executed.
+func (m *machine) spawned(gen uint64, pid int) {
+	if gen != m.gen || !m.spawning {
+		return
+	}
+	m.spawning, m.pid = false, pid
+	main := m.step == len(m.spec.PreStart)
+	if main {
+		m.started = m.now
+		m.starts++
+		m.restarts = m.starts - 1
+		m.emit(Event{Kind: EventStarted, PID: pid, Restart: m.inPlace})
+	}
+	switch {
+	case m.want != wantUp:
+		if m.want == wantRestart {
+			m.emit(Event{Kind: EventRestarting})
+		}
+		m.stop()
+	case main && !m.spec.Readiness:
+		m.enter(StateRunning)
+		m.flush()
+	}
+}
+
+// failed: the program of generation gen could not be executed.
+func (m *machine) failed(gen uint64, err error) {
+	if gen != m.gen || !m.spawning {
+		return
+	}
+	m.spawning = false
+	exit := Exit{Code: 126, Err: err}
+	var start *StartError
+	transient := false
+	if errors.As(err, &start) {
+		exit.Code, transient = start.Code, start.Transient
+	}
+	e := Event{Kind: EventFailed, Exit: exit, Restart: m.inPlace, Reason: err.Error()}
+	m.last, m.result = &exit, exit.Code
+	m.after(e, transient)
+	m.reason = err.Error()
+}
+
+// exited: the process of generation gen has ended.
+func (m *machine) exited(gen uint64, exit Exit) {
+	if gen != m.gen || m.spawning || !m.state.Alive() {
+		return
+	}
+	main := m.step == len(m.spec.PreStart)
+	if !main && m.state != StateStopping && !exit.Failed() {
+		m.step++
+		m.spawn()
+		return
+	}
+	e := Event{Kind: EventExited, PID: m.pid, Exit: exit, Requested: m.state == StateStopping && m.want != wantUp}
+	if main {
+		e.Uptime = m.now.Sub(m.started)
+		if e.Uptime >= m.spec.Backoff.resetAfter() {
+			m.failures = 0
+		}
+	}
+	m.last, m.result, m.pid = &exit, m.judge(exit), 0
+	m.after(e, true)
+}
+
+// judge is what an end counts for the exit code of the bundle: 0 if the supervisor asked for it by the signal that
+// ended the process, or that its exit code names.
+func (m *machine) judge(exit Exit) int {
+	status := exit.Status()
+	if m.state != StateStopping {
+		return status
+	}
+	if status == 128+int(m.spec.stopSignal()) || m.killed && status == 128+int(syscall.SIGKILL) {
+		return 0
+	}
+	return status
+}
+
+// after decides what follows an end, which e tells of, and reports it.
+func (m *machine) after(e Event, retry bool) {
+	m.do(effect{kind: doDisarm})
+	faulty := m.state == StateStopping && m.want == wantUp // stopped for being unhealthy
+	policy := m.spec.Restart
+	switch {
+	case m.want == wantRestart && !m.final: // what is pending is forwarded to the next life
+		m.emit(e)
+		if e.Kind == EventFailed {
+			m.emit(Event{Kind: EventRestarting})
+		}
+		m.begin(true)
+	case m.want == wantDown || m.final:
+		m.emit(e)
+		m.end()
+	case !retry || !policy.Policy.restarts(e.Exit.Failed() || faulty):
+		m.emit(e)
+		m.enter(StateExited)
+		m.dropPending()
+	case m.tooMany():
+		e.Next, e.Attempt, e.Window = NextGiveUp, m.failures, m.now.Sub(m.row)
+		if n := len(m.recent); m.spec.Limit.Restarts > 0 && n >= m.spec.Limit.Restarts {
+			e.Attempt, e.Window = n, m.now.Sub(m.recent[0])
+		}
+		m.emit(e)
+		m.enter(StateGaveUp)
+		m.dropPending()
+	default:
+		if m.failures == 0 {
+			m.row = m.now
+		}
+		e.Next, e.Delay = NextRestart, m.spec.Backoff.delay(m.failures, m.roll)
+		m.failures++
+		e.Attempt = m.failures
+		if m.spec.Limit.Restarts > 0 {
+			m.recent = append(m.recent, m.now)
+		}
+		m.emit(e)
+		m.enter(StateBackoff)
+		m.dropPending()
+		m.do(effect{kind: doArm, delay: e.Delay})
+	}
+}
+
+// tooMany reports whether one more restart would be one too many.
+func (m *machine) tooMany() bool {
+	r, l := m.spec.Restart, m.spec.Limit
+	m.recent = slices.DeleteFunc(m.recent, func(t time.Time) bool { return m.now.Sub(t) > l.Window })
+	return r.Max > 0 && m.failures >= r.Max || l.Restarts > 0 && len(m.recent) >= l.Restarts
+}
+
+// end enters the state of a daemon that was asked to be down.
+func (m *machine) end() {
+	m.dropPending()
+	switch {
+	case !m.final:
+		m.enter(StateStopped)
+		m.emit(Event{Kind: EventStopped})
+		return
+	case !m.state.Final():
+		m.enter(StateExited)
+	}
+	m.do(effect{kind: doEnd})
+}
+
+// stop sends the stop signal to a live process. SIGCONT follows, since a stopped process does not hear the first.
+func (m *machine) stop() {
+	m.enter(StateStopping)
+	if m.killed {
+		m.sigkill()
+		return
+	}
+	group := m.spec.KillMode != KillProcess
+	m.do(effect{kind: doSignal, sig: m.spec.stopSignal(), group: group})
+	m.do(effect{kind: doSignal, sig: syscall.SIGCONT, group: group})
+	switch {
+	case m.spec.StopGrace > 0:
+		m.grace = m.spec.StopGrace
+	case m.final:
+		m.grace = 0 // whoever ends the bundle has one deadline for all, and sends Kill
+	default:
+		m.grace = m.spec.restartGrace()
+	}
+	if m.grace > 0 {
+		m.do(effect{kind: doArm, delay: m.grace})
+	}
+}
+
+func (m *machine) sigkill() {
+	m.killed = true
+	m.do(effect{kind: doSignal, sig: syscall.SIGKILL, group: m.spec.KillMode != KillProcess})
+}
+
+// timeout: what was armed has passed.
+func (m *machine) timeout() {
+	switch m.state {
+	case StateStopping:
+		if !m.killed {
+			m.emit(Event{Kind: EventKilled, PID: m.pid, Signal: m.spec.stopSignal(), Delay: m.grace})
+			m.sigkill()
+		}
+	case StateBackoff:
+		m.begin(false)
+	}
+}
+
+// ready: the process of generation gen has been found ready, or healthy again.
+func (m *machine) ready(gen uint64) {
+	if gen != m.gen || m.spawning || m.step < len(m.spec.PreStart) {
+		return
+	}
+	switch m.state {
+	case StateStarting, StateRunning, StateUnhealthy:
+		m.enter(StateReady)
+		m.emit(Event{Kind: EventReady, PID: m.pid, Uptime: m.now.Sub(m.started)})
+		m.flush()
+	}
+}
+
+// unhealthy: the health check of generation gen has failed. It is a failure like a crash: where the policy restarts
+// failures the daemon is stopped, and restarted after the backoff; elsewhere it is only reported.
+func (m *machine) unhealthy(gen uint64, reason string) {
+	if gen != m.gen || m.spawning || m.step < len(m.spec.PreStart) {
+		return
+	}
+	switch m.state {
+	case StateStarting, StateRunning, StateReady:
+		m.enter(StateUnhealthy)
+		m.reason = reason
+		m.emit(Event{Kind: EventUnhealthy, PID: m.pid, Uptime: m.now.Sub(m.started), Reason: reason})
+		if m.spec.Restart.Policy.restarts(true) {
+			m.stop()
+		}
+	}
+}
+
+// forward: Signal was received. After it the daemon gets the signal, or is started, at least once; so a start that is
+// yet to come makes it needless, and one that is under way does not, since the program may be running already.
+func (m *machine) forward(sig syscall.Signal) {
+	switch {
+	case m.state == StateStopping && m.want == wantRestart, m.state == StateWaiting && !m.spec.Readiness:
+		m.emit(Event{Kind: EventDropped, Signal: sig, Reason: "it is about to be started"})
+	case m.state == StateStopping:
+		m.emit(Event{Kind: EventDropped, Signal: sig, Reason: "it is being stopped"})
+	case m.state == StateWaiting, m.state == StateStarting:
+		if !slices.Contains(m.pending, sig) {
+			m.pending = append(m.pending, sig)
+		}
+	case m.state.Alive():
+		m.do(effect{kind: doSignal, sig: sig})
+		m.emit(Event{Kind: EventForwarded, PID: m.pid, Signal: sig})
+	default:
+		m.drop(sig)
+	}
+}
+
+// drop reports a signal that no process is there to get.
+func (m *machine) drop(sig syscall.Signal) {
+	e := Event{Kind: EventDropped, Signal: sig}
+	if m.last == nil {
+		e.Reason = "it was not started"
+	} else {
+		e.Exit = *m.last
+	}
+	m.emit(e)
+}
+
+// flush forwards the signals that waited for the daemon to be ready.
+func (m *machine) flush() {
+	for _, sig := range m.pending {
+		m.forward(sig)
+	}
+	m.pending = nil
+}
+
+// dropPending gives up the signals that waited for a process which has ended.
+func (m *machine) dropPending() {
+	for _, sig := range m.pending {
+		m.drop(sig)
+	}
+	m.pending = nil
+}
+
+func (m *machine) status() Status {
+	return Status{
+		Name: m.spec.Name, State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
+		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Result: m.result, Gen: m.gen,
+	}
+}
