@@ -1,0 +1,236 @@
+package child
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultPath is where programs are looked up when a daemon's environment has no PATH; it is that of Docker.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Exec is the Spawner that executes real programs. The process gets a session, and so a process group, of its own;
+// default signal dispositions; /dev/null as stdin; and Output. Its zero value discards output.
+//
+// The signal mask that a process starts with is the one that this program was started with (the Go runtime restores
+// it), and signals that were ignored at the start and are not in signal.Notify stay ignored.
+type Exec struct {
+	// Output returns what the next life of the daemon writes to; nil means /dev/null.
+	Output func(*Spec) (Output, error)
+	// Stdin is handed on to the process in place of /dev/null.
+	Stdin *os.File
+	// Foreground puts the process into the foreground of the terminal that is Stdin, in a process group of its own in
+	// this session.
+	Foreground bool
+}
+
+// An Output is where one life of a daemon writes.
+type Output struct {
+	// Stdout and Stderr may be the same file; nil means /dev/null. The pipe of a daemon with a user of its own is
+	// given to that user, since otherwise it could not open /dev/stdout.
+	Stdout, Stderr *os.File
+	// Started, unless nil, is called when the process has the files, or could not be started: the time to close them.
+	Started func()
+	// Exited, unless nil, is called when the process has ended, and holds the news of that back until it returns: so
+	// that its last lines come first. It must return soon, whoever else still holds the files.
+	Exited func()
+}
+
+// Spawn implements Spawner. Its error is always a *StartError.
+func (e Exec) Spawn(spec *Spec) (Process, error) {
+	if len(spec.Argv) == 0 {
+		return nil, &StartError{Reason: "there is no command", Code: 126}
+	}
+	var out Output
+	if e.Output != nil {
+		var err error
+		if out, err = e.Output(spec); err != nil {
+			return nil, startError("its output", err)
+		}
+		if out.Started != nil {
+			defer out.Started()
+		}
+	}
+	cred, err := credential(spec)
+	if err != nil {
+		return nil, err
+	}
+	path, err := lookPath(spec)
+	if err != nil {
+		return nil, err
+	}
+	cmd := &exec.Cmd{Path: path, Args: spec.Argv, Env: spec.Env, Dir: spec.Dir, SysProcAttr: &syscall.SysProcAttr{}}
+	if cmd.Env == nil {
+		cmd.Env = []string{} // nil would inherit ours
+	}
+	if e.Stdin != nil {
+		cmd.Stdin = e.Stdin
+	}
+	// Only files: for another io.Writer os/exec copies until EOF, and Wait would hang as long as a grandchild holds the
+	// pipe (go.dev/issue/23019).
+	if out.Stdout != nil {
+		cmd.Stdout = out.Stdout
+	}
+	if out.Stderr != nil {
+		cmd.Stderr = out.Stderr
+	}
+	if cred != nil {
+		cmd.SysProcAttr.Credential = cred
+		giveAway(cred, out.Stdout, out.Stderr)
+	}
+	if e.Foreground {
+		cmd.SysProcAttr.Foreground = true
+		cmd.SysProcAttr.Ctty = int(e.Stdin.Fd())
+	} else {
+		cmd.SysProcAttr.Setsid = true
+	}
+	p, err := start(cmd, spec.KillMode != KillProcess)
+	if err != nil {
+		return nil, diagnose(spec, path, err)
+	}
+	p.exited = out.Exited
+	return p, nil
+}
+
+// giveAway makes the daemon's user the owner of its pipes. It fails without privileges, and then the user is ours.
+func giveAway(cred *syscall.Credential, files ...*os.File) {
+	for _, f := range files {
+		if f == nil {
+			continue
+		}
+		if info, err := f.Stat(); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+			_ = f.Chown(int(cred.Uid), int(cred.Gid))
+		}
+	}
+}
+
+// lookPath finds the program as execvp does, in the PATH of the daemon and seen from its directory.
+func lookPath(spec *Spec) (string, error) {
+	name := spec.Argv[0]
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	path := DefaultPath
+	for _, kv := range spec.Env { // the last one counts, as in os/exec
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	found := ""
+	for _, dir := range filepath.SplitList(path) {
+		file := filepath.Join(dir, name)
+		if dir == "" || dir == "." {
+			file = "./" + name // a name without a slash would be looked up once more
+		}
+		seen := file
+		if !filepath.IsAbs(file) {
+			seen = filepath.Join(spec.Dir, file)
+		}
+		info, err := os.Stat(seen)
+		switch {
+		case err != nil || info.IsDir():
+		case info.Mode()&0o111 != 0:
+			return file, nil
+		case found == "":
+			found = file
+		}
+	}
+	if found != "" {
+		return "", &StartError{Reason: found + ": permission denied", Code: 126, Err: fs.ErrPermission}
+	}
+	return "", &StartError{Reason: fmt.Sprintf("%s: not found in PATH (%s)", name, path), Code: 127, Err: exec.ErrNotFound}
+}
+
+// diagnose says what is wrong: the kernel has one ENOENT for a missing program, interpreter and directory.
+func diagnose(spec *Spec, path string, err error) error {
+	if spec.Dir != "" {
+		info, dirErr := os.Stat(spec.Dir)
+		if dirErr == nil && !info.IsDir() {
+			dirErr = syscall.ENOTDIR
+		}
+		if dirErr != nil {
+			return startError("working directory "+spec.Dir, dirErr)
+		}
+	}
+	seen := path
+	if !filepath.IsAbs(path) {
+		seen = filepath.Join(spec.Dir, path)
+	}
+	info, statErr := os.Stat(seen)
+	switch {
+	case errors.Is(err, syscall.ENOENT) && statErr == nil:
+		e := startError(path+": its interpreter", err)
+		if script := interpreter(seen); script != "" {
+			e = startError(path+": its interpreter "+script, err)
+		}
+		e.Code = 127
+		return e
+	case errors.Is(err, syscall.EACCES) && statErr == nil && info.IsDir():
+		return startError(path, syscall.EISDIR)
+	case errors.Is(err, syscall.ENOEXEC):
+		return startError(path, fmt.Errorf("%w (neither a program for this machine nor a script that begins with #!)", syscall.ENOEXEC))
+	}
+	e := startError(path, err)
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) {
+		e.Code = 127
+	}
+	return e
+}
+
+// interpreter returns what the first line of a script names after #!.
+func interpreter(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 256)
+	n, _ := f.Read(head)
+	line, ok := strings.CutPrefix(string(head[:n]), "#!")
+	if !ok {
+		return ""
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	return name
+}
+
+// startError is an error about what, without the names of system calls and the like around err.
+func startError(what string, err error) *StartError {
+	var errno syscall.Errno
+	if errors.As(err, &errno) && !errors.Is(err, syscall.ENOEXEC) {
+		err = errno
+	}
+	e := &StartError{Reason: what + ": " + err.Error(), Code: 126, Err: err}
+	for _, lack := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.ETXTBSY} {
+		e.Transient = e.Transient || errors.Is(err, lack)
+	}
+	return e
+}
+
+// exitOf translates what Wait has left in cmd.
+func exitOf(cmd *exec.Cmd, err error) Exit {
+	state := cmd.ProcessState
+	if state == nil {
+		return Exit{Code: 255, Err: fmt.Errorf("cannot learn its exit status: %w", err)}
+	}
+	exit := Exit{CPU: state.UserTime() + state.SystemTime()}
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok {
+		if ws.Signaled() {
+			exit.Signal, exit.Core = ws.Signal(), ws.CoreDump()
+		} else {
+			exit.Code = ws.ExitStatus()
+		}
+	}
+	if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
+		exit.MaxRSS = maxRSS(ru)
+	}
+	return exit
+}
