@@ -1,0 +1,57 @@
+# What one does with this repository. It needs Go, make, git and a POSIX shell; `make run` and `make test` are the two to
+# begin with, and set up what they need.
+
+VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+GOTOOL  := go tool -modfile=tools/go.mod
+PUBLIC  := $(foreach p,mailbox actor child root log client,$(if $(wildcard $(p)/*.go),./$(p)))
+
+FUZZTIME ?= 30s
+SOAK     ?= 10m
+BENCH    ?= .
+COUNT    ?= 6
+NOSKIP   ?=
+
+.PHONY: build run test test-docker lint bench fuzz soak image size clean
+
+build: ## the static binary, bin/sidecar-init
+	$(GOBUILD) -o bin/sidecar-init ./cmd/sidecar-init
+
+run: build ## a demonstration with five daemons; ends with "Error N" if the supervisor's exit code N is not 0
+	@CGO_ENABLED=0 go build -o bin/demo ./internal/demo
+	@bin/demo bin/sidecar-init
+
+test: ## all tests that need no Docker; NOSKIP=REGEXP fails if one is skipped for such a reason
+	@go run ./internal/gotest -noskip '$(NOSKIP)' -- -timeout 5m ./...
+
+test-docker: build ## the tests that need a Docker Engine
+	go test -count=1 -timeout 10m -tags docker -v ./internal/dockertest
+
+lint: ## formatting, vet (also of the public packages elsewhere than on Linux), staticcheck, the repository's own rules
+	@out=$$($(GOTOOL) gofumpt -l .) && if [ -n "$$out" ]; then echo "gofumpt would change:" $$out; exit 1; fi
+	go vet -tags docker ./...
+	GOOS=darwin go vet $(PUBLIC)
+	$(GOTOOL) staticcheck -tags docker ./...
+	go test -count=1 -short .
+
+bench: ## benchmarks into bench/out/new.txt, compared with bench/out/old.txt if you made one
+	@mkdir -p bench/out
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... >bench/out/new.txt || { cat bench/out/new.txt; exit 1; }
+	$(GOTOOL) benchstat $(wildcard bench/out/old.txt) bench/out/new.txt
+
+fuzz: ## every Fuzz function for FUZZTIME
+	@set -e; for d in $$(find . -name '*_test.go' -exec grep -l '^func Fuzz' {} + | xargs -n 1 dirname | sort -u); do \
+	  for f in $$(go test -list '^Fuzz' "$$d" | grep '^Fuzz'); do \
+	    echo "$$d $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$d"; done; done
+
+soak: ## the supervisor under trouble for SOAK
+	SIDECAR_INIT_SOAK=$(SOAK) go test -count=1 -timeout 0 -run '^TestSoak' -v ./internal/soak
+
+image: build ## the container image sidecar-init, with nothing in it but the binary
+	docker build -t sidecar-init .
+
+size: build ## what the binary weighs
+	@ls -l bin/sidecar-init
+
+clean:
+	rm -rf bin bench/out
