@@ -1,0 +1,194 @@
+package root
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/actor"
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// handler keeps the methods of actor.Handler off the exported type.
+type handler Root
+
+// Receive is one message.
+func (h *handler) Receive(msg Msg) error {
+	r := (*Root)(h)
+	switch msg := msg.(type) {
+	case begin:
+	case changed:
+		msg.n.status = msg.status
+	case gone:
+		r.ended(msg.n, msg.err)
+	case Signal:
+		r.signal(msg.Sig)
+	case Shutdown:
+		r.shutdown(child.Event{Reason: msg.Reason})
+	case Do:
+		msg.Reply.Send(r.do(msg.Name, msg.Msg))
+	case List:
+		msg.Reply.Send(r.Statuses())
+	case Await:
+		r.awaits = append(r.awaits, msg)
+	}
+	return r.next()
+}
+
+// Timeout is the next turn of a start, or the next step of a shutdown.
+func (h *handler) Timeout() error { return (*Root)(h).next() }
+
+// Refuse is a message that came after the end.
+func (h *handler) Refuse(msg Msg) {
+	if do, ok := msg.(Do); ok {
+		do.Reply.Send(Accepted{Err: ErrShuttingDown})
+	}
+}
+
+// next does what has become due, arms the timer for what will, and ends root when all children have.
+func (r *Root) next() error {
+	if r.phase == up {
+		r.advance()
+		r.critical()
+		r.finish()
+	}
+	if r.phase != up {
+		r.stopInOrder()
+		r.deadlines()
+	}
+	r.answer()
+	if r.phase != up && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {
+		return actor.ErrStop
+	}
+	if r.phase == killing && !time.Now().Before(r.began.Add(r.cfg.Grace+killWait)) {
+		r.err = fmt.Errorf("root: %v outlived SIGKILL", names(r.remaining()))
+		return actor.ErrStop
+	}
+	return nil
+}
+
+// tell gives a command to a child, and counts it, so that a status that does not reflect it yet is known for that.
+func (r *Root) tell(n *node, m child.Msg) {
+	if n.ref.Tell(m) == nil {
+		n.sent++
+	}
+}
+
+func (r *Root) observe(e child.Event) {
+	e.Time = time.Now()
+	r.cfg.Observe(e)
+}
+
+// signal does what a signal to the supervisor means.
+func (r *Root) signal(sig syscall.Signal) {
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGQUIT:
+		r.shutdown(child.Event{Signal: sig})
+		return
+	case syscall.SIGINT:
+		if r.phase == up {
+			r.shutdown(child.Event{Signal: sig})
+		} else if r.phase == stopping {
+			r.observe(child.Event{Kind: EventKillNow, Signal: sig, Names: names(r.remaining())})
+			r.kill()
+		}
+		return
+	}
+	route, ok := r.cfg.Routes[sig]
+	if !ok {
+		if !silent(sig) {
+			r.observe(child.Event{Kind: EventIgnored, Signal: sig})
+		}
+		return
+	}
+	for _, name := range route.Absent {
+		r.observe(child.Event{Kind: EventIgnored, Signal: sig, Daemon: name, Reason: name + " does not run in this bundle"})
+	}
+	for _, name := range route.Forward {
+		for _, n := range r.find(name) {
+			if n.gone {
+				r.observe(child.Event{Kind: child.EventDropped, Daemon: n.spec.Name, Signal: sig, Exit: last(n)})
+				continue
+			}
+			r.tell(n, child.Signal{Sig: sig})
+		}
+	}
+	for _, name := range route.Restart {
+		r.do(name, child.Restart{})
+	}
+}
+
+func last(n *node) child.Exit {
+	if n.status.Last == nil {
+		return child.Exit{}
+	}
+	return *n.status.Last
+}
+
+// silent reports whether an unrouted signal is part of a process's everyday life.
+func silent(sig syscall.Signal) bool {
+	switch sig {
+	case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGPIPE:
+		return true
+	}
+	return false
+}
+
+// do gives a command to all daemons of that name.
+func (r *Root) do(name string, m child.Msg) Accepted {
+	nodes := r.find(name)
+	if len(nodes) == 0 {
+		return Accepted{Err: &UnknownError{name}}
+	}
+	if r.phase != up {
+		if _, ok := m.(child.Restart); ok {
+			for _, n := range nodes {
+				r.observe(child.Event{Kind: EventSkipped, Daemon: n.spec.Name})
+			}
+		}
+		return Accepted{Err: ErrShuttingDown}
+	}
+	switch m := m.(type) {
+	case child.Start, child.Restart, child.Signal:
+	case child.Terminate:
+		if m.Final {
+			return Accepted{Err: fmt.Errorf("root: %T with Final is not for one daemon", m)}
+		}
+	default:
+		return Accepted{Err: fmt.Errorf("root: %T is not a command", m)}
+	}
+	seen := map[string]uint64{}
+	for _, n := range nodes {
+		switch m.(type) {
+		case child.Start, child.Terminate:
+			n.begun = true // it no longer waits for its turn
+		}
+		r.tell(n, m)
+		seen[n.spec.Name] = n.sent
+	}
+	return Accepted{Seen: seen}
+}
+
+// answer answers the Awaits that hold.
+func (r *Root) answer() {
+	if len(r.awaits) == 0 {
+		return
+	}
+	all := r.Statuses()
+	r.awaits = slices.DeleteFunc(r.awaits, func(a Await) bool {
+		if !a.Until(all) {
+			return false
+		}
+		a.Reply.Send(all)
+		return true
+	})
+}
+
+func names(nodes []*node) []string {
+	list := make([]string, len(nodes))
+	for i, n := range nodes {
+		list[i] = n.spec.Name
+	}
+	return list
+}

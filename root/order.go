@@ -1,0 +1,157 @@
+package root
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// turnTime bounds how long a daemon that is being executed holds up those that come after it in the file: in the usual
+// case none overtakes another, and one whose file system hangs delays the others by this much only.
+const turnTime = 100 * time.Millisecond
+
+// acyclic returns an error that shows a cycle of dependencies, if there is one.
+func (r *Root) acyclic() error {
+	const (
+		inPath = iota + 1
+		done
+	)
+	mark := map[*node]int{}
+	var path []string
+	var visit func(n *node) error
+	visit = func(n *node) error {
+		path = append(path, n.spec.Name)
+		switch mark[n] {
+		case done:
+		case inPath:
+			for path[0] != n.spec.Name {
+				path = path[1:]
+			}
+			return fmt.Errorf("root: the dependencies go in a circle: %s", strings.Join(path, " -> "))
+		default:
+			mark[n] = inPath
+			for _, d := range n.spec.After {
+				if err := visit(r.node(d.Name)); err != nil {
+					return err
+				}
+			}
+			mark[n] = done
+		}
+		path = path[:len(path)-1]
+		return nil
+	}
+	for _, n := range r.nodes {
+		if err := visit(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verdict is what a dependency means for a daemon that waits.
+type verdict int
+
+const (
+	pending verdict = iota
+	holds
+	never
+)
+
+// judge says whether the condition on dep holds, may hold later, or can hold no more; in the latter two cases also why.
+func judge(c child.Condition, dep *node) (verdict, string) {
+	s := dep.status
+	dead := s.State == child.StateExited || s.State == child.StateGaveUp // for good, unless by a command
+	switch {
+	case c == child.ServiceHealthy:
+		switch {
+		case s.State.Up():
+			return holds, ""
+		case dead:
+			return never, ended(s)
+		}
+		return pending, fmt.Sprintf("%s is not ready", s.Name)
+	case c == child.ServiceCompletedSuccessfully:
+		switch {
+		case s.Last != nil && !s.Last.Failed() && !s.State.Alive():
+			return holds, ""
+		case dead:
+			return never, ended(s)
+		}
+		return pending, fmt.Sprintf("%s has not completed", s.Name)
+	case s.Starts > 0:
+		return holds, ""
+	case dead:
+		return never, ended(s)
+	}
+	return pending, fmt.Sprintf("%s has not started", s.Name)
+}
+
+func ended(s child.Status) string {
+	switch {
+	case s.Last == nil:
+		return fmt.Sprintf("%s was not started", s.Name)
+	case s.Last.Err != nil && s.Starts == 0:
+		return fmt.Sprintf("%s could not be started", s.Name)
+	}
+	return fmt.Sprintf("%s ended with %s", s.Name, s.Last)
+}
+
+// advance starts, in file order, what can be started, and ends the waiting of what can never be.
+func (r *Root) advance() {
+	if r.phase != up {
+		return
+	}
+	for _, n := range r.nodes {
+		if n.queued || n.begun || n.status.State != child.StateWaiting {
+			continue
+		}
+		switch v, why := r.mayStart(n); v {
+		case holds:
+			n.queued = true
+			r.queue = append(r.queue, n)
+		case never:
+			n.begun = true
+			r.tell(n, child.Skip{Reason: why})
+		case pending:
+			n.waits = why
+		}
+	}
+	for len(r.queue) > 0 && r.turnOver() {
+		r.turn, r.queue = r.queue[0], r.queue[1:]
+		r.turn.queued = false
+		r.turnEnds = time.Now().Add(turnTime)
+		if !r.turn.begun {
+			r.turn.begun = true
+			r.tell(r.turn, child.Start{})
+		}
+	}
+	if len(r.queue) > 0 {
+		r.actor.Arm(time.Until(r.turnEnds))
+	}
+}
+
+// turnOver reports whether the daemon whose turn it is has been executed, or takes too long.
+func (r *Root) turnOver() bool {
+	n := r.turn
+	if n == nil || !time.Now().Before(r.turnEnds) {
+		return true
+	}
+	return n.status.Seen == n.sent && (n.status.State != child.StateStarting || n.status.PID != 0)
+}
+
+// mayStart is the verdict over all dependencies.
+func (r *Root) mayStart(n *node) (verdict, string) {
+	result, reason := holds, ""
+	for _, d := range n.spec.After {
+		v, why := judge(d.Condition, r.node(d.Name))
+		switch {
+		case v == never && !d.Optional:
+			return never, why
+		case v == pending && result == holds:
+			result, reason = pending, why
+		}
+	}
+	return result, reason
+}

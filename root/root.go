@@ -1,0 +1,264 @@
+// Package root runs a bundle: it starts daemons in order, turns signals and commands into messages to them, stops them
+// within one deadline, and computes the exit code.
+//
+// Guarantees:
+//
+//  1. Run returns when every daemon is dead with none to be restarted, or after a shutdown; at the latest 100 ms after the
+//     deadline, whatever the daemons do.
+//  2. A shutdown can come at any moment and always wins; nothing is started after it.
+//  3. A daemon starts only when its dependencies hold. It is stopped after its dependents, but has had its stop signal by
+//     half of the grace period in any case.
+//  4. The end is decided from facts: every child actor has said that it is gone. What root knows of a daemon's state is a
+//     projection, and counts only once the child has seen all that root has told it.
+//  5. Nothing process-global happens: no signal handler, no wait for children. Signals are messages; whoever wants those
+//     of the process sends them (cmd/sidecar-init does).
+//
+// A Root is an actor: talk to it through Ref, by Signal, Shutdown, Do, List and Await.
+package root
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bot-bottle/sidecar-init/actor"
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// DefaultGrace is the time from the first shutdown signal to SIGKILL: 2 s less than Docker gives a container.
+const DefaultGrace = 8 * time.Second
+
+// killWait is how long after the deadline Run waits for killed daemons to be gone.
+const killWait = 100 * time.Millisecond
+
+// A Config describes a bundle.
+type Config struct {
+	// Specs are the daemons, in the order in which they start.
+	Specs []child.Spec
+	// Spawner starts their processes; nil means child.Exec{}.
+	Spawner child.Spawner
+	// Grace is the time from the first shutdown signal to SIGKILL; 0 means DefaultGrace.
+	Grace time.Duration
+	// Routes says what a signal does, besides SIGTERM, SIGINT and SIGQUIT, which end the bundle.
+	Routes map[syscall.Signal]Route
+	// ExitCodeFrom names the daemon whose exit code is that of the bundle; empty means the largest of all.
+	ExitCodeFrom string
+	// Observe is told every event, on the goroutine of the actor that it happens to: several at the same time, those of
+	// one daemon in order. It must not block. It may be nil.
+	Observe func(child.Event)
+}
+
+// A Route is what a signal to the supervisor does.
+type Route struct {
+	Forward []string // the daemons that get the signal too
+	Restart []string // the daemons that are restarted in place
+	Absent  []string // daemons that the route names and that do not run in this bundle; told in a line
+}
+
+// A Root is the actor of a bundle. Make one with New and call Run once.
+type Root struct {
+	cfg   Config
+	actor *actor.Actor[Msg]
+	nodes []*node
+	queue []*node // to be started, in turn
+	phase phase
+
+	turn     *node     // is being started; the next one has its turn after it
+	turnEnds time.Time // at the latest
+
+	began    time.Time // of the shutdown
+	halfDone bool      // every daemon has been told to stop
+	code     *int      // the exit code, where a critical daemon or a panic decides it
+	err      error
+	awaits   []Await
+}
+
+type phase int
+
+const (
+	up       phase = iota
+	stopping       // every child has been, or will be, told to end
+	killing        // every child has been told to die
+)
+
+// A node is what root knows of a daemon.
+type node struct {
+	spec       *child.Spec
+	ref        actor.Ref[child.Msg]
+	child      *child.Child
+	dependents []*node
+	status     child.Status // a projection; exact where Seen equals sent
+	sent       uint64       // commands that the child was told
+	queued     bool         // waits for its turn to start
+	begun      bool         // was told to start, or is not to be started by itself any more
+	waits      string       // for what it waits
+	told       bool         // to end
+	gone       bool         // its actor has ended
+}
+
+// New checks cfg and returns its bundle, not yet started. The error names what is wrong with cfg: a daemon without a name
+// or command, two with one name, a dependency, route or ExitCodeFrom that names none, a cycle of dependencies.
+func New(cfg Config) (*Root, error) {
+	if cfg.Spawner == nil {
+		cfg.Spawner = child.Exec{}
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = DefaultGrace
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(child.Event) {}
+	}
+	r := &Root{cfg: cfg, actor: actor.New[Msg](queueLimit)}
+	for i := range cfg.Specs {
+		r.add(i)
+	}
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	for _, n := range r.nodes {
+		for _, d := range n.spec.After {
+			dep := r.node(d.Name)
+			dep.dependents = append(dep.dependents, n)
+		}
+	}
+	return r, nil
+}
+
+// queueLimit is how many messages of outsiders may wait: more than there are signals.
+const queueLimit = 256
+
+func (r *Root) add(i int) {
+	n := &node{spec: &r.cfg.Specs[i]}
+	n.child = child.New(n.spec, r.cfg.Spawner, child.Hooks{
+		Event:  r.cfg.Observe,
+		Status: func(s child.Status) { _ = r.actor.Ref().Tell(changed{n, s}) },
+	})
+	n.ref = n.child.Ref()
+	n.status = child.Status{Name: n.spec.Name, State: child.StateWaiting, Since: time.Now()}
+	r.nodes = append(r.nodes, n)
+}
+
+func (r *Root) validate() error {
+	seen := map[string]bool{}
+	for _, n := range r.nodes {
+		switch name := n.spec.Name; {
+		case name == "":
+			return errors.New("root: a daemon has no name")
+		case seen[name]:
+			return fmt.Errorf("root: two daemons are called %s", name)
+		case len(n.spec.Argv) == 0:
+			return fmt.Errorf("root: %s has no command", name)
+		default:
+			seen[name] = true
+		}
+	}
+	for _, n := range r.nodes {
+		for _, d := range n.spec.After {
+			if !seen[d.Name] {
+				return fmt.Errorf("root: %s depends on %s, which does not exist", n.spec.Name, d.Name)
+			}
+		}
+	}
+	for sig, route := range r.cfg.Routes {
+		for _, name := range append(route.Forward, route.Restart...) {
+			if len(r.find(name)) == 0 {
+				return fmt.Errorf("root: the route of %s names %s, which does not exist", child.SignalName(sig), name)
+			}
+		}
+	}
+	if from := r.cfg.ExitCodeFrom; from != "" && len(r.find(from)) == 0 {
+		return fmt.Errorf("root: the exit code comes from %s, which does not exist", from)
+	}
+	return r.acyclic()
+}
+
+// Ref returns the reference by which the bundle is spoken to.
+func (r *Root) Ref() actor.Ref[Msg] { return r.actor.Ref() }
+
+// Run starts the daemons, supervises them, and returns the exit code of the bundle when it has ended. The error is not
+// nil where something else went wrong: an actor panicked, or daemons outlived SIGKILL.
+func (r *Root) Run() (code int, err error) {
+	// errgroup is the join of the children only: without a context, since the end of one is no reason to cancel others.
+	var children errgroup.Group
+	for _, n := range r.nodes {
+		children.Go(func() error {
+			err := n.child.Run()
+			_ = r.actor.Ref().Tell(gone{n, err})
+			return err
+		})
+	}
+	_ = r.actor.Ref().Tell(begin{})
+	err = r.actor.Run((*handler)(r))
+	var panicked *actor.PanicError
+	if errors.As(err, &panicked) {
+		for _, n := range r.nodes { // nobody decides any more: end them all
+			_ = n.ref.Tell(child.Kill{})
+		}
+		return internalError, err
+	}
+	if r.err == nil || errors.As(r.err, &panicked) {
+		err = children.Wait() // all have said that they are gone
+	}
+	if r.err != nil {
+		err = r.err
+	}
+	return r.exitCode(), err
+}
+
+// internalError is EX_SOFTWARE of sysexits.h.
+const internalError = 70
+
+// exitCode is the largest result of all daemons, or that of the one that was chosen.
+func (r *Root) exitCode() int {
+	if r.code != nil {
+		return *r.code
+	}
+	nodes := r.nodes
+	if r.cfg.ExitCodeFrom != "" {
+		nodes = r.find(r.cfg.ExitCodeFrom)
+	}
+	code := 0
+	for _, n := range nodes {
+		code = max(code, n.status.Result)
+	}
+	return code
+}
+
+// Statuses returns the last known status of each daemon, in the order of Config.Specs. It must not be called while Run
+// runs: ask by List then.
+func (r *Root) Statuses() []child.Status {
+	all := make([]child.Status, len(r.nodes))
+	for i, n := range r.nodes {
+		all[i] = n.status
+		if n.status.State == child.StateWaiting {
+			all[i].Reason = n.waits
+		}
+	}
+	return all
+}
+
+func (r *Root) node(name string) *node {
+	for _, n := range r.nodes {
+		if n.spec.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// find returns the daemon of that name, or all of that service.
+func (r *Root) find(name string) []*node {
+	if n := r.node(name); n != nil {
+		return []*node{n}
+	}
+	var all []*node
+	for _, n := range r.nodes {
+		if n.spec.Service == name {
+			all = append(all, n)
+		}
+	}
+	return all
+}

@@ -1,0 +1,112 @@
+package root
+
+import (
+	"slices"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// shutdown begins the end of the bundle; why has the signal or the reason. A second one changes nothing.
+func (r *Root) shutdown(why child.Event) {
+	if r.phase != up {
+		return
+	}
+	why.Kind = EventShutdown
+	r.observe(why)
+	r.stop()
+}
+
+func (r *Root) stop() {
+	r.phase, r.began, r.queue = stopping, time.Now(), nil
+}
+
+// critical ends the bundle when a critical daemon has ended.
+func (r *Root) critical() {
+	for _, n := range r.nodes {
+		s := n.status
+		if n.spec.Critical && s.Seen == n.sent && s.Last != nil && (s.State == child.StateExited || s.State == child.StateGaveUp) {
+			code := s.Result
+			r.code = &code
+			r.shutdown(child.Event{Daemon: s.Name, Reason: s.Name + " is critical and has ended"})
+			return
+		}
+	}
+}
+
+// finish ends the bundle when all daemons are dead with none to be restarted. One that was stopped by hand keeps it alive.
+// A projection can be trusted once its child has seen all commands: in those states nothing else can wake it.
+func (r *Root) finish() {
+	if r.phase != up {
+		return
+	}
+	for _, n := range r.nodes {
+		s := n.status.State
+		if n.status.Seen != n.sent || s != child.StateExited && s != child.StateGaveUp {
+			return
+		}
+	}
+	r.stop()
+}
+
+// stopInOrder tells those children to end whose dependents are gone; from half of the grace period on, all of them.
+func (r *Root) stopInOrder() {
+	half := !time.Now().Before(r.began.Add(r.cfg.Grace / 2))
+	for _, n := range r.nodes {
+		if !n.told && (half || !slices.ContainsFunc(n.dependents, func(d *node) bool { return !d.gone })) {
+			n.told = true
+			r.tell(n, child.Terminate{Final: true})
+		}
+	}
+}
+
+// deadlines kills what is left at the deadline, and arms the timer for the next moment that matters.
+func (r *Root) deadlines() {
+	deadline := r.began.Add(r.cfg.Grace)
+	if r.phase == stopping && !time.Now().Before(deadline) {
+		if left := r.remaining(); len(left) > 0 {
+			r.observe(child.Event{Kind: EventDeadline, Delay: r.cfg.Grace, Names: names(left)})
+		}
+		r.kill()
+	}
+	moment := deadline
+	switch {
+	case r.phase == killing:
+		moment = deadline.Add(killWait)
+	case slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.told }):
+		moment = r.began.Add(r.cfg.Grace / 2)
+	}
+	r.actor.Arm(time.Until(moment))
+}
+
+func (r *Root) kill() {
+	r.phase = killing
+	for _, n := range r.nodes {
+		if !n.gone {
+			n.told = true
+			r.tell(n, child.Kill{})
+		}
+	}
+}
+
+// remaining are the daemons that may still have a process.
+func (r *Root) remaining() []*node {
+	var left []*node
+	for _, n := range r.nodes {
+		if !n.gone && n.status.State.Alive() {
+			left = append(left, n)
+		}
+	}
+	return left
+}
+
+// ended: the actor of a child has ended, after Terminate or by a panic.
+func (r *Root) ended(n *node, err error) {
+	n.gone = true
+	if err != nil && r.err == nil { // a panic: the daemon has no owner, so the bundle cannot go on
+		code := internalError
+		r.code, r.err = &code, err
+		r.shutdown(child.Event{Daemon: n.spec.Name, Reason: "internal error: " + err.Error()})
+	}
+}
+
