@@ -109,4 +109,3 @@ func (r *Root) ended(n *node, err error) {
 		r.shutdown(child.Event{Daemon: n.spec.Name, Reason: "internal error: " + err.Error()})
 	}
 }
-
