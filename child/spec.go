@@ -9,6 +9,9 @@ import (
 type Spec struct {
 	// Name identifies the daemon in commands, routes and log lines; it is unique in a bundle.
 	Name string
+	// Service is the name that several daemons share (Compose: scale); it stands for all of them in commands. Empty means
+	// Name.
+	Service string
 	// Argv is the program and its arguments. Argv[0] without a slash is looked up in the PATH of Env.
 	Argv []string
 	// Env is the whole environment, as KEY=VALUE; nothing is inherited besides. Nil means empty.
@@ -38,6 +41,9 @@ type Spec struct {
 	// KillMode says who is signalled to stop.
 	KillMode KillMode
 
+	// Critical: when the daemon has ended and is not restarted, the bundle ends, with its exit code. It is obeyed by
+	// package root.
+	Critical bool
 	// PreStart are steps that run one after the other before each start of the program, each to its end, which must be
 	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User and Groups matter.
 	PreStart []Spec
