@@ -19,9 +19,12 @@ type (
 	Start struct{}
 	// Skip ends the waiting of a daemon that can never be started; Reason says why. It counts as exit code 1.
 	Skip struct{ Reason string }
-	// Terminate stops the daemon with its stop signal. Final means that the bundle ends: nothing starts any more, the
-	// only graces are Spec.StopGrace and the sender's own (it sends Kill), and the Child ends with its process.
+	// Terminate stops the daemon with its stop signal. Final means that the bundle ends, as with Retire; the only graces
+	// are then Spec.StopGrace and the sender's own (it sends Kill).
 	Terminate struct{ Final bool }
+	// Retire says that the bundle ends: nothing starts any more, a restart that is due is called off, and the Child ends
+	// when its process does. A live daemon is not stopped by it.
+	Retire struct{}
 	// Restart stops the daemon, if it is alive, and starts it anew. Restarts that come before the start coalesce.
 	Restart struct{}
 	// Signal forwards Sig to the main process, as soon as the daemon is ready; a dead daemon drops it.
@@ -54,6 +57,7 @@ type (
 func (Start) childMsg()     {}
 func (Skip) childMsg()      {}
 func (Terminate) childMsg() {}
+func (Retire) childMsg()    {}
 func (Restart) childMsg()   {}
 func (Signal) childMsg()    {}
 func (Kill) childMsg()      {}
@@ -65,7 +69,7 @@ func (exited) childMsg()    {}
 // command reports whether m is counted in Status.Seen.
 func command(m Msg) bool {
 	switch m.(type) {
-	case Start, Skip, Terminate, Restart, Signal, Kill:
+	case Start, Skip, Terminate, Retire, Restart, Signal, Kill:
 		return true
 	}
 	return false
@@ -109,7 +113,7 @@ func New(spec *Spec, spawner Spawner, hooks Hooks) *Child {
 // Ref returns the reference by which the Child is told things.
 func (c *Child) Ref() actor.Ref[Msg] { return c.actor.Ref() }
 
-// Run supervises the daemon until, after Terminate{Final: true} or Kill, it is dead. Its error is an
+// Run supervises the daemon until, after Retire, Terminate{Final: true} or Kill, it is dead. Its error is an
 // *actor.PanicError or nil.
 func (c *Child) Run() error {
 	err := c.actor.Run((*handler)(c))
@@ -138,6 +142,8 @@ func (h *handler) Receive(msg Msg) error {
 		h.m.skip(msg.Reason)
 	case Terminate:
 		h.m.terminate(msg.Final)
+	case Retire:
+		h.m.retire()
 	case Restart:
 		h.m.restart()
 	case Signal:

@@ -35,7 +35,7 @@ type machine struct {
 	spawning bool          // in StateStarting: the spawn is under way, there is no process yet
 	inPlace  bool          // the start ends a restart in place
 	hand     bool          // want is down because of a command: ends in StateStopped
-	final    bool          // the bundle ends: nothing starts any more, and the dead daemon's actor ends
+	final    bool          // this is the last life: the actor ends with it
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
@@ -153,6 +153,22 @@ func (m *machine) terminate(final bool) {
 			m.stop()
 		}
 	default:
+		m.rest()
+	}
+}
+
+// retire: Retire was received. A live daemon goes on, but it is the last life.
+func (m *machine) retire() {
+	switch {
+	case m.state == StateStopping:
+		m.terminate(true)
+	case m.state.Alive():
+		m.final = true
+		if m.want == wantRestart {
+			m.want = wantDown // the program is being executed, and was to be stopped at once
+		}
+	default:
+		m.final = true
 		m.rest()
 	}
 }
@@ -415,7 +431,7 @@ func (m *machine) unhealthy(gen uint64, reason string) {
 		m.enter(StateUnhealthy)
 		m.reason = reason
 		m.emit(Event{Kind: EventUnhealthy, PID: m.pid, Uptime: m.now.Sub(m.started), Reason: reason})
-		if m.spec.Restart.Policy.restarts(true) {
+		if m.spec.Restart.Policy.restarts(true) && !m.final {
 			m.stop()
 		}
 	}
