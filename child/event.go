@@ -113,6 +113,7 @@ type Event struct {
 	Time      time.Time
 	Kind      Kind
 	Daemon    string
+	Gen       uint64 // Status.Gen at that time
 	PID       int
 	Signal    syscall.Signal
 	Exit      Exit          // the end that Kind tells of; for EventDropped the last one

@@ -36,6 +36,8 @@ type Output struct {
 	// Stdout and Stderr may be the same file; nil means /dev/null. The pipe of a daemon with a user of its own is
 	// given to that user, since otherwise it could not open /dev/stdout.
 	Stdout, Stderr *os.File
+	// Extra become the descriptors 3, 4, …; a nil one is not open in the process.
+	Extra []*os.File
 	// Started, unless nil, is called when the process has the files, or could not be started: the time to close them.
 	Started func()
 	// Exited, unless nil, is called when the process has ended, and holds the news of that back until it returns: so
@@ -75,6 +77,7 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	}
 	// Only files: for another io.Writer os/exec copies until EOF, and Wait would hang as long as a grandchild holds the
 	// pipe (go.dev/issue/23019).
+	cmd.ExtraFiles = out.Extra
 	if out.Stdout != nil {
 		cmd.Stdout = out.Stdout
 	}

@@ -80,7 +80,7 @@ const (
 func (m *machine) do(e effect) { m.out = append(m.out, e) }
 
 func (m *machine) emit(e Event) {
-	e.Time, e.Daemon = m.now, m.spec.Name
+	e.Time, e.Daemon, e.Gen = m.now, m.spec.Name, m.gen
 	m.do(effect{kind: doEmit, event: e})
 }
 

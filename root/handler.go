@@ -28,6 +28,8 @@ func (h *handler) Receive(msg Msg) error {
 		r.shutdown(child.Event{Reason: msg.Reason})
 	case Do:
 		msg.Reply.Send(r.do(msg.Name, msg.Msg))
+	case Fact:
+		r.fact(msg)
 	case List:
 		msg.Reply.Send(r.Statuses())
 	case Await:
@@ -168,6 +170,16 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 		seen[n.spec.Name] = n.sent
 	}
 	return Accepted{Seen: seen}
+}
+
+// fact hands on what was found out about a process; what is not a fact is not.
+func (r *Root) fact(f Fact) {
+	switch f.Msg.(type) {
+	case child.Ready, child.Unhealthy:
+		if n := r.node(f.Name); n != nil {
+			_ = n.ref.Tell(f.Msg) // it may have just ended
+		}
+	}
 }
 
 // answer answers the Awaits that hold.

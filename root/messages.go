@@ -26,6 +26,11 @@ type (
 		Msg   child.Msg
 		Reply actor.Reply[Accepted]
 	}
+	// Fact hands a child.Ready or child.Unhealthy on to the daemon of that name.
+	Fact struct {
+		Name string
+		Msg  child.Msg
+	}
 	// List asks for the status of all daemons, in the order of Config.Specs.
 	List struct{ Reply actor.Reply[[]child.Status] }
 	// Await asks for the status of all daemons as soon as Until holds of them. Until is called on root's goroutine, at
@@ -52,6 +57,7 @@ type (
 func (Signal) rootMsg()   {}
 func (Shutdown) rootMsg() {}
 func (Do) rootMsg()       {}
+func (Fact) rootMsg()     {}
 func (List) rootMsg()     {}
 func (Await) rootMsg()    {}
 func (begin) rootMsg()    {}
