@@ -1,0 +1,34 @@
+package main
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/internal/reap"
+)
+
+// An ending knows the deadline of the bundle's end.
+type ending struct {
+	grace time.Duration
+	began atomic.Pointer[time.Time]
+}
+
+// begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs.
+func (e *ending) begin(at time.Time) {
+	if e.began.CompareAndSwap(nil, &at) {
+		time.AfterFunc(time.Until(at.Add(e.grace+exitAt)), func() { os.Exit(exitSoftware) })
+	}
+}
+
+// deadline is when the grace of the shutdown has elapsed. Where the bundle has ended by itself it begins now.
+func (e *ending) deadline() time.Time {
+	e.begin(time.Now())
+	return e.began.Load().Add(e.grace)
+}
+
+// reap collects orphans until done is closed. It is called by main's goroutine, on the main thread.
+func (p *program) reap(done <-chan struct{}) { reap.Main(done) }
+
+// sweep ends what is left after the daemons.
+func (p *program) sweep(deadline time.Time) { reap.Sweep(deadline, sweepEnds) }

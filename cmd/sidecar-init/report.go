@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/root"
+)
+
+// A reporter turns events into lines of the supervisor's log.
+type reporter struct {
+	printf   func(format string, a ...any)
+	stopping atomic.Bool // the shutdown has begun
+}
+
+// observe is root.Config.Observe.
+func (r *reporter) observe(e child.Event) {
+	if e.Kind == root.EventShutdown {
+		r.stopping.Store(true)
+	}
+	if line := message(e, r.stopping.Load()); line != "" {
+		r.printf("%s", line)
+	}
+}
+
+// message is the log line of an event, or "" where there is none. Programs read these lines: they are part of what is
+// promised to users.
+func message(e child.Event, stopping bool) string {
+	name := e.Daemon
+	switch e.Kind {
+	case child.EventStarting:
+		return "starting " + name
+	case child.EventStarted:
+		if e.Restart {
+			return fmt.Sprintf("%s restarted (pid %d)", name, e.PID)
+		}
+	case child.EventReady:
+		return name + " is ready"
+	case child.EventUnhealthy:
+		return fmt.Sprintf("%s is unhealthy: %s", name, e.Reason)
+	case child.EventExited:
+		line := fmt.Sprintf("%s exited with %s", name, e.Exit)
+		switch {
+		case e.Next != child.NextNothing:
+			return line + "; " + next(e)
+		case e.Requested || stopping:
+			return line
+		}
+		return line + "; leaving surviving daemons running (operator-visible via agent-side failure)"
+	case child.EventFailed:
+		line := fmt.Sprintf("%s cannot be started: %s", name, e.Reason)
+		if e.Next != child.NextNothing {
+			line += "; " + next(e)
+		}
+		return line
+	case child.EventNotStarted:
+		return fmt.Sprintf("%s not started: %s", name, e.Reason)
+	case child.EventRestarting:
+		return "restarting " + name
+	case child.EventKilled:
+		return fmt.Sprintf("%s did not exit within %s of %s; SIGKILL", name, e.Delay, child.SignalName(e.Signal))
+	case child.EventForwarded:
+		return fmt.Sprintf("forwarded %s to %s", child.SignalName(e.Signal), name)
+	case child.EventDropped:
+		if e.Reason != "" {
+			return fmt.Sprintf("%s for %s dropped; %s", child.SignalName(e.Signal), name, e.Reason)
+		}
+		return fmt.Sprintf("%s for %s dropped; daemon already exited (rc=%d)", child.SignalName(e.Signal), name, e.Exit.RC())
+	case root.EventShutdown:
+		why := e.Reason
+		if e.Signal != 0 {
+			why = child.SignalName(e.Signal)
+		}
+		return fmt.Sprintf("shutting down (%s); forwarding SIGTERM", why)
+	case root.EventDeadline:
+		return fmt.Sprintf("grace (%s) elapsed; SIGKILL on %s", e.Delay, strings.Join(e.Names, ", "))
+	case root.EventKillNow:
+		return fmt.Sprintf("%s during shutdown; SIGKILL on %s", child.SignalName(e.Signal), strings.Join(e.Names, ", "))
+	case root.EventIgnored:
+		reason := e.Reason
+		if reason == "" {
+			reason = "nothing is routed to it"
+		}
+		return fmt.Sprintf("%s ignored; %s", child.SignalName(e.Signal), reason)
+	case root.EventSkipped:
+		return fmt.Sprintf("restart %s skipped; supervisor is shutting down", name)
+	}
+	return ""
+}
+
+// next says what follows an end.
+func next(e child.Event) string {
+	if e.Next == child.NextGiveUp {
+		return fmt.Sprintf("giving up after %d restarts in %s", e.Attempt, round(e.Window))
+	}
+	return fmt.Sprintf("restarting in %s (attempt %d)", round(e.Delay), e.Attempt)
+}
+
+// round makes a duration readable.
+func round(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(10 * time.Millisecond)
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/oklog/run"
+
+	"github.com/bot-bottle/sidecar-init/actor"
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/log"
+	"github.com/bot-bottle/sidecar-init/root"
+)
+
+// What follows the deadline of a shutdown: root has returned after 100 ms (package root), then come the sweep of orphans and
+// the rest of the log, and at the end the process exits whatever hangs. All of it stays below the 300 ms that are promised.
+const (
+	sweepEnds = 170 * time.Millisecond
+	logEnds   = 240 * time.Millisecond
+	exitAt    = 280 * time.Millisecond
+)
+
+// runBundle runs a bundle to its end and returns its exit code.
+func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
+	// From here on no signal is lost, however early it comes. The channel has room for one of each.
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, prime.Signals()...)
+
+	b, err := p.load(flags, daemons)
+	if err != nil {
+		return 0, err
+	}
+	logger := log.New(p.stdout, logOptions(flags, b))
+	for _, w := range p.warnings {
+		logger.Printf("%s", w)
+	}
+	for _, name := range b.UnknownSubset {
+		logger.Printf("there is no daemon %q to select; ignored", name)
+	}
+	if len(b.Daemons) == 0 {
+		logger.Printf("no daemons selected; nothing to do")
+		logger.Close(time.Now().Add(b.Grace))
+		return 0, nil
+	}
+
+	report := &reporter{printf: logger.Printf}
+	end := &ending{grace: b.Grace}
+	streams := openStreams(logger, b)
+	r, err := root.New(root.Config{
+		Specs:        specs(b, flags),
+		Spawner:      child.Exec{Output: streams.output},
+		Grace:        b.Grace,
+		Routes:       routes(b),
+		ExitCodeFrom: b.ExitCodeFrom,
+		Observe: func(e child.Event) {
+			if e.Kind == root.EventShutdown {
+				end.begin(e.Time)
+			}
+			report.observe(e)
+		},
+	})
+	if err != nil {
+		return 0, err
+	}
+
+	// The components of the group share one fate: the end of one is the end of all. They run beside the main thread, which
+	// reaps orphans and must not fork.
+	var g run.Group
+	code := 0
+	g.Add(func() (err error) {
+		code, err = r.Run()
+		return err
+	}, func(error) {
+		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
+	})
+	g.Add(forward(signals, r.Ref()))
+	done := make(chan struct{})
+	var runErr error
+	go func() {
+		runErr = g.Run()
+		close(done)
+	}()
+	p.reap(done)
+
+	deadline := end.deadline()
+	p.sweep(deadline)
+	logger.Drain(deadline.Add(logEnds))
+	if runErr != nil && !errors.Is(runErr, errSignals) {
+		logger.Printf("%v", runErr)
+	}
+	logger.Printf("exit %d", code)
+	logger.Close(deadline.Add(logEnds))
+	return code, nil
+}
+
+var errSignals = errors.New("no more signals are taken")
+
+// forward is the component that turns signals into messages.
+func forward(signals chan os.Signal, to actor.Ref[root.Msg]) (execute func() error, interrupt func(error)) {
+	stop := make(chan struct{})
+	return func() error {
+			for {
+				select {
+				case s := <-signals:
+					_ = to.Tell(root.Signal{Sig: s.(syscall.Signal)})
+				case <-stop:
+					return errSignals
+				}
+			}
+		}, func(error) {
+			close(stop)
+		}
+}
+
+func logOptions(flags *runFlags, b *bundle.Bundle) log.Options {
+	o := log.Options{Format: log.Format(b.Log.Format), Timestamps: b.Log.Timestamps}
+	if flags.given["log-format"] || o.Format == "" {
+		o.Format = log.Format(flags.logFormat)
+	}
+	if flags.given["timestamps"] {
+		o.Timestamps = flags.timestamps
+	}
+	return o
+}
+
+func specs(b *bundle.Bundle, flags *runFlags) []child.Spec {
+	specs := b.Specs()
+	for i := range specs {
+		specs[i].RestartGrace = flags.restartGrace
+	}
+	return specs
+}
+
+func routes(b *bundle.Bundle) map[syscall.Signal]root.Route {
+	all := map[syscall.Signal]root.Route{}
+	for sig, r := range b.Routes {
+		all[sig] = root.Route{Forward: r.Forward, Restart: r.Restart}
+	}
+	for sig, names := range b.DroppedRoutes {
+		r := all[sig]
+		r.Absent = names
+		all[sig] = r
+	}
+	return all
+}
+
+// streams are the daemons' parts of the log, by name.
+type streams map[string]*log.Stream
+
+func openStreams(logger *log.Log, b *bundle.Bundle) streams {
+	s := streams{}
+	for i := range b.Daemons {
+		d := &b.Daemons[i]
+		s[d.Spec.Name] = logger.Stream(d.Spec.Name, log.StreamOptions{
+			Overflow: log.Overflow(d.Overflow),
+			Quiet:    d.Detached,
+		})
+	}
+	return s
+}
+
+// output is child.Exec.Output: a pipe for each life of a daemon.
+func (s streams) output(spec *child.Spec) (child.Output, error) {
+	stdout, stderr, exited, err := s[spec.Name].Open()
+	if err != nil {
+		return child.Output{}, err
+	}
+	return child.Output{
+		Stdout: stdout, Stderr: stderr, Exited: exited,
+		Started: func() {
+			stdout.Close()
+			if stderr != stdout {
+				stderr.Close()
+			}
+		},
+	}, nil
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/prime"
+)
+
+// runCommand runs one command in place of tini: it has our stdin, stdout and stderr and the foreground of the terminal,
+// gets every signal, and its exit code is ours. Nothing is printed but what goes wrong.
+func (p *program) runCommand(flags *runFlags, argv []string) (int, error) {
+	for _, w := range p.warnings {
+		p.complain("%s", w)
+	}
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, prime.Signals()...)
+	result := make(chan int, 1)
+	go func() { result <- p.supervise(flags.grace, argv, signals) }() // main never forks: it is the orphan reaper
+	done := make(chan struct{})
+	code := 0
+	go func() { code = <-result; close(done) }()
+	p.reap(done)
+	p.sweep(time.Now().Add(flags.grace))
+	return code, nil
+}
+
+func (p *program) complain(format string, a ...any) {
+	fmt.Fprintf(p.stderr, "sidecar-init: "+format+"\n", a...)
+}
+
+// supervise runs argv to its end and returns its exit code.
+func (p *program) supervise(grace time.Duration, argv []string, signals <-chan os.Signal) int {
+	spec := &child.Spec{Name: argv[0], Argv: argv, Env: p.environ}
+	spawner := child.Exec{
+		Stdin:      p.stdin,
+		Output:     func(*child.Spec) (child.Output, error) { return child.Output{Stdout: p.stdout, Stderr: p.stderr}, nil },
+		Foreground: hasTerminal(p.stdin),
+	}
+	proc, err := spawner.Spawn(spec)
+	if err != nil {
+		p.complain("%s cannot be started: %v", argv[0], err)
+		return err.(*child.StartError).Code
+	}
+	exit := make(chan child.Exit, 1)
+	go func() { exit <- proc.Wait() }()
+	var deadline <-chan time.Time
+	for {
+		select {
+		case s := <-signals:
+			sig := s.(syscall.Signal)
+			if sig == syscall.SIGCHLD || sig == syscall.SIGURG { // ours, and the Go runtime's
+				continue
+			}
+			_ = proc.Signal(sig, false) // it may have just ended
+			if sig == syscall.SIGTERM && deadline == nil {
+				deadline = time.After(grace)
+			}
+		case <-deadline:
+			p.complain("grace (%s) elapsed; SIGKILL on %s", grace, argv[0])
+			_ = proc.Signal(syscall.SIGKILL, true)
+		case e := <-exit:
+			return e.Status()
+		}
+	}
+}
