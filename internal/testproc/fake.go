@@ -63,7 +63,7 @@ const (
 	Failed    What = "failed"    // and returned an error; Exit.Err
 	Ready     What = "ready"     // OnReady is about to be called
 	Signalled What = "signalled" // Signal was called; Signal, Group
-	Missed    What = "missed"    // Signal was called after the end
+	Missed    What = "missed"    // Signal was called, and there was no process any more
 	Ended     What = "ended"     // the main process ended, with Exit
 	Waited    What = "waited"    // Wait returned
 	Released  What = "released"  // Release was called; Kill
@@ -367,24 +367,23 @@ func (p *process) PID() int { return p.pid }
 func (p *process) Signal(sig syscall.Signal, group bool) error {
 	p.fake.mu.Lock()
 	defer p.fake.mu.Unlock()
-	main := p.members[0]
-	if sig == 0 {
-		if main.dead {
-			return os.ErrProcessDone
-		}
-		return nil
+	targets := p.members[:1]
+	if group {
+		targets = p.members
 	}
-	if main.dead {
+	done := !slices.ContainsFunc(targets, func(m *member) bool { return !m.dead })
+	switch {
+	case sig == 0:
+	case done:
 		p.fake.record(p, Record{What: Missed, Signal: sig, Group: group})
+	default:
+		p.fake.record(p, Record{What: Signalled, Signal: sig, Group: group})
+		for _, m := range targets {
+			m.signal(sig)
+		}
+	}
+	if done {
 		return os.ErrProcessDone
-	}
-	p.fake.record(p, Record{What: Signalled, Signal: sig, Group: group})
-	if !group {
-		main.signal(sig)
-		return nil
-	}
-	for _, m := range p.members {
-		m.signal(sig)
 	}
 	return nil
 }

@@ -78,10 +78,13 @@ func TestLives(t *testing.T) {
 				if got := f.Alive("web"); got != tt.members {
 					t.Errorf("alive after the end: got %d, want %d", got, tt.members)
 				}
-				if err := p.Signal(term, true); !errors.Is(err, os.ErrProcessDone) {
+				if err := p.Signal(term, false); !errors.Is(err, os.ErrProcessDone) {
 					t.Errorf("Signal after the end: got %v, want %v", err, os.ErrProcessDone)
 				}
 				p.Release(true)
+				if err := p.Signal(term, true); !errors.Is(err, os.ErrProcessDone) {
+					t.Errorf("Signal to a group that is gone: got %v, want %v", err, os.ErrProcessDone)
+				}
 				if got := f.Alive("web"); got != 0 {
 					t.Errorf("alive after Release: got %d, want 0", got)
 				}

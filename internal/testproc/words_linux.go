@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -337,7 +338,10 @@ func (d *daemon) raise(sig syscall.Signal) {
 	}
 	// No core file in the directory of a test.
 	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
-	d.must("kill", syscall.Kill(os.Getpid(), sig))
+	// To this thread: a signal to the process can reach another one, while this goes on and ends with 0.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	d.must("tgkill", unix.Tgkill(os.Getpid(), unix.Gettid(), sig))
 }
 
 // fork starts this program once more, with a script of its own.
