@@ -34,8 +34,10 @@ type machine struct {
 
 	spawning bool          // in StateStarting: the spawn is under way, there is no process yet
 	inPlace  bool          // the start ends a restart in place
-	hand     bool          // want is down because of a command: ends in StateStopped
 	final    bool          // this is the last life: the actor ends with it
+	wasReady bool          // in this life
+	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
+	half     time.Duration // what is left for PreStop until half of the bundle's grace
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
@@ -60,6 +62,7 @@ func newMachine(spec *Spec, now time.Time) *machine {
 type effect struct {
 	kind  effectKind
 	spec  *Spec          // doSpawn
+	steps []Spec         // doSteps
 	sig   syscall.Signal // doSignal
 	group bool           // doSignal
 	delay time.Duration  // doArm
@@ -73,6 +76,8 @@ const (
 	doSignal effectKind = "signal"
 	doArm    effectKind = "arm"
 	doDisarm effectKind = "disarm"
+	doSteps  effectKind = "steps"  // run them beside the process; post stepsDone
+	doCease  effectKind = "cease"  // kill the steps that run
 	doEmit   effectKind = "emit"
 	doEnd    effectKind = "end"
 )
@@ -95,9 +100,11 @@ func (m *machine) start() {
 	switch {
 	case m.final:
 	case m.state == StateStopping:
-		m.want, m.hand = wantRestart, false
+		m.want = wantRestart
 	case m.spawning:
-		m.want, m.hand = wantUp, false
+		if m.want == wantDown { // a restart that was asked for stands
+			m.want = wantUp
+		}
 	case m.state.Alive():
 	default:
 		m.failures, m.recent = 0, nil
@@ -114,6 +121,7 @@ func (m *machine) skip(reason string) {
 	m.enter(StateExited)
 	m.reason = reason
 	m.emit(Event{Kind: EventNotStarted, Exit: *m.last, Reason: reason})
+	m.dropPending()
 }
 
 // restart: Restart was received.
@@ -123,9 +131,9 @@ func (m *machine) restart() {
 	case m.want == wantRestart && m.state.Alive(): // one is under way, and its start is yet to come
 	case m.spawning:
 		// The program may have been executed already, and have read what has changed since: start it once more.
-		m.want, m.hand = wantRestart, false
+		m.want = wantRestart
 	case m.state == StateStopping:
-		m.want, m.hand = wantRestart, false
+		m.want = wantRestart
 		m.emit(Event{Kind: EventRestarting})
 	case m.state.Alive():
 		m.emit(Event{Kind: EventRestarting})
@@ -139,16 +147,15 @@ func (m *machine) restart() {
 }
 
 // terminate: Terminate was received.
-func (m *machine) terminate(final bool) {
+func (m *machine) terminate(final bool, half time.Duration) {
 	m.final = m.final || final
+	m.half = half
 	switch {
 	case m.state == StateStopping:
-		m.want, m.hand = wantDown, !m.final
-		if m.final && m.spec.StopGrace == 0 && !m.killed {
-			m.do(effect{kind: doDisarm}) // the grace of a restart; now the deadline of the bundle is what counts
-		}
+		m.want = wantDown
+		m.regrace()
 	case m.state.Alive():
-		m.want, m.hand = wantDown, !m.final
+		m.want = wantDown
 		if !m.spawning {
 			m.stop()
 		}
@@ -161,7 +168,8 @@ func (m *machine) terminate(final bool) {
 func (m *machine) retire() {
 	switch {
 	case m.state == StateStopping:
-		m.terminate(true)
+		m.final, m.want, m.hand = true, wantDown, false
+		m.regrace()
 	case m.state.Alive():
 		m.final = true
 		if m.want == wantRestart {
@@ -175,13 +183,14 @@ func (m *machine) retire() {
 
 // kill: Kill was received. It is final.
 func (m *machine) kill() {
-	m.final, m.hand, m.want = true, false, wantDown
+	m.final, m.want = true, wantDown
 	switch {
 	case m.spawning:
 		m.killed = true
 	case m.state.Alive():
 		m.enter(StateStopping)
 		m.do(effect{kind: doDisarm})
+		m.cease()
 		m.sigkill()
 	default:
 		m.rest()
@@ -204,7 +213,7 @@ func (m *machine) begin(inPlace bool) {
 	if m.state == StateBackoff {
 		m.do(effect{kind: doDisarm})
 	}
-	m.want, m.hand, m.killed, m.inPlace = wantUp, false, false, inPlace
+	m.want, m.killed, m.wasReady, m.inPlace = wantUp, false, false, inPlace
 	m.enter(StateStarting)
 	if !inPlace {
 		m.emit(Event{Kind: EventStarting})
@@ -244,6 +253,7 @@ func (m *machine) spawned(gen uint64, pid int) {
 		m.stop()
 	case main && !m.spec.Readiness:
 		m.enter(StateRunning)
+		m.wasReady = true
 		m.flush()
 	}
 }
@@ -271,8 +281,9 @@ func (m *machine) exited(gen uint64, exit Exit) {
 	if gen != m.gen || m.spawning || !m.state.Alive() {
 		return
 	}
+	m.cease()
 	main := m.step == len(m.spec.PreStart)
-	if !main && m.state != StateStopping && !exit.Failed() {
+	if !main && m.state != StateStopping && !exit.Failed() && !m.final {
 		m.step++
 		m.spawn()
 		return
@@ -366,16 +377,14 @@ func (m *machine) end() {
 	m.do(effect{kind: doEnd})
 }
 
-// stop sends the stop signal to a live process. SIGCONT follows, since a stopped process does not hear the first.
+// stop stops a live process: PreStop, the stop signal, and after the grace SIGKILL.
 func (m *machine) stop() {
+	m.cease()
 	m.enter(StateStopping)
 	if m.killed {
 		m.sigkill()
 		return
 	}
-	group := m.spec.KillMode != KillProcess
-	m.do(effect{kind: doSignal, sig: m.spec.stopSignal(), group: group})
-	m.do(effect{kind: doSignal, sig: syscall.SIGCONT, group: group})
 	switch {
 	case m.spec.StopGrace > 0:
 		m.grace = m.spec.StopGrace
@@ -384,8 +393,40 @@ func (m *machine) stop() {
 	default:
 		m.grace = m.spec.restartGrace()
 	}
+	limit := m.grace / 2
+	if m.final && (limit == 0 || m.half < limit) {
+		limit = m.half
+	}
+	if len(m.spec.PreStop) == 0 || m.step < len(m.spec.PreStart) || limit <= 0 {
+		m.signalStop()
+		return
+	}
+	m.run(StepPreStop, m.spec.PreStop)
+	m.do(effect{kind: doArm, delay: limit})
+}
+
+// signalStop sends the stop signal. SIGCONT follows, since a stopped process does not hear the first.
+func (m *machine) signalStop() {
+	group := m.spec.KillMode != KillProcess
+	m.do(effect{kind: doSignal, sig: m.spec.stopSignal(), group: group})
+	m.do(effect{kind: doSignal, sig: syscall.SIGCONT, group: group})
 	if m.grace > 0 {
-		m.do(effect{kind: doArm, delay: m.grace})
+		m.do(effect{kind: doArm, delay: m.grace - m.now.Sub(m.since)})
+	} else {
+		m.do(effect{kind: doDisarm})
+	}
+}
+
+// regrace: the bundle ends while the daemon is being stopped. The grace of a restart no longer counts, only the deadline of
+// the bundle does; and PreStop has had its time.
+func (m *machine) regrace() {
+	if m.final && m.spec.StopGrace == 0 && m.grace > 0 && !m.killed {
+		m.grace = 0
+		m.do(effect{kind: doDisarm})
+	}
+	if m.final && m.steps == StepPreStop && m.half <= 0 {
+		m.cease()
+		m.signalStop()
 	}
 }
 
@@ -398,7 +439,12 @@ func (m *machine) sigkill() {
 func (m *machine) timeout() {
 	switch m.state {
 	case StateStopping:
-		if !m.killed {
+		switch {
+		case m.steps == StepPreStop:
+			m.emit(Event{Kind: EventStepFailed, PID: m.pid, Reason: "pre_stop took too long"})
+			m.cease()
+			m.signalStop()
+		case !m.killed:
 			m.emit(Event{Kind: EventKilled, PID: m.pid, Signal: m.spec.stopSignal(), Delay: m.grace})
 			m.sigkill()
 		}
@@ -415,6 +461,7 @@ func (m *machine) ready(gen uint64) {
 	switch m.state {
 	case StateStarting, StateRunning, StateUnhealthy:
 		m.enter(StateReady)
+		m.wasReady = true
 		m.emit(Event{Kind: EventReady, PID: m.pid, Uptime: m.now.Sub(m.started)})
 		m.flush()
 	}
@@ -445,7 +492,7 @@ func (m *machine) forward(sig syscall.Signal) {
 		m.emit(Event{Kind: EventDropped, Signal: sig, Reason: "it is about to be started"})
 	case m.state == StateStopping:
 		m.emit(Event{Kind: EventDropped, Signal: sig, Reason: "it is being stopped"})
-	case m.state == StateWaiting, m.state == StateStarting:
+	case m.state == StateWaiting, m.state == StateStarting, m.state == StateUnhealthy && !m.wasReady:
 		if !slices.Contains(m.pending, sig) {
 			m.pending = append(m.pending, sig)
 		}
