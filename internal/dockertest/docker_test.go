@@ -1,0 +1,374 @@
+//go:build docker
+
+package dockertest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// images are what TestMain builds; the process ID keeps runs apart.
+var (
+	initImage = fmt.Sprintf("sidecar-init-test-init:%d", os.Getpid())
+	image     = fmt.Sprintf("sidecar-init-test:%d", os.Getpid())
+)
+
+func TestMain(m *testing.M) {
+	if out, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
+		fmt.Printf("no Docker Engine answers: %v: %s\n", err, out)
+		os.Exit(1)
+	}
+	err := build()
+	code := 1
+	if err == nil {
+		code = m.Run()
+	} else {
+		fmt.Println(err)
+	}
+	exec.Command("docker", "rmi", "-f", image, initImage).Run()
+	os.Exit(code)
+}
+
+// build makes the image of the repository's Dockerfile and, on top of it, one with the test daemon and the bundles.
+func build() error {
+	top := filepath.Join("..", "..")
+	if err := command("docker", "build", "-t", initImage, top); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "dockertest")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "testdaemon"), "../testproc/cmd/testdaemon")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %s", err, out)
+	}
+	for name, text := range bundles {
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	dockerfile := "FROM " + initImage + "\nCOPY testdaemon /\nCOPY *.yaml /\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+		return err
+	}
+	return command("docker", "build", "-t", image, dir)
+}
+
+func command(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// bundles are the bundle files in the image.
+var bundles = map[string]string{
+	"five": `
+x-sidecar-init: { signals: { HUP: { forward: egress }, USR1: { restart: pipelock } } }
+services:
+  egress:
+    command: [/testdaemon, "trap HUP print reloaded; env EGRESS_TOKEN_X; print up; block"]
+    x-sidecar-init: { private_env: ["EGRESS_TOKEN_*"] }
+  pipelock: { command: [/testdaemon, "env EGRESS_TOKEN_X; print up; block"] }
+  git-gate: { command: [/testdaemon, "orphan 50 10ms; uid; print up; block"] }
+  git-http: { command: [/testdaemon, "eprint up; tty; block"] }
+  supervise: { command: [/testdaemon, "print up; trap TERM { print bye; exit 0 }; block"] }
+`,
+	"deaf": `
+services:
+  deaf: { command: [/testdaemon, "ignore TERM; print up; block"] }
+  good: { command: [/testdaemon, "print up; block"] }
+`,
+	"crash": `
+services:
+  bad: { command: [/testdaemon, "print up; exit 3"] }
+  good: { command: [/testdaemon, "print up; sleep 1s"] }
+`,
+}
+
+// A container is one docker run, attached.
+type container struct {
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	line chan string
+	seen []string
+}
+
+// start runs the image with the daemon and the bundles, with docker's options and sidecar-init's arguments.
+func start(t *testing.T, options []string, args ...string) *container {
+	t.Helper()
+	return startImage(t, image, options, args...)
+}
+
+func startImage(t *testing.T, image string, options []string, args ...string) *container {
+	t.Helper()
+	c := &container{t: t, line: make(chan string, 1000)}
+	c.name = fmt.Sprintf("sidecar-init-test-%d-%s", os.Getpid(),
+		regexp.MustCompile(`[^a-zA-Z0-9]+`).ReplaceAllString(t.Name(), "-"))
+	run := []string{"run", "--rm", "--network", "none", "--name", c.name}
+	c.cmd = exec.Command("docker", slices.Concat(run, options, []string{image}, args)...)
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errors bytes.Buffer
+	c.cmd.Stderr = &errors
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		exec.Command("docker", "rm", "-f", c.name).Run()
+		if t.Failed() {
+			t.Logf("log:\n%s\nstderr of docker: %s", strings.Join(c.seen, "\n"), errors.String())
+		}
+	})
+	go func() { // ends with the output
+		defer close(c.line)
+		r := bufio.NewReader(out)
+		for {
+			l, err := r.ReadString('\n')
+			if l != "" {
+				c.line <- strings.TrimSuffix(l, "\n")
+			}
+			if err != nil {
+				if err != io.EOF {
+					t.Log(err)
+				}
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// wait reads the log until each of the lines has come once more; they are regular expressions for whole lines.
+func (c *container) wait(lines ...string) {
+	c.t.Helper()
+	var want []*regexp.Regexp
+	for _, l := range lines {
+		want = append(want, regexp.MustCompile("^"+l+"$"))
+	}
+	late := time.After(patience)
+	for len(want) > 0 {
+		select {
+		case l, ok := <-c.line:
+			if !ok {
+				c.t.Fatalf("the log ended; still wanted: %v", want)
+			}
+			c.seen = append(c.seen, l)
+			for i, w := range want {
+				if w.MatchString(l) {
+					want = append(want[:i], want[i+1:]...)
+					break
+				}
+			}
+		case <-late:
+			c.t.Fatalf("not within %s: %v", patience, want)
+		}
+	}
+}
+
+// end reads the rest of the log and returns the exit code.
+func (c *container) end() int {
+	c.t.Helper()
+	for l := range c.line {
+		c.seen = append(c.seen, l)
+	}
+	err := c.cmd.Wait()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		c.t.Fatal(err)
+	}
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// count is how many of the lines seen are this one.
+func (c *container) count(line string) int {
+	n := 0
+	for _, l := range c.seen {
+		if l == line {
+			n++
+		}
+	}
+	return n
+}
+
+// docker runs a docker command about the container.
+func (c *container) docker(args ...string) string {
+	c.t.Helper()
+	out, err := exec.Command("docker", args...).CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("docker %v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+// stop is docker stop; it returns how long that took and the exit code.
+func (c *container) stop() (time.Duration, int) {
+	c.t.Helper()
+	begin := time.Now()
+	c.docker("stop", c.name)
+	took := time.Since(begin)
+	return took, c.end()
+}
+
+// noZombie fails the test if docker top shows a process that is dead.
+func (c *container) noZombie() {
+	c.t.Helper()
+	for line := range strings.Lines(c.docker("top", c.name, "-eo", "pid,ppid,stat,comm")) {
+		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(f[2], "Z") {
+			c.t.Errorf("zombie: %s", line)
+		}
+	}
+}
+
+var up = []string{
+	`\[egress\] up`, `\[pipelock\] up`, `\[git-gate\] up`, `\[git-http\] up`, `\[supervise\] up`,
+}
+
+func TestBundle(t *testing.T) {
+	c := start(t, []string{"-e", "EGRESS_TOKEN_X=secret", "-e", "SIDECAR_INIT_FILE=/five.yaml"})
+	c.wait(append([]string{
+		`sidecar-init: starting egress`, `sidecar-init: starting supervise`,
+		`\[egress\] EGRESS_TOKEN_X=secret`, `\[pipelock\] EGRESS_TOKEN_X unset`,
+	}, up...)...)
+
+	c.docker("kill", "-s", "HUP", c.name)
+	c.wait(`sidecar-init: forwarded SIGHUP to egress`, `\[egress\] reloaded`)
+
+	c.docker("kill", "-s", "USR1", c.name)
+	c.wait(`sidecar-init: restarting pipelock`, `sidecar-init: pipelock restarted \(pid \d+\)`, `\[pipelock\] up`)
+
+	c.noZombie()
+	took, code := c.stop()
+	if code != 0 || took > 5*time.Second {
+		t.Errorf("docker stop: exit code %d after %s, want 0 at once", code, took)
+	}
+	for _, name := range []string{"egress", "pipelock", "git-gate", "git-http", "supervise"} {
+		want := 1
+		if name == "pipelock" {
+			want = 2
+		}
+		if got := c.count("[" + name + "] up"); got != want {
+			t.Errorf("%s was started %d times, want %d", name, got, want)
+		}
+	}
+	if c.count("[supervise] bye") != 1 {
+		t.Error("the last words of supervise are missing")
+	}
+	if last := c.seen[len(c.seen)-1]; last != "sidecar-init: exit 0" {
+		t.Errorf("the last line is %q", last)
+	}
+	t.Logf("docker stop took %s", took)
+}
+
+func TestDeaf(t *testing.T) {
+	c := start(t, nil, "run", "-f", "/deaf.yaml")
+	c.wait(`\[deaf\] up`, `\[good\] up`)
+	took, code := c.stop()
+	if code != 0 || took < 7*time.Second || took > 9500*time.Millisecond {
+		t.Errorf("docker stop: exit code %d after %s, want 0 after 8 s", code, took)
+	}
+	if c.count("sidecar-init: grace (8s) elapsed; SIGKILL on deaf") != 1 {
+		t.Error("nothing in the log about the deadline")
+	}
+	t.Logf("docker stop took %s", took)
+}
+
+func TestCrash(t *testing.T) {
+	c := start(t, nil, "run", "-f", "/crash.yaml")
+	c.wait(`sidecar-init: bad exited with code 3; leaving surviving daemons running .*`, `sidecar-init: good exited .*`)
+	if code := c.end(); code != 3 {
+		t.Errorf("exit code %d, want 3", code)
+	}
+}
+
+// TestRestricted runs the bundle where containers are usually tied down.
+func TestRestricted(t *testing.T) {
+	for name, run := range map[string]struct {
+		options []string
+		line    string // who git-gate is
+	}{
+		"read-only":  {[]string{"--read-only"}, `\[git-gate\] uid 0 .*`},
+		"user":       {[]string{"--user", "12345"}, `\[git-gate\] uid 12345 .*`},
+		"user-group": {[]string{"--user", "12345:54321"}, `\[git-gate\] uid 12345 gid 54321 .*`},
+		"all": {
+			[]string{"--read-only", "--user", "12345", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "64m"},
+			`\[git-gate\] uid 12345 .*`,
+		},
+		"not PID 1": {[]string{"--init"}, `\[git-gate\] uid 0 .*`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := start(t, run.options, "run", "-f", "/five.yaml")
+			c.wait(append([]string{run.line}, up...)...)
+			c.docker("kill", "-s", "HUP", c.name)
+			c.wait(`\[egress\] reloaded`)
+			c.docker("kill", "-s", "USR1", c.name)
+			c.wait(`sidecar-init: pipelock restarted .*`)
+			c.noZombie()
+			if took, code := c.stop(); code != 0 || took > 5*time.Second {
+				t.Errorf("docker stop: exit code %d after %s, want 0 at once", code, took)
+			}
+		})
+	}
+}
+
+// TestTTY: with docker run -t the output is a terminal, which puts a carriage return before each newline.
+func TestTTY(t *testing.T) {
+	c := start(t, []string{"-t"}, "run", "-f", "/five.yaml")
+	var lines []string
+	for _, l := range up {
+		lines = append(lines, l+`\r`)
+	}
+	c.wait(lines...)
+	c.docker("kill", "-s", "HUP", c.name)
+	c.wait(`\[egress\] reloaded\r`)
+	if took, code := c.stop(); code != 0 || took > 5*time.Second {
+		t.Errorf("docker stop: exit code %d after %s, want 0 at once", code, took)
+	}
+}
+
+// TestCommand: run -- CMD stands in for tini.
+func TestCommand(t *testing.T) {
+	c := start(t, nil, "run", "--", "/testdaemon", "print plain; exit 3")
+	c.wait("plain")
+	if code := c.end(); code != 3 {
+		t.Errorf("exit code %d, want 3", code)
+	}
+}
+
+// TestCommandStop: CMD gets the SIGTERM of docker stop, and its exit code is the container's.
+func TestCommandStop(t *testing.T) {
+	c := start(t, nil, "run", "--", "/testdaemon", "trap TERM { print bye; exit 5 }; print up; block")
+	c.wait("up")
+	took, code := c.stop()
+	if code != 5 || took > 5*time.Second || c.count("bye") != 1 {
+		t.Errorf("docker stop: exit code %d after %s, want 5 at once", code, took)
+	}
+}
+
+// TestBuiltIn: the image by itself has the built-in bundle and none of its programs.
+func TestBuiltIn(t *testing.T) {
+	c := startImage(t, initImage, nil)
+	c.wait(`sidecar-init: egress cannot be started: .*`, `sidecar-init: supervise cannot be started: .*`)
+	if code := c.end(); code != 127 {
+		t.Errorf("exit code %d, want 127", code)
+	}
+}
