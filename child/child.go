@@ -21,7 +21,11 @@ type (
 	Skip struct{ Reason string }
 	// Terminate stops the daemon with its stop signal. Final means that the bundle ends, as with Retire; the only graces
 	// are then Spec.StopGrace and the sender's own (it sends Kill).
-	Terminate struct{ Final bool }
+	// Half is the time that is left for PreStop then.
+	Terminate struct {
+		Final bool
+		Half  time.Duration
+	}
 	// Retire says that the bundle ends: nothing starts any more, a restart that is due is called off, and the Child ends
 	// when its process does. A live daemon is not stopped by it.
 	Retire struct{}
@@ -52,6 +56,11 @@ type (
 		gen  uint64
 		exit Exit
 	}
+	stepsDone struct {
+		gen  uint64
+		step Step
+		err  error
+	}
 )
 
 func (Start) childMsg()     {}
@@ -65,6 +74,7 @@ func (Ready) childMsg()     {}
 func (Unhealthy) childMsg() {}
 func (spawned) childMsg()   {}
 func (exited) childMsg()    {}
+func (stepsDone) childMsg() {}
 
 // command reports whether m is counted in Status.Seen.
 func command(m Msg) bool {
@@ -91,6 +101,7 @@ type Child struct {
 	hooks   Hooks
 	proc    Process // the present life's, or the last one's until it is released
 	dead    bool    // proc has been waited for
+	cease   func()  // ends the steps that run
 	seen    uint64
 }
 
@@ -114,9 +125,13 @@ func New(spec *Spec, spawner Spawner, hooks Hooks) *Child {
 func (c *Child) Ref() actor.Ref[Msg] { return c.actor.Ref() }
 
 // Run supervises the daemon until, after Retire, Terminate{Final: true} or Kill, it is dead. Its error is an
-// *actor.PanicError or nil.
+// *actor.PanicError or nil. After a panic the process has no owner any more: it is killed.
 func (c *Child) Run() error {
 	err := c.actor.Run((*handler)(c))
+	if c.proc != nil && !c.dead { // wait releases it
+		_ = c.proc.Signal(syscall.SIGKILL, true)
+		return err
+	}
 	c.release(false)
 	return err
 }
@@ -141,7 +156,7 @@ func (h *handler) Receive(msg Msg) error {
 	case Skip:
 		h.m.skip(msg.Reason)
 	case Terminate:
-		h.m.terminate(msg.Final)
+		h.m.terminate(msg.Final, msg.Half)
 	case Retire:
 		h.m.retire()
 	case Restart:
@@ -159,12 +174,13 @@ func (h *handler) Receive(msg Msg) error {
 			h.m.failed(msg.gen, msg.err)
 			break
 		}
-		h.proc, h.dead = msg.proc, false
+		h.own(msg)
 		h.m.spawned(msg.gen, msg.proc.PID())
-		go h.wait(msg.gen, msg.proc) // posts one message, then ends
 	case exited:
 		h.dead = true
 		h.m.exited(msg.gen, msg.exit)
+	case stepsDone:
+		h.m.stepsDone(msg.gen, msg.step, msg.err)
 	}
 	if command(msg) {
 		h.seen++
@@ -179,9 +195,24 @@ func (h *handler) Timeout() error {
 	return h.perform()
 }
 
-// Refuse is a message that came too late. A process that was spawned too late cannot be one: the actor does not end
-// while a spawn is under way.
-func (h *handler) Refuse(Msg) {}
+// Refuse is a message that came too late. Only after a panic can a fact be one: the actor does not end by itself while a
+// spawn is under way or a process lives.
+func (h *handler) Refuse(msg Msg) {
+	switch msg := msg.(type) {
+	case spawned:
+		if msg.proc != nil {
+			h.own(msg)
+		}
+	case exited:
+		h.dead = true
+	}
+}
+
+// own takes over the process that was spawned.
+func (h *handler) own(s spawned) {
+	h.proc, h.dead = s.proc, false
+	go h.wait(s.gen, s.proc) // posts one message, then ends
+}
 
 func (h *handler) set() {
 	h.m.now = time.Now()
@@ -202,6 +233,12 @@ func (h *handler) perform() error {
 			h.actor.Arm(e.delay)
 		case doDisarm:
 			h.actor.Disarm()
+		case doSteps:
+			ceased := make(chan struct{})
+			h.cease = func() { close(ceased) }
+			go h.runSteps(h.m.gen, e.steps, ceased) // posts one message, then ends
+		case doCease:
+			h.cease()
 		case doEmit:
 			h.hooks.Event(e.event)
 		case doEnd:
@@ -235,6 +272,7 @@ func (h *handler) spawn(gen uint64, spec *Spec, last Process) {
 		}
 		if h.actor.Ref().Tell(fact) != nil && fact.proc != nil { // the actor has panicked: nobody owns the process
 			_ = fact.proc.Signal(syscall.SIGKILL, true)
+			h.wait(gen, fact.proc)
 		}
 	}()
 	if last != nil {
@@ -249,7 +287,55 @@ func (h *handler) wait(gen uint64, p Process) {
 		if v := recover(); v != nil {
 			fact.exit = Exit{Code: 70, Err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}
 		}
-		_ = h.actor.Ref().Tell(fact)
+		if h.actor.Ref().Tell(fact) != nil { // the actor has panicked
+			p.Release(true)
+		}
 	}()
 	fact.exit = p.Wait()
+}
+
+// runSteps runs steps one after the other until one fails or they are to cease.
+func (h *handler) runSteps(gen uint64, steps []Spec, ceased <-chan struct{}) {
+	fact := stepsDone{gen: gen, step: steps[0].Step}
+	defer func() {
+		if v := recover(); v != nil {
+			fact.err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+		_ = h.actor.Ref().Tell(fact)
+	}()
+	for i := range steps {
+		exit := h.runStep(&steps[i], ceased)
+		select {
+		case <-ceased:
+			return
+		default:
+		}
+		switch {
+		case exit.Err != nil:
+			fact.err = fmt.Errorf("%s cannot be started: %w", fact.step, exit.Err)
+		case exit.Failed():
+			fact.err = fmt.Errorf("%s (%s) ended with %s", fact.step, steps[i].Argv[0], exit)
+		default:
+			continue
+		}
+		return
+	}
+}
+
+// runStep runs one step to its end, which comes at once when it is to cease.
+func (h *handler) runStep(step *Spec, ceased <-chan struct{}) Exit {
+	proc, err := h.spawner.Spawn(step)
+	if err != nil {
+		return Exit{Code: 126, Err: err}
+	}
+	ended := make(chan Exit, 1)
+	go func() { ended <- proc.Wait() }()
+	defer proc.Release(true)
+	select {
+	case exit := <-ended:
+		return exit
+	case <-ceased:
+		_ = proc.Signal(syscall.SIGKILL, true) // it may have just ended
+		return <-ended
+	}
 }

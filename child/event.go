@@ -93,6 +93,7 @@ const (
 	EventRestarting Kind = "restarting" // a restart in place was asked for and begins
 	EventStopped    Kind = "stopped"    // ended by hand, or its restart was called off
 	EventKilled     Kind = "killed"     // did not end within Delay of Signal, so SIGKILL was sent
+	EventStepFailed Kind = "stepfailed" // a step of PreStop failed; Reason says which and how
 	EventForwarded  Kind = "forwarded"  // Signal was sent to the main process
 	EventDropped    Kind = "dropped"    // Signal was not sent; Reason is empty if the daemon is dead (Exit)
 )

@@ -168,7 +168,7 @@ func (m *machine) terminate(final bool, half time.Duration) {
 func (m *machine) retire() {
 	switch {
 	case m.state == StateStopping:
-		m.final, m.want, m.hand = true, wantDown, false
+		m.final, m.want = true, wantDown
 		m.regrace()
 	case m.state.Alive():
 		m.final = true
@@ -251,10 +251,48 @@ func (m *machine) spawned(gen uint64, pid int) {
 			m.emit(Event{Kind: EventRestarting})
 		}
 		m.stop()
-	case main && !m.spec.Readiness:
-		m.enter(StateRunning)
-		m.wasReady = true
-		m.flush()
+	case main:
+		if len(m.spec.PostStart) > 0 {
+			m.run(StepPostStart, m.spec.PostStart)
+		}
+		if !m.spec.Readiness {
+			m.enter(StateRunning)
+			m.wasReady = true
+			m.flush()
+		}
+	}
+}
+
+// run runs steps beside the process.
+func (m *machine) run(step Step, steps []Spec) {
+	m.steps = step
+	m.do(effect{kind: doSteps, steps: steps})
+}
+
+// cease ends the steps that run.
+func (m *machine) cease() {
+	if m.steps != "" {
+		m.steps = ""
+		m.do(effect{kind: doCease})
+	}
+}
+
+// stepsDone: the steps of generation gen have ended; err says which one failed.
+func (m *machine) stepsDone(gen uint64, step Step, err error) {
+	if gen != m.gen || step != m.steps {
+		return
+	}
+	m.steps = ""
+	switch step {
+	case StepPostStart:
+		if err != nil {
+			m.unhealthy(gen, err.Error())
+		}
+	case StepPreStop:
+		if err != nil {
+			m.emit(Event{Kind: EventStepFailed, PID: m.pid, Reason: err.Error()})
+		}
+		m.signalStop()
 	}
 }
 
@@ -420,13 +458,18 @@ func (m *machine) signalStop() {
 // regrace: the bundle ends while the daemon is being stopped. The grace of a restart no longer counts, only the deadline of
 // the bundle does; and PreStop has had its time.
 func (m *machine) regrace() {
-	if m.final && m.spec.StopGrace == 0 && m.grace > 0 && !m.killed {
-		m.grace = 0
-		m.do(effect{kind: doDisarm})
+	if !m.final || m.killed {
+		return
 	}
-	if m.final && m.steps == StepPreStop && m.half <= 0 {
+	if m.spec.StopGrace == 0 {
+		m.grace = 0
+	}
+	switch {
+	case m.steps == StepPreStop:
 		m.cease()
 		m.signalStop()
+	case m.grace == 0:
+		m.do(effect{kind: doDisarm})
 	}
 }
 

@@ -47,6 +47,12 @@ type Spec struct {
 	// PreStart are steps that run one after the other before each start of the program, each to its end, which must be
 	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User and Groups matter.
 	PreStart []Spec
+	// PostStart are steps that run beside each new process, PreStop are those that run before it is sent the stop signal
+	// (not if it ends by itself), within half of the grace. A PostStart that fails makes the daemon unhealthy; a PreStop
+	// that fails is reported.
+	PostStart, PreStop []Spec
+	// Step says what this is a step of: Spec.PreStart, PostStart or PreStop; empty for a daemon.
+	Step Step
 	// Readiness says that Ready messages will come: until the first one of a life the daemon is Starting.
 	Readiness bool
 
@@ -95,6 +101,16 @@ type Dependency struct {
 	// Restart: the daemon is restarted when the dependency has been, by a command or a signal (Compose: restart: true).
 	Restart bool
 }
+
+// A Step is a kind of program that runs for a daemon; the names are Compose's.
+type Step string
+
+// The kinds of steps.
+const (
+	StepPreStart  Step = "pre_start"
+	StepPostStart Step = "post_start"
+	StepPreStop   Step = "pre_stop"
+)
 
 // A Policy says after which unrequested ends a daemon is started again; the names are Compose's.
 type Policy string

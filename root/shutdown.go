@@ -54,11 +54,12 @@ func (r *Root) finish() {
 
 // stopInOrder tells those children to end whose dependents are gone; from half of the grace period on, all of them.
 func (r *Root) stopInOrder() {
-	half := !time.Now().Before(r.began.Add(r.cfg.Grace / 2))
+	left := time.Until(r.began.Add(r.cfg.Grace / 2))
+	half := left <= 0
 	for _, n := range r.nodes {
 		if !n.told && (half || !slices.ContainsFunc(n.dependents, func(d *node) bool { return !d.gone })) {
 			n.told = true
-			r.tell(n, child.Terminate{Final: true})
+			r.tell(n, child.Terminate{Final: true, Half: left})
 		}
 	}
 }

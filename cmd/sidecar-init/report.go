@@ -62,6 +62,8 @@ func message(e child.Event, stopping bool) string {
 		return "restarting " + name
 	case child.EventKilled:
 		return fmt.Sprintf("%s did not exit within %s of %s; SIGKILL", name, e.Delay, child.SignalName(e.Signal))
+	case child.EventStepFailed:
+		return fmt.Sprintf("%s: %s", name, e.Reason)
 	case child.EventForwarded:
 		return fmt.Sprintf("forwarded %s to %s", child.SignalName(e.Signal), name)
 	case child.EventDropped:
