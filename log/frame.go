@@ -1,0 +1,68 @@
+package log
+
+import "time"
+
+// stamp is RFC 3339 with exactly nine digits: time.RFC3339Nano drops trailing zeros, and columns would not line up.
+const stamp = "2006-01-02T15:04:05.000000000Z"
+
+// A frame puts what belongs around a line. What is the same for all lines of a chunk is made once, as its header.
+type frame struct {
+	json  bool
+	time  bool
+	fixed string
+}
+
+// newFrame returns the frame for lines of a daemon; stream is empty where both share a pipe.
+func newFrame(o Options, daemon string, stream stdStream) frame {
+	if o.Format != JSON {
+		return frame{time: o.Timestamps, fixed: "[" + daemon + "] "}
+	}
+	fixed := appendQuoted([]byte(`,"daemon":`), []byte(daemon))
+	if stream != 0 {
+		fixed = append(fixed, `,"stream":"`+stream.String()+`"`...)
+	}
+	return frame{json: true, time: true, fixed: string(fixed) + `,"line":`}
+}
+
+// newOwnFrame returns the frame for the supervisor's own lines.
+func newOwnFrame(o Options) frame {
+	if o.Format != JSON {
+		return frame{time: o.Timestamps, fixed: o.Source + ": "}
+	}
+	return frame{json: true, time: true, fixed: `,"msg":`}
+}
+
+// splitter returns a splitter for lines in this frame.
+func (f *frame) splitter() splitter {
+	if f.json {
+		return newSplitter(0, true)
+	}
+	return newSplitter(len(f.header(nil, time.Time{})), false)
+}
+
+// header appends what stands before each line.
+func (f *frame) header(dst []byte, now time.Time) []byte {
+	if f.json {
+		dst = append(dst, `{"time":"`...)
+	}
+	if f.time {
+		dst = now.UTC().AppendFormat(dst, stamp)
+	}
+	switch {
+	case f.json:
+		dst = append(dst, '"')
+	case f.time:
+		dst = append(dst, ' ')
+	}
+	return append(dst, f.fixed...)
+}
+
+// line appends a whole line.
+func (f *frame) line(dst, header, line []byte, partial bool) []byte {
+	dst = append(dst, header...)
+	if f.json {
+		return appendRest(dst, line, partial)
+	}
+	dst = append(dst, line...)
+	return append(dst, '\n')
+}

@@ -1,0 +1,211 @@
+// Package log carries the output of daemons to one file, whole lines at a time, together with the supervisor's own lines.
+//
+// A Log is the one writer. Each daemon has a Stream, and each life of its process has pipes from Stream.Open: the write
+// ends become its stdout and stderr, a goroutine pumps what comes out of the read end.
+//
+// Guarantees:
+//
+//  1. A line is written whole: it is never torn by, nor mixed with, another. Its bytes are not changed.
+//  2. No line is lost at the end of a process. What is lost for other reasons (a consumer that has stopped, a write
+//     error) is counted, and reported by a line of its own once lines can be written again.
+//  3. Lines of one life come out in order, and lines of two lives never in the wrong one. A last line that has no
+//     newline gets one, so it is never joined with the first line of the next life.
+//  4. A line is not held back to fill a batch: it leaves as soon as the writer is free. There is no timer.
+//  5. Memory is bounded whatever a daemon writes: a line longer than MaxLine is split. An idle Stream holds no buffer.
+//  6. Printf never blocks, whatever the consumer does, and its line comes out before every line that a daemon writes
+//     after Printf has returned.
+//  7. Exit is not the end of output: a grandchild that holds the pipe delays neither Open, nor exited, nor Close.
+//  8. The file mode of the output (O_NONBLOCK) is never changed: it may be shared with other processes.
+//
+// Rules for callers: give the write ends to the process, then close them. Call exited when the process has ended, not
+// from an actor. SIGPIPE must not be left at its default by anything else that writes to fd 1 or 2; this package
+// does not need that, because it writes with plain system calls.
+//
+// Why there is a pipe for each life, and other roads that were not taken: docs/adr/0005-log-path.md.
+package log
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// MaxLine is the length of the longest line that is written in one piece: prefix and timestamp included, newline
+// excluded. A longer one is split into parts of at most MaxLine-1 bytes. In JSON only the payload counts.
+const MaxLine = 16 << 10
+
+// DefaultRing is how many bytes of each daemon's output are kept for Tail and Follow, unless StreamOptions say otherwise.
+const DefaultRing = 64 << 10
+
+// ErrClosed is the error of Open on a Log that is being drained or closed.
+var ErrClosed = errors.New("log: closed")
+
+// A Format is what a line looks like.
+type Format string
+
+// The formats.
+const (
+	// Text is "[NAME] LINE" for daemons and "SOURCE: MESSAGE" for the supervisor.
+	Text Format = "text"
+	// JSON is one object a line: time, daemon, stream, line; or time and msg for the supervisor.
+	JSON Format = "json"
+)
+
+// Options say how lines look.
+type Options struct {
+	// Format is Text if empty.
+	Format Format
+	// Timestamps puts the time before the prefix of every line in Text: RFC 3339 in UTC with nine digits of
+	// nanoseconds, and a space. In JSON the time is always there.
+	Timestamps bool
+	// Source stands before the supervisor's own lines in Text; empty means "sidecar-init".
+	Source string
+}
+
+// A Log writes the lines of all daemons, and the supervisor's own, to one file. Make one with New. Its methods
+// may be called from any goroutine.
+type Log struct {
+	options Options
+	w       *writer
+	block   *pool // for pumps that may wait for the consumer while they hold buffers
+	swift   *pool // for those that never do, so that they need not wait for the others
+
+	mu      sync.Mutex
+	closing bool
+	streams []*Stream
+	pumps   map[*pump]struct{} // those that run
+}
+
+// New returns a Log that writes to out. It does not close out.
+func New(out *os.File, o Options) *Log {
+	if o.Source == "" {
+		o.Source = "sidecar-init"
+	}
+	return &Log{
+		options: o,
+		w:       newWriter(out, newOwnFrame(o)),
+		block:   newPool(3),
+		swift:   newPool(2),
+		pumps:   map[*pump]struct{}{},
+	}
+}
+
+// Printf writes a line of the supervisor's own. It never blocks: the line goes through a bounded queue, and when
+// that is full it is dropped, which a later line reports. A message of several lines becomes as many.
+func (l *Log) Printf(format string, a ...any) { l.w.printf(format, a...) }
+
+// Stats are the counters of a Log.
+type Stats struct {
+	Lines      uint64 // lines of all daemons
+	Dropped    uint64 // those of them that were not written
+	Own        uint64 // the supervisor's own lines
+	OwnDropped uint64 // those of them that were not written
+	Streams    []StreamStats
+}
+
+// StreamStats are the counters of a Stream. A part of a line that was split counts as a line.
+type StreamStats struct {
+	Name  string
+	Bytes uint64 // read from the daemon
+	Lines uint64 // read from the daemon
+	// Dropped lines were read and not written: because the consumer had stopped (overflow drop, or the end of Close),
+	// was gone, or because of a write error. Those of a quiet Stream do not count.
+	Dropped uint64
+}
+
+// Stats returns the counters as they are now.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	streams := l.streams
+	l.mu.Unlock()
+	var st Stats
+	for _, s := range streams {
+		one := s.Stats()
+		st.Lines += one.Lines
+		st.Dropped += one.Dropped
+		st.Streams = append(st.Streams, one)
+	}
+	st.Own, st.OwnDropped = l.w.ownTotal.Load(), l.w.ownDropped.Load()
+	return st
+}
+
+// Drain ends all streams: it waits until each pipe is at its end and everything has been written, or until the
+// deadline; pipes that something still holds are read as far as they are filled shortly before that. Open fails
+// from now on; Printf goes on working, so that a last line can follow everything else.
+func (l *Log) Drain(deadline time.Time) {
+	l.mu.Lock()
+	l.closing = true
+	streams := l.streams
+	var pumps []*pump
+	for p := range l.pumps {
+		pumps = append(pumps, p)
+	}
+	l.mu.Unlock()
+
+	// A deadline that has just passed must not cost lines that a free writer takes in no time.
+	left := max(time.Until(deadline), minDrain)
+	hard, cancel := context.WithTimeout(context.Background(), left)
+	defer cancel()
+	soft, cancel := context.WithTimeout(hard, left-min(left/2, 50*time.Millisecond))
+	defer cancel()
+
+	if !ended(pumps, soft.Done()) {
+		for _, p := range pumps {
+			p.ask(stopAsked)
+		}
+		if !ended(pumps, hard.Done()) {
+			for _, p := range pumps {
+				p.abandon()
+			}
+		}
+	}
+	for _, s := range streams {
+		if s.queue != nil && !s.queue.empty(hard.Done()) {
+			s.dropped.Add(uint64(s.queue.abandon()))
+		}
+		s.ring.close()
+	}
+}
+
+// minDrain is the least time that Drain and Close take to write what there is, if they need it.
+const minDrain = 10 * time.Millisecond
+
+// ended waits until all pumps have ended, and reports whether that was before timeout.
+func ended(pumps []*pump, timeout <-chan struct{}) bool {
+	for _, p := range pumps {
+		if !before(p.done, timeout) {
+			return false
+		}
+	}
+	return true
+}
+
+// before waits until done is closed, and reports whether that was before timeout.
+func before(done, timeout <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	select {
+	case <-done:
+		return true
+	case <-timeout:
+		return false
+	}
+}
+
+// Close does what Drain does, where that has not been called, then writes the supervisor's own lines, and
+// returns the counters. It returns by the deadline (or 10 ms from now, if that is later) even if the consumer has
+// stopped; what is not written by then counts as dropped. It is called once.
+func (l *Log) Close(deadline time.Time) Stats {
+	l.Drain(deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(deadline), minDrain))
+	defer cancel()
+	if !l.w.own.empty(ctx.Done()) {
+		l.w.ownDropped.Add(uint64(l.w.own.abandon()))
+	}
+	return l.Stats()
+}

@@ -1,0 +1,207 @@
+package log
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+// A Line is a line that a daemon wrote.
+type Line struct {
+	Time    time.Time // when it was read
+	Stream  string    // "stdout" or "stderr"; empty where both share a pipe
+	Text    []byte    // without newline; the bytes as they were written
+	Partial bool      // the line was too long and goes on in the next one of this Stream
+}
+
+// headSize is the size of what stands before each record in a ring: time (8 bytes), length (4), flags (4).
+const headSize = 16
+
+// partialFlag is set in the flags of a record beside its stdStream.
+const partialFlag = 1 << 8
+
+// minRing is the least capacity of a ring: any line fits.
+const minRing = headSize + MaxLine + 1
+
+// A ring keeps the last lines of a Stream. What was read at once is one record: so the pump copies once a chunk,
+// and only who asks for lines looks for newlines. The oldest record is shortened line by line to make room.
+type ring struct {
+	mu     sync.Mutex
+	max    int    // bytes to keep
+	buf    []byte // circular; grows up to max
+	head   int    // where the oldest record begins
+	size   int    // bytes of all records
+	end    uint64 // bytes of all records ever
+	lines  uint64 // all lines ever
+	wake   chan struct{}
+	closed bool
+}
+
+// init sets the capacity, as in StreamOptions.Ring.
+func (r *ring) init(size int) {
+	switch {
+	case size == 0:
+		r.max = DefaultRing
+	case size > 0:
+		r.max = max(size, minRing)
+	}
+}
+
+// add keeps data, which is lines lines: each with its newline, except that the last one of a life and a part have none.
+func (r *ring) add(now time.Time, kind stdStream, partial bool, data []byte, lines int) {
+	if lines == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines += uint64(lines)
+	if r.wake != nil {
+		close(r.wake)
+		r.wake = nil
+	}
+	if r.max == 0 {
+		return
+	}
+	if over := headSize + len(data) - r.max; over > 0 {
+		data = data[lineEnd(data, over):]
+	}
+	r.reserve(headSize + len(data))
+	flags := uint32(kind)
+	if partial {
+		flags |= partialFlag
+	}
+	r.put(r.head+r.size, head(now.UnixNano(), flags, len(data)))
+	r.put(r.head+r.size+headSize, data)
+	r.size += headSize + len(data)
+	r.end += uint64(headSize + len(data))
+}
+
+// lineEnd returns where the line ends, newline included, that data[at-1] belongs to.
+func lineEnd(data []byte, at int) int {
+	i := bytes.IndexByte(data[at-1:], '\n')
+	if i < 0 {
+		return len(data)
+	}
+	return at + i
+}
+
+func head(nanos int64, flags uint32, n int) []byte {
+	b := make([]byte, 0, headSize)
+	b = binary.LittleEndian.AppendUint64(b, uint64(nanos))
+	b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	return binary.LittleEndian.AppendUint32(b, flags)
+}
+
+func parseHead(b []byte) (nanos int64, flags uint32, n int) {
+	return int64(binary.LittleEndian.Uint64(b)), binary.LittleEndian.Uint32(b[12:]), int(binary.LittleEndian.Uint32(b[8:]))
+}
+
+// put copies b to position at, which may be beyond the end of buf.
+func (r *ring) put(at int, b []byte) {
+	at %= len(r.buf)
+	n := copy(r.buf[at:], b)
+	copy(r.buf, b[n:])
+}
+
+// get appends the n bytes at position at to dst.
+func (r *ring) get(dst []byte, at, n int) []byte {
+	at %= len(r.buf)
+	if first := len(r.buf) - at; n > first {
+		return append(append(dst, r.buf[at:]...), r.buf[:n-first]...)
+	}
+	return append(dst, r.buf[at:at+n]...)
+}
+
+// reserve makes room for need bytes.
+func (r *ring) reserve(need int) {
+	if total := r.size + need; total > len(r.buf) && len(r.buf) < r.max {
+		grown := make([]byte, min(r.max, max(total, 2*len(r.buf), 512)))
+		if r.size > 0 {
+			r.get(grown[:0], r.head, r.size)
+		}
+		r.buf, r.head = grown, 0
+	}
+	for {
+		over := r.size + need - len(r.buf)
+		if over <= 0 {
+			return
+		}
+		var space [headSize]byte
+		nanos, flags, n := parseHead(r.get(space[:0], r.head, headSize))
+		gone := headSize + n
+		if over < n && flags&partialFlag == 0 {
+			gone = r.shorten(over, nanos, flags, n)
+		}
+		r.head = (r.head + gone) % len(r.buf)
+		r.size -= gone
+	}
+}
+
+// shorten takes lines of at least over bytes from the oldest record, and returns how many bytes it became shorter.
+func (r *ring) shorten(over int, nanos int64, flags uint32, n int) int {
+	for i := over - 1; i < n-1; {
+		// The data may go round the end of buf, so the newline is searched for in one straight piece after the other.
+		at := (r.head + headSize + i) % len(r.buf)
+		piece := r.buf[at:min(len(r.buf), at+n-1-i)]
+		j := bytes.IndexByte(piece, '\n')
+		if j < 0 {
+			i += len(piece)
+			continue
+		}
+		gone := i + j + 1
+		r.put(r.head+gone, head(nanos, flags, n-gone))
+		return gone
+	}
+	return headSize + n
+}
+
+// from returns a copy of all records from position pos on, or from the oldest one if that is gone, and the new end.
+// The caller holds the lock.
+func (r *ring) from(pos uint64) []byte {
+	start := r.end - uint64(r.size)
+	pos = max(pos, start)
+	n := int(r.end - pos)
+	if n == 0 {
+		return nil
+	}
+	return r.get(make([]byte, 0, n), r.head+int(pos-start), n)
+}
+
+// parse returns the lines of records.
+func parse(records []byte) []Line {
+	var lines []Line
+	for len(records) > 0 {
+		nanos, flags, n := parseHead(records)
+		data := records[headSize : headSize+n]
+		records = records[headSize+n:]
+		line := Line{
+			Time:    time.Unix(0, nanos),
+			Stream:  stdStream(flags).String(),
+			Partial: flags&partialFlag != 0,
+		}
+		for len(data) > 0 {
+			text, rest, _ := bytes.Cut(data, newline)
+			line.Text = text[:len(text):len(text)]
+			lines = append(lines, line)
+			data = rest
+		}
+	}
+	return lines
+}
+
+// Tail returns the last n lines that were read, the oldest first; fewer if there are not as many, and all that are
+// kept if n is less than 0. It makes no difference which life of the process they are from.
+func (s *Stream) Tail(n int) []Line {
+	s.ring.mu.Lock()
+	records := s.ring.from(0)
+	s.ring.mu.Unlock()
+	return lastOf(parse(records), n)
+}
+
+func lastOf(lines []Line, n int) []Line {
+	if n >= 0 && len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return lines
+}
