@@ -50,7 +50,7 @@ func TestWords(t *testing.T) {
 		{script: "readline; print got; cat", stdin: "one\ntwo", want: "got\ntwo"},
 		{script: "repeat 2 { print x; print y }", want: "x\ny\nx\ny\n"},
 		{script: "forever { print x; exit 1 }", want: "x\n", end: "exit status 1"},
-		{script: "repeat 3 once " + file("once") + " print x", want: "x\n"},
+		{script: "repeat 3 once " + file("twice") + " print x", want: "x\n"},
 		{script: "exec /bin/echo a b", want: "a b\n"},
 		{script: "trap HUP print hup; trap TERM { print term; exit 9 }; raise HUP; raise TERM; block", want: "(hup\n)?term\n", end: "exit status 9"},
 		{script: "trap USR1 { print usr1; exit 0 }; raise USR1; block", want: "usr1\n"},
@@ -59,7 +59,7 @@ func TestWords(t *testing.T) {
 		{script: "raise QUIT", end: "signal: quit"},
 		{script: "raise RTMIN+3", end: "signal: signal 37"},
 		{script: "segv", end: "signal: segmentation fault"},
-		{script: "fork { print x }; fork { exit 2 }; waitfile " + file("once"), want: "(x\n)?"},
+		{script: "fork { print x }; fork { touch " + file("forked") + "; exit 2 }; waitfile " + file("forked"), want: "(x\n)?"},
 		{script: "setsid { sid; touch " + file("sid") + " }; waitfile " + file("sid"), want: `sid \d+\n`},
 		{script: "orphan 3 1ms; print x", want: "x\n"},
 		{script: "append " + file("log") + " a; append " + file("log") + " b; exec /bin/cat " + file("log"), want: "a\nb\n"},
@@ -75,6 +75,7 @@ func TestWords(t *testing.T) {
 		{script: "exit 1; exit 2", stderr: `testproc: "exit" is never reached\n`, end: "exit status 125"},
 	} {
 		t.Run(tt.script, func(t *testing.T) {
+			t.Parallel()
 			argv := testproc.Argv(tt.script)
 			cmd := exec.Command(argv[0], argv[1:]...)
 			cmd.Env = []string{"NAME=x"}
