@@ -76,8 +76,8 @@ const (
 	doSignal effectKind = "signal"
 	doArm    effectKind = "arm"
 	doDisarm effectKind = "disarm"
-	doSteps  effectKind = "steps"  // run them beside the process; post stepsDone
-	doCease  effectKind = "cease"  // kill the steps that run
+	doSteps  effectKind = "steps" // run them beside the process; post stepsDone
+	doCease  effectKind = "cease" // kill the steps that run
 	doEmit   effectKind = "emit"
 	doEnd    effectKind = "end"
 )

@@ -52,6 +52,7 @@ func (h *handler) Refuse(msg Msg) {
 func (r *Root) next() error {
 	if r.phase == up {
 		r.advance()
+		r.follow()
 		r.critical()
 		r.finish()
 	}
@@ -168,6 +169,9 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 		}
 		r.tell(n, m)
 		seen[n.spec.Name] = n.sent
+		if _, ok := m.(child.Restart); ok {
+			r.followers(n)
+		}
 	}
 	return Accepted{Seen: seen}
 }

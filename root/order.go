@@ -155,3 +155,35 @@ func (r *Root) mayStart(n *node) (verdict, string) {
 	}
 	return result, reason
 }
+
+// followers notes the daemons that are to be restarted after n, which is being restarted by a command or signal.
+func (r *Root) followers(n *node) {
+	for _, d := range n.dependents {
+		for _, dep := range d.spec.After {
+			if dep.Name == n.spec.Name && dep.Restart {
+				d.follows, d.followsAt = n, n.sent
+			}
+		}
+	}
+}
+
+// follow restarts those whose dependency has been restarted, and is up again as they need it. The dead stay dead.
+func (r *Root) follow() {
+	for _, n := range r.nodes {
+		dep := n.follows
+		if dep == nil || dep.status.Seen < n.followsAt {
+			continue
+		}
+		s := dep.status
+		switch {
+		case s.State.Final() || s.State == child.StateBackoff || n.status.State.Final() || n.status.State == child.StateWaiting:
+			n.follows = nil
+		case s.State == child.StateStopping || s.PID == 0:
+		default:
+			if v, _ := r.mayStart(n); v == holds {
+				n.follows = nil
+				r.do(n.spec.Name, child.Restart{})
+			}
+		}
+	}
+}

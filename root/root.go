@@ -95,6 +95,8 @@ type node struct {
 	queued     bool         // waits for its turn to start
 	begun      bool         // was told to start, or is not to be started by itself any more
 	waits      string       // for what it waits
+	follows    *node        // is being restarted, and this one is to be restarted after it
+	followsAt  uint64       // the Status.Seen of follows that reflects the restart
 	told       bool         // to end
 	gone       bool         // its actor has ended
 }
