@@ -161,6 +161,8 @@ func TestNoSignalIgnore(t *testing.T) {
 var lockers = map[string]string{
 	"cmd/sidecar-init init": "main itself: reaps orphans, never forks, and ends with the process",
 	"internal/demo init":    "main itself: forks once, and ends with the process",
+
+	"internal/reap onMainThread": "panics on any thread but the main one, which does not end before the process; unlocks what it locked",
 }
 
 // TestLockOSThread keeps goroutines that fork off locked threads.

@@ -1,0 +1,246 @@
+package sidecarinit_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A block is a fenced piece of README.md.
+type block struct{ lang, text string }
+
+func readme(t *testing.T) []block {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []block
+	for _, m := range regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$").FindAllSubmatch(text, -1) {
+		all = append(all, block{string(m[1]), string(m[2])})
+	}
+	return all
+}
+
+// the returns the one block of README.md in a language.
+func the(t *testing.T, lang string) string {
+	t.Helper()
+	var found []string
+	for _, b := range readme(t) {
+		if b.lang == lang {
+			found = append(found, b.text)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("README.md has %d blocks of %s, want 1", len(found), lang)
+	}
+	return found[0]
+}
+
+// commands are those that README.md and examples/README.md tell the reader to type, each with the test that runs it.
+var commands = map[string]string{
+	"make run":  "internal/demo TestMake",
+	"make test": "what runs this",
+
+	"sidecar-init check -f bundle.yaml":      "TestReadmeBundle",
+	"sidecar-init run -f bundle.yaml":        "TestReadmeBundle",
+	"sidecar-init run -- api --listen :8080": "TestReadmeBundle",
+
+	"bin/sidecar-init run -f examples/demo/bundle.yaml": "internal/demo TestDemo",
+	"make image": "internal/dockertest TestMain, its docker build",
+	"docker build -f examples/docker/Dockerfile -t bottle examples": "internal/dockertest TestExample",
+	"docker run --rm --name bottle bottle":                          "internal/dockertest TestExample",
+	"docker kill -s HUP bottle":                                     "internal/dockertest TestExample",
+	"docker kill -s USR1 bottle":                                    "internal/dockertest TestExample",
+	"docker stop bottle":                                            "internal/dockertest TestExample",
+}
+
+// TestReadmeCommands: whatever the reader is told to type is run by some test.
+func TestReadmeCommands(t *testing.T) {
+	seen := map[string]bool{}
+	for _, file := range []string{"README.md", "examples/README.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllSubmatch(text, -1) {
+			for line := range strings.Lines(string(m[1])) {
+				line = strings.TrimSpace(line)
+				if commands[line] == "" {
+					t.Errorf("%s: no test runs %q", file, line)
+				}
+				seen[line] = true
+			}
+		}
+	}
+	for c := range commands {
+		if !seen[c] {
+			t.Errorf("%q is not in a README any more", c)
+		}
+	}
+	for _, b := range readme(t) {
+		switch b.lang {
+		case "sh", "yaml", "go", "dockerfile", "text": // each has a test
+		default:
+			t.Errorf("README.md has a block of %q, which no test looks at:\n%s", b.lang, b.text)
+		}
+	}
+}
+
+// TestReadmeDocker: the lines for a Dockerfile are those of the example, which internal/dockertest builds, but for names.
+func TestReadmeDocker(t *testing.T) {
+	example, err := os.ReadFile("examples/docker/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.NewReplacer("/etc/bundle.yaml", "/examples/demo/bundle.yaml")
+	for line := range strings.Lines(the(t, "dockerfile")) {
+		if !strings.HasPrefix(line, "COPY bundle.yaml ") && !strings.Contains(string(example), other.Replace(line)) {
+			t.Errorf("examples/docker/Dockerfile does not have %q", line)
+		}
+	}
+}
+
+// TestReadmeBundle runs the bundle of README.md, with scripts for its programs.
+func TestReadmeBundle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs the binary; -short is set")
+	}
+	dir, env := programs(t)
+	write(t, filepath.Join(dir, "bundle.yaml"), the(t, "yaml"), 0o644)
+
+	cmd := exec.Command(filepath.Join(dir, "sidecar-init"), "check", "-f", "bundle.yaml")
+	cmd.Dir, cmd.Env = dir, env
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "worker") {
+		t.Errorf("check: %v: %s", err, out)
+	}
+
+	// The log that README shows is that of the first seconds. Lines of different daemons come in any order.
+	want := the(t, "text")
+	out := runUntil(t, dir, env, want, "run", "-f", "bundle.yaml")
+	for line := range strings.Lines(want) {
+		if !strings.Contains(out, line) {
+			t.Errorf("the log has no line %q:\n%s", line, out)
+		}
+	}
+	if !strings.HasSuffix(out, "sidecar-init: exit 0\n") {
+		t.Errorf("the log does not end with exit code 0:\n%s", out)
+	}
+
+	out = runUntil(t, dir, env, "listening on :8080\n", "run", "--", "api", "--listen", ":8080")
+	if out != "listening on :8080\n" {
+		t.Errorf("run -- api: the output is %q", out)
+	}
+}
+
+// TestReadmeEmbedding compiles and runs the program of README.md.
+func TestReadmeEmbedding(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles and runs a program; -short is set")
+	}
+	dir, env := programs(t)
+	source, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "embed")
+	write(t, source, the(t, "go"), 0o644)
+	top, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]any{
+		"Replace": map[string]string{filepath.Join(top, "internal/readme/main.go"): source},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "overlay.json"), string(overlay), 0o644)
+	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, "./internal/readme")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cmd := exec.Command(bin)
+	cmd.Dir, cmd.Env = dir, append(env, "ENDS=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	for _, want := range []string{"started api", "exited api", "started worker", "exited worker"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the program did not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// programs makes a folder with sidecar-init and what README's bundle runs, and the environment in which they are found.
+func programs(t *testing.T) (dir string, env []string) {
+	t.Helper()
+	dir = t.TempDir()
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "sidecar-init"), "./cmd/sidecar-init")
+	build.Env = linux()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	const script = "#!/bin/sh\ntrap 'exit 0' TERM\necho %s\n[ -n \"$ENDS\" ] && exit\nwhile :; do sleep 60 & wait $!; done\n"
+	write(t, filepath.Join(dir, "api"), fmt.Sprintf(script, `"listening on $2"`), 0o755)
+	write(t, filepath.Join(dir, "worker"), fmt.Sprintf(script, `"waiting for jobs"`), 0o755)
+	return dir, append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "SIDECAR_INIT_CONTROL=off")
+}
+
+func write(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runUntil runs sidecar-init until it has printed each of the lines, ends it with SIGTERM, which must give exit code 0, and
+// returns what it printed.
+func runUntil(t *testing.T, dir string, env []string, lines string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(dir, "sidecar-init"), args...)
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, env, os.Stderr
+	cmd.WaitDelay = time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill() // an error means that it has ended
+	killer := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+	defer killer.Stop()
+	var got strings.Builder
+	asked := false
+	for buf := make([]byte, 4096); ; {
+		n, err := out.Read(buf)
+		got.Write(buf[:n])
+		if !asked && hasAll(got.String(), lines) {
+			asked = true
+			cmd.Process.Signal(syscall.SIGTERM)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("sidecar-init %v: %v\n%s", args, err, got.String())
+	}
+	return got.String()
+}
+
+// hasAll reports whether text has every one of the lines.
+func hasAll(text, lines string) bool {
+	for line := range strings.Lines(lines) {
+		if !strings.Contains(text, line) {
+			return false
+		}
+	}
+	return true
+}
