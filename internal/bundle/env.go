@@ -1,0 +1,262 @@
+package bundle
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
+	"github.com/compose-spec/compose-go/v2/template"
+)
+
+// An environment is the supervisor's, in its order, without what is meant for the supervisor alone.
+type environment struct {
+	names  []string
+	values map[string]string
+}
+
+// newEnvironment keeps the first of several values, as getenv does.
+func newEnvironment(env []string) *environment {
+	e := &environment{values: make(map[string]string, len(env))}
+	for _, kv := range env {
+		name, value, ok := strings.Cut(kv, "=")
+		if _, seen := e.values[name]; !ok || seen || name == "" || forSupervisor(name) {
+			continue
+		}
+		e.names = append(e.names, name)
+		e.values[name] = value
+	}
+	return e
+}
+
+// forSupervisor reports whether a variable is the service manager's word to the supervisor, which nobody else may see.
+func forSupervisor(name string) bool {
+	return name == "NOTIFY_SOCKET" || strings.HasPrefix(name, "WATCHDOG_") || strings.HasPrefix(name, "LISTEN_")
+}
+
+// A vault knows which names are private, and to which services.
+type vault struct {
+	services []*service
+	all      []pattern
+}
+
+func newVault(services []*service) *vault {
+	v := &vault{services: services}
+	for _, s := range services {
+		v.all = append(v.all, s.own.private...)
+	}
+	return v
+}
+
+// private reports whether any service declares name.
+func (v *vault) private(name string) bool { return declares(v.all, name) }
+
+// hidden reports whether name is private, and not to s.
+func (v *vault) hidden(name string, s *service) bool {
+	return v.private(name) && (s == nil || !declares(s.own.private, name))
+}
+
+// owners are the services that declare name.
+func (v *vault) owners(name string) string {
+	var names []string
+	for _, s := range v.services {
+		if declares(s.own.private, name) {
+			names = append(names, s.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func declares(patterns []pattern, name string) bool {
+	return slices.ContainsFunc(patterns, func(p pattern) bool { return p.matches(name) })
+}
+
+// search reports each private name that interpolation looked up below n, which belongs to s, or to no service if s is nil.
+func (v *vault) search(n *node, s *service, probs *problems) {
+	if len(v.all) == 0 {
+		return
+	}
+	for _, name := range n.vars {
+		v.check(name, s, n.at, probs)
+	}
+	for _, item := range n.items {
+		v.search(item, s, probs)
+	}
+	for _, e := range n.keys {
+		v.search(e.val, s, probs)
+	}
+}
+
+// check reports the use of a private name by a service that does not declare it.
+func (v *vault) check(name string, s *service, at pos, probs *problems) {
+	switch {
+	case !v.hidden(name, s):
+	case s == nil:
+		probs.add(at, "%s is private to %s: it cannot be used here", name, v.owners(name))
+	default:
+		probs.add(at, "%s is private to %s: declare it in private_env of %s too, or do without it", name, v.owners(name), s.name)
+	}
+}
+
+// without is env without the names for which hide says true.
+func without(env []string, hide func(name string) bool) []string {
+	out := make([]string, 0, len(env))
+	for _, kv := range env {
+		if name, _, _ := strings.Cut(kv, "="); !hide(name) {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// own is what env_file and environment give to s, as Compose resolves it: env_file first, in order, then environment;
+// a variable without a value is taken from the project's environment, and unset where that lacks it.
+func (l *loader) own(s *service, files []envFile, vars []variable) []variable {
+	given := map[string]string{}
+	out := slices.Clone(vars)
+	for i, v := range out {
+		l.vault.check(v.key, s, v.at, l.probs)
+		if value, ok := l.lookup(v.key); v.value == nil && ok {
+			out[i].value = &value
+		}
+		if out[i].value != nil {
+			given[v.key] = *out[i].value
+		}
+	}
+	all := maps.Clone(given)
+	for _, f := range files {
+		l.envFile(s, f, all, given)
+	}
+	var fromFiles []variable
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if !slices.ContainsFunc(vars, func(v variable) bool { return v.key == key }) {
+			value := all[key]
+			fromFiles = append(fromFiles, variable{key: key, value: &value})
+		}
+	}
+	return append(fromFiles, out...)
+}
+
+// envFile reads a file of variables into all. Interpolation in it sees the project's environment, then what environment
+// gives, then what the files gave so far.
+func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
+	at := pos{file: f.path}
+	data, err := os.ReadFile(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !f.required:
+		return
+	case err != nil:
+		l.probs.add(f.at, "cannot read env_file %s: %v", f.path, cause(err))
+		return
+	}
+	before := maps.Clone(all)
+	look := func(name string) (string, bool) {
+		l.vault.check(name, s, at, l.probs)
+		if value, ok := l.lookup(name); ok {
+			return value, true
+		}
+		value, ok := given[name]
+		return value, ok
+	}
+	if f.raw {
+		l.rawEnv(at, data, all, look)
+	} else if err := dotenv.ParseWithFormat(bytes.NewReader(data), f.path, all, look, ""); err != nil {
+		l.probs.add(dotenvPos(f.path, err), "%s", dotenvMessage(err))
+	}
+	for key, value := range all {
+		if old, ok := before[key]; !ok || old != value {
+			l.vault.check(key, s, at, l.probs)
+		}
+		switch {
+		case key == "" || strings.ContainsAny(key, "=\x00"):
+			l.probs.add(at, "%q is no name of a variable", key)
+		case strings.ContainsRune(value, 0):
+			l.probs.add(at, "the value of %s must not contain a NUL character", key)
+		}
+	}
+}
+
+// rawEnv reads a file of KEY=VALUE lines of which nothing is interpreted (format: raw, as of docker run --env-file).
+func (l *loader) rawEnv(at pos, data []byte, all map[string]string, look lookup) {
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
+	for line := range bytes.Lines(data) {
+		at.line++
+		at.col = 1
+		text := strings.TrimLeftFunc(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), unicode.IsSpace)
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		key, value, found := strings.Cut(text, "=")
+		switch {
+		case !utf8.ValidString(text):
+			l.probs.add(at, "not UTF-8")
+		case key == "" || strings.ContainsFunc(key, unicode.IsSpace):
+			l.probs.add(at, "must be KEY=VALUE, with a key without spaces")
+		case found:
+			all[key] = value
+		default:
+			if value, ok := look(key); ok {
+				all[key] = value
+			}
+		}
+	}
+}
+
+// dotEnv reads the .env beside the first file. It serves interpolation only; the environment wins over it.
+func (l *loader) dotEnv(path string) {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		l.probs.add(pos{file: path}, "cannot be read: %v", cause(err))
+		return
+	}
+	values, err := dotenv.UnmarshalBytesWithLookup(bytes.TrimPrefix(data, []byte("\uFEFF")), l.lookup)
+	if err != nil {
+		l.probs.add(dotenvPos(path, err), "%s", dotenvMessage(err))
+	}
+	l.dotenv = values
+}
+
+// dotenvPos is the place of an error of the dotenv package, which has the line in its text.
+func dotenvPos(path string, err error) pos {
+	_, after, found := strings.Cut(err.Error(), "line ")
+	digits, _, _ := strings.Cut(after, ":")
+	if line, err := strconv.Atoi(digits); found && err == nil && line > 0 {
+		return pos{path, line, 1}
+	}
+	return pos{file: path}
+}
+
+// dotenvMessage says what is wrong with a file of variables. The package quotes the file, which may hold secrets.
+func dotenvMessage(err error) string {
+	var missing *template.MissingRequiredError
+	if errors.As(err, &missing) {
+		return "the variable " + missing.Variable + " must be set"
+	}
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "unterminated quoted value"):
+		return "a quoted value has no end"
+	case strings.Contains(text, "Invalid template"):
+		return "no valid interpolation: write ${NAME}, or $$ for a plain $"
+	}
+	return "must be KEY=VALUE, with a key of letters, digits, dots, dashes and underscores"
+}
+
+// cause is the error without the operation and the path.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}

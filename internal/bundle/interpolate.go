@@ -1,0 +1,173 @@
+package bundle
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/template"
+	"github.com/sirupsen/logrus"
+)
+
+// quiet keeps compose-go's packages from writing to fd 2, which belongs to the log: they warn of unset variables through
+// logrus, template even with WithoutLogging (below ${A:-${B}}), and dotenv without a way to say no.
+func quiet() { logrus.SetLevel(logrus.PanicLevel) }
+
+// A lookup is the value of a variable, and whether it is set.
+type lookup func(name string) (string, bool)
+
+// An interpolator replaces the variables in a tree, and casts the strings where Compose expects another type.
+type interpolator struct {
+	vars  lookup
+	probs *problems
+}
+
+// tree interpolates n, which is at path; an item of a list has the path element "[]".
+func (in *interpolator) tree(n *node, path []string) {
+	switch n.kind {
+	case dict:
+		for i := range n.keys {
+			in.tree(n.keys[i].val, append(path, n.keys[i].key))
+		}
+	case list:
+		for _, item := range n.items {
+			in.tree(item, append(path, "[]"))
+		}
+	case text:
+		if strings.Contains(n.text, "$") {
+			in.text(n)
+		}
+		if c := castOf(path); c != nil {
+			if err := c(n); err != nil {
+				in.probs.add(n.at, "%s must be %v, not %s", dotted(path), err, n.show())
+			}
+		}
+	}
+}
+
+// text interpolates a string.
+func (in *interpolator) text(n *node) {
+	raw := n.text
+	out, err := template.SubstituteWithOptions(raw, func(name string) (string, bool) {
+		if !slices.Contains(n.vars, name) {
+			n.vars = append(n.vars, name)
+		}
+		return in.vars(name)
+	}, template.WithoutLogging)
+	if err == nil {
+		n.text = out
+		return
+	}
+	n.text = ""
+	var missing *template.MissingRequiredError
+	if !errors.As(err, &missing) {
+		in.probs.add(n.at, "%s is no valid interpolation: write ${NAME}, or $$ for a plain $", strconv.Quote(raw))
+		return
+	}
+	// The reason may have values of variables in it: interpolate once more with a mask in their place.
+	_, err = template.SubstituteWithOptions(raw, func(name string) (string, bool) {
+		value, ok := in.vars(name)
+		if value != "" {
+			value = "***"
+		}
+		return value, ok
+	}, template.WithoutLogging)
+	if !errors.As(err, &missing) || missing.Reason == "" {
+		in.probs.add(n.at, "the variable %s must be set", missing.Variable)
+		return
+	}
+	in.probs.add(n.at, "the variable %s must be set: %s", missing.Variable, missing.Reason)
+}
+
+// A cast turns a string into the type that Compose expects; the error says what that is.
+type cast func(*node) error
+
+var (
+	errWhole = errors.New("a whole number")
+	errTruth = errors.New("true or false")
+)
+
+// castOf is the cast of a path, or nil. The paths are compose-go's (loader/interpolate.go).
+func castOf(path []string) cast {
+	if len(path) < 3 {
+		return nil
+	}
+	if path[0] == "secrets" || path[0] == "configs" {
+		if len(path) == 3 && path[2] == "external" {
+			return castTruth
+		}
+		return nil
+	}
+	if path[0] != "services" {
+		return nil
+	}
+	key := path[2:]
+	if len(key) > 2 && key[0] == "pre_start" {
+		key = key[2:]
+		switch key[0] {
+		case "oom_score_adj", "ulimits", "privileged", "read_only", "oom_kill_disable":
+		default:
+			return nil
+		}
+	}
+	switch len(key) {
+	case 1:
+		switch key[0] {
+		case "scale", "oom_score_adj":
+			return castWhole
+		case "privileged", "read_only", "oom_kill_disable", "tty", "stdin_open":
+			return castTruth
+		}
+	case 2:
+		switch {
+		case key[0] == "ulimits", key[0] == "deploy" && key[1] == "replicas", key[0] == "healthcheck" && key[1] == "retries":
+			return castWhole
+		case key[0] == "healthcheck" && key[1] == "disable":
+			return castTruth
+		}
+	case 3:
+		switch {
+		case key[0] == "ulimits" && (key[2] == "soft" || key[2] == "hard"),
+			key[0] == "deploy" && key[1] == "restart_policy" && key[2] == "max_attempts":
+			return castWhole
+		case key[0] == "depends_on" && (key[2] == "required" || key[2] == "restart"):
+			return castTruth
+		}
+	}
+	return nil
+}
+
+func castWhole(n *node) error {
+	v, err := strconv.Atoi(n.text)
+	if err != nil {
+		return errWhole
+	}
+	n.kind, n.val = number, v
+	return nil
+}
+
+func castTruth(n *node) error {
+	v, ok := parseTruth(n.text)
+	if !ok {
+		return errTruth
+	}
+	n.kind, n.val = truth, v
+	return nil
+}
+
+// parseTruth reads a boolean that was written as a string, as compose-go does.
+func parseTruth(s string) (value, ok bool) {
+	switch strings.ToLower(s) {
+	case "true", "y", "yes", "on":
+		return true, true
+	case "false", "n", "no", "off":
+		return false, true
+	}
+	return false, false
+}
+
+// dotted is a path for people.
+func dotted(path []string) string {
+	return strings.ReplaceAll(strings.Join(path, "."), ".[]", "[]")
+}

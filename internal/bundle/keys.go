@@ -1,0 +1,74 @@
+package bundle
+
+// Keys of a service. What each of them means is in docs/bundle-file.md; a test holds the lists and the page together.
+var (
+	// honoured keys are read in service.go and process.go.
+	honoured = []string{
+		"attach", "cap_add", "cap_drop", "command", "configs", "depends_on", "deploy", "entrypoint", "env_file",
+		"environment", "group_add", "healthcheck", "labels", "oom_score_adj", "post_start", "pre_start", "pre_stop",
+		"profiles", "restart", "scale", "secrets", "security_opt", "stop_grace_period", "stop_signal", "ulimits", "user",
+		"working_dir", "x-sidecar-init",
+	}
+	// passedOver keys mean nothing inside one container.
+	passedOver = map[string]bool{
+		"annotations": true, "build": true, "container_name": true, "develop": true, "expose": true, "hostname": true,
+		"image": true, "init": true, "logging": true, "networks": true, "platform": true, "ports": true,
+		"pull_policy": true,
+	}
+	// refused are the other keys of the Compose Specification: they would change what a service does, and cannot here.
+	refused = []string{
+		"blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
+		"cpu_rt_runtime", "cpu_shares", "cpus", "cpuset", "credential_spec", "device_cgroup_rules", "devices", "dns",
+		"dns_opt", "dns_search", "domainname", "extends", "external_links", "extra_hosts", "gpus", "ipc", "isolation",
+		"label_file", "links", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "models",
+		"network_mode", "oom_kill_disable", "pid", "pids_limit", "privileged", "provider", "pull_refresh_after",
+		"read_only", "runtime", "shm_size", "stdin_open", "storage_opt", "sysctls", "tmpfs", "tty", "umask",
+		"use_api_socket", "userns_mode", "uts", "volumes", "volumes_from",
+	}
+)
+
+// Keys at the top of a file.
+var (
+	honouredTop = []string{"configs", "name", "secrets", "services", "x-sidecar-init"}
+	passedTop   = []string{"networks", "version"}
+	refusedTop  = []string{"include", "jobs", "models", "volumes"}
+)
+
+// why says, for a refused key, what to do instead.
+func why(key string) string {
+	switch key {
+	case "extends", "include":
+		return "run `docker compose config` first, and use what it prints"
+	case "volumes", "volumes_from", "tmpfs", "devices", "shm_size", "read_only":
+		return "all daemons share the file system of the container: say it to what runs the container"
+	case "network_mode", "links", "external_links", "dns", "dns_opt", "dns_search", "extra_hosts", "mac_address", "domainname":
+		return "all daemons share the network of the container, and reach each other as 127.0.0.1"
+	case "privileged":
+		return "a daemon cannot have more rights than the container: use cap_add, or say it to what runs the container"
+	case "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "cpus", "cpu_count", "cpu_percent",
+		"cpu_period", "cpu_quota", "cpu_shares", "cpuset", "pids_limit", "resources":
+		return "all daemons share the limits of the container: say it to what runs the container, or use ulimits"
+	case "tty", "stdin_open":
+		return "the standard input of a daemon is /dev/null"
+	case "label_file":
+		return "use labels"
+	case "jobs":
+		return "use a service without restart"
+	}
+	return "it cannot be had for one daemon of a container"
+}
+
+// means reports whether a value says anything: what is empty, false or 0 changes nothing, so it is accepted anywhere.
+func means(n *node) bool {
+	switch n.kind {
+	case null:
+		return false
+	case truth:
+		return n.val.(bool)
+	case number:
+		return n.val != 0
+	case text:
+		return n.text != ""
+	}
+	return len(n.items)+len(n.keys) > 0
+}

@@ -1,0 +1,191 @@
+package bundle
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// builtin is the built-in bundle.
+//
+//go:embed builtin.yaml
+var builtin []byte
+
+// Builtin is the bundle that runs when no file is given.
+func Builtin(o Options) (*Bundle, error) {
+	return load(o, []source{{name: "builtin.yaml", data: builtin}}, "", false)
+}
+
+// Load reads the files of o. The error is an *Errors, with all problems of the files, or an *UnknownDaemonError.
+func Load(o Options) (*Bundle, error) {
+	return loadFiles(o, false)
+}
+
+func loadFiles(o Options, everything bool) (*Bundle, error) {
+	var probs problems
+	sources := make([]source, len(o.Files))
+	for i, name := range o.Files {
+		data, err := readFile(name)
+		if err != nil {
+			probs.add(pos{file: name}, "cannot be read: %v", cause(err))
+		}
+		sources[i] = source{name, data}
+	}
+	if len(sources) == 0 {
+		return nil, errors.New("no bundle file is given")
+	}
+	if err := probs.err(o.Files); err != nil {
+		return nil, err
+	}
+	base, err := filepath.Abs(filepath.Dir(o.Files[0]))
+	if err != nil {
+		return nil, err
+	}
+	return load(o, sources, base, everything)
+}
+
+// readFile reads a bundle file; "-" is standard input.
+func readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(name)
+}
+
+// A source is a file that has been read.
+type source struct {
+	name string
+	data []byte
+}
+
+// A loader turns sources into a bundle.
+type loader struct {
+	options Options
+	probs   *problems
+	reader  *reader
+	env     *environment
+	dotenv  map[string]string
+	name    string // of the bundle
+	named   bool
+	vault   *vault
+}
+
+func load(o Options, sources []source, base string, everything bool) (*Bundle, error) {
+	quiet()
+	probs := &problems{}
+	l := &loader{options: o, probs: probs, env: newEnvironment(o.Env)}
+	l.reader = &reader{probs: probs, base: base, home: l.env.values["HOME"], everything: everything}
+	var files []string
+	if base != "" {
+		files = o.Files
+		l.dotEnv(filepath.Join(base, ".env"))
+	}
+	tree := l.merge(sources)
+	if err := probs.err(files); err != nil {
+		return nil, err
+	}
+	b, err := l.resolve(tree)
+	if err := probs.err(files); err != nil {
+		return nil, err
+	}
+	if b != nil {
+		b.Files = files
+	}
+	return b, err
+}
+
+// lookup is the value of a variable in the project's environment: the supervisor's, else .env.
+func (l *loader) lookup(name string) (string, bool) {
+	if name == "COMPOSE_PROJECT_NAME" && l.named {
+		return l.name, true
+	}
+	if value, ok := l.env.values[name]; ok {
+		return value, true
+	}
+	value, ok := l.dotenv[name]
+	return value, ok
+}
+
+// merge reads all documents of all sources into one tree. After each document what there is so far is read once, as
+// compose-go validates it: a file cannot be repaired by the next.
+func (l *loader) merge(sources []source) *node {
+	docs := make([][]*yaml.Node, len(sources))
+	for i, source := range sources {
+		docs[i] = documents(source.name, bytes.NewReader(source.data), l.probs)
+	}
+	l.projectName(sources, docs)
+	tree := &node{kind: dict, at: pos{file: sources[0].name}}
+	m := &merger{l.probs}
+	for i, source := range sources {
+		for _, doc := range docs[i] {
+			b := &builder{file: source.name, probs: l.probs}
+			next := b.build(doc.Content[0], nil, false)
+			if next == nil {
+				continue
+			}
+			if next.kind != dict {
+				l.probs.add(next.at, "a bundle file must be a mapping with the key services, not %s", next.kind)
+				continue
+			}
+			in := &interpolator{vars: l.lookup, probs: l.probs}
+			in.tree(next, make([]string, 0, 16))
+			for _, path := range b.resets {
+				reset(tree, path)
+			}
+			tree = m.mapping(tree, next, nil)
+			m.uniques(tree)
+			l.reader.services(tree)
+			m.canonical(tree)
+			m.uniques(tree)
+		}
+		if len(docs[i]) == 0 && len(l.probs.list) == 0 {
+			l.probs.add(pos{file: source.name}, "empty: a bundle file must have the key services")
+		}
+	}
+	return tree
+}
+
+// projectName finds the name: COMPOSE_PROJECT_NAME, else the last that a file gives. It may be interpolated, and
+// interpolation knows it as COMPOSE_PROJECT_NAME.
+func (l *loader) projectName(sources []source, docs [][]*yaml.Node) {
+	if name, ok := l.lookup("COMPOSE_PROJECT_NAME"); ok && name != "" {
+		l.name, l.named = normalName(name), true
+		return
+	}
+	for i := range docs {
+		for _, doc := range docs[i] {
+			root := doc.Content[0]
+			for j := 0; root.Kind == yaml.MappingNode && j+1 < len(root.Content); j += 2 {
+				value := root.Content[j+1]
+				if value.Kind == yaml.AliasNode {
+					value = value.Alias
+				}
+				if root.Content[j].Value != "name" || value.Kind != yaml.ScalarNode || value.Value == "" {
+					continue
+				}
+				n := &node{kind: text, at: pos{sources[i].name, value.Line, value.Column}, text: value.Value}
+				in := &interpolator{vars: l.lookup, probs: l.probs}
+				in.tree(n, nil)
+				l.name, l.named = normalName(n.text), true
+			}
+		}
+	}
+}
+
+// normalName is the name as Compose makes it: lower case, letters, digits, dashes and underscores, and none of the
+// latter two in front.
+func normalName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(name))
+	return strings.TrimLeft(name, "_-")
+}

@@ -1,0 +1,185 @@
+package bundle
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// write lays out files in a new directory and returns the path of each.
+func write(t testing.TB, files map[string]string) func(name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func(name string) string { return filepath.Join(dir, name) }
+}
+
+// loadText loads one file with this content.
+func loadText(t testing.TB, content string, o Options) (*Bundle, error) {
+	t.Helper()
+	path := write(t, map[string]string{"bundle.yaml": content})
+	o.Files = []string{path("bundle.yaml")}
+	return loadFiles(o, true)
+}
+
+func mustLoad(t testing.TB, content string, o Options) *Bundle {
+	t.Helper()
+	b, err := loadText(t, content, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestBuiltin(t *testing.T) {
+	b, err := Builtin(Options{Env: []string{"PATH=/bin", "EGRESS_TOKEN_1=secret", "NOTIFY_SOCKET=/s", "WATCHDOG_USEC=1", "LISTEN_FDS=1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct {
+		name string
+		argv string
+		env  []string
+	}{
+		{"egress", "/bin/sh /app/egress-entrypoint.sh", []string{"PATH=/bin", "EGRESS_TOKEN_1=secret", "SIDECAR_INIT_DAEMON=egress"}},
+		{"pipelock", "/usr/local/bin/pipelock run --config /etc/pipelock.yaml --listen 0.0.0.0:8888", []string{"PATH=/bin", "SIDECAR_INIT_DAEMON=pipelock"}},
+		{"git-gate", "/bin/sh /git-gate-entrypoint.sh", []string{"PATH=/bin", "SIDECAR_INIT_DAEMON=git-gate"}},
+		{"git-http", "python3 /app/git_http_backend.py", []string{"PATH=/bin", "SIDECAR_INIT_DAEMON=git-http"}},
+		{"supervise", "python3 /app/supervise_server.py", []string{"PATH=/bin", "SIDECAR_INIT_DAEMON=supervise"}},
+	}
+	if len(b.Daemons) != len(want) {
+		t.Fatalf("got %d daemons, want %d", len(b.Daemons), len(want))
+	}
+	for i, w := range want {
+		d := b.Daemons[i]
+		if got := strings.Join(d.Spec.Argv, " "); d.Spec.Name != w.name || got != w.argv {
+			t.Errorf("daemon %d: got %s: %s, want %s: %s", i, d.Spec.Name, got, w.name, w.argv)
+		}
+		if !slices.Equal(d.Spec.Env, w.env) {
+			t.Errorf("%s: got environment %q, want %q", w.name, d.Spec.Env, w.env)
+		}
+	}
+	if got, want := b.Env, []string{"PATH=/bin"}; !slices.Equal(got, want) {
+		t.Errorf("got %q for everyone else, want %q", got, want)
+	}
+	routes := map[syscall.Signal]Route{syscall.SIGHUP: {Forward: []string{"egress"}}, syscall.SIGUSR1: {Restart: []string{"pipelock"}}}
+	if !reflect.DeepEqual(b.Routes, routes) {
+		t.Errorf("got routes %v, want %v", b.Routes, routes)
+	}
+	if b.Grace != 8*time.Second || b.Files != nil {
+		t.Errorf("got grace %v, files %v; want 8s, none", b.Grace, b.Files)
+	}
+}
+
+func TestSelection(t *testing.T) {
+	const file = `
+services:
+  a: {command: [a]}
+  b: {command: [b], depends_on: [a]}
+  c: {command: [c], depends_on: {b: {condition: service_healthy}}}
+  w: {command: [w], scale: 2}
+  d: {command: [d], profiles: [debug]}
+x-sidecar-init: {signals: {HUP: {forward: [a, w]}, USR1: {restart: d}}, exit_code_from: a}
+`
+	tests := []struct {
+		name     string
+		o        Options
+		daemons  string
+		unknown  string // in Subset
+		dropped  string // of USR1
+		hup      string
+		exitCode string
+	}{
+		{"all", Options{}, "a b c w-1 w-2", "", "d", "a w-1 w-2", "a"},
+		{"profile", Options{Profiles: []string{"debug"}}, "a b c w-1 w-2 d", "", "", "a w-1 w-2", "a"},
+		{"every profile", Options{Profiles: []string{"*"}}, "a b c w-1 w-2 d", "", "", "a w-1 w-2", "a"},
+		{"COMPOSE_PROFILES", Options{Env: []string{"COMPOSE_PROFILES=x,debug"}}, "a b c w-1 w-2 d", "", "", "a w-1 w-2", "a"},
+		{"select with dependencies", Options{Select: []string{"c"}}, "a b c", "", "d", "a", "a"},
+		{"select a replica", Options{Select: []string{"w-2"}}, "w-2", "", "d", "w-2", ""},
+		{"select by name activates a profile", Options{Select: []string{"d"}}, "d", "", "", "", ""},
+		{"subset is exact", Options{Subset: " c , nobody,a", SubsetSet: true}, "a c", "nobody", "d", "a", "a"},
+		{"subset by service", Options{Subset: "w", SubsetSet: true}, "w-1 w-2", "", "d", "w-1 w-2", ""},
+		{"blank subset", Options{Subset: " ", SubsetSet: true}, "a b c w-1 w-2", "", "d", "a w-1 w-2", "a"},
+		{"empty subset", Options{Subset: ",", SubsetSet: true}, "", "", "d", "", ""},
+		{"subset not set", Options{Subset: "a"}, "a b c w-1 w-2", "", "d", "a w-1 w-2", "a"},
+		{"subset of select", Options{Select: []string{"b"}, Subset: "b,c", SubsetSet: true}, "b", "", "d", "", ""},
+		{"subset enables", Options{Subset: "d", SubsetSet: true}, "d", "", "", "", ""},
+		{"exit code from the flag", Options{ExitCodeFrom: "w-1"}, "a b c w-1 w-2", "", "d", "a w-1 w-2", "w-1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := mustLoad(t, file, tt.o)
+			var names []string
+			for _, s := range b.Specs() {
+				names = append(names, s.Name)
+				for _, d := range s.After {
+					if found, err := b.Lookup(d.Name); err != nil || len(found) == 0 {
+						t.Errorf("%s starts after %s, which is not selected", s.Name, d.Name)
+					}
+				}
+			}
+			if got := strings.Join(names, " "); got != tt.daemons {
+				t.Errorf("got daemons %q, want %q", got, tt.daemons)
+			}
+			if got := strings.Join(b.UnknownSubset, " "); got != tt.unknown {
+				t.Errorf("got unknown %q, want %q", got, tt.unknown)
+			}
+			if got := strings.Join(b.DroppedRoutes[syscall.SIGUSR1], " "); got != tt.dropped {
+				t.Errorf("got dropped %q, want %q", got, tt.dropped)
+			}
+			if got := strings.Join(b.Routes[syscall.SIGHUP].Forward, " "); got != tt.hup {
+				t.Errorf("got HUP to %q, want %q", got, tt.hup)
+			}
+			if b.ExitCodeFrom != tt.exitCode {
+				t.Errorf("got exit code from %q, want %q", b.ExitCodeFrom, tt.exitCode)
+			}
+		})
+	}
+	for _, o := range []Options{{Select: []string{"aa"}}, {ExitCodeFrom: "aa"}} {
+		_, err := loadText(t, file, o)
+		var unknown *UnknownDaemonError
+		if !errors.As(err, &unknown) || err.Error() != `unknown daemon "aa"; did you mean "a"?` {
+			t.Errorf("got %v, want an UnknownDaemonError", err)
+		}
+	}
+}
+
+func TestRestart(t *testing.T) {
+	tests := []struct {
+		yaml    string
+		restart child.RestartPolicy
+		backoff child.Backoff
+	}{
+		{`{}`, child.RestartPolicy{Policy: "always"}, child.Backoff{}},
+		{`{restart: ""}`, child.RestartPolicy{Policy: "always"}, child.Backoff{}},
+		{`{restart: no}`, child.RestartPolicy{Policy: "no"}, child.Backoff{}},
+		{`{restart: on-failure:3}`, child.RestartPolicy{Policy: "on-failure", Max: 3}, child.Backoff{}},
+		{`{restart: unless-stopped}`, child.RestartPolicy{Policy: "unless-stopped"}, child.Backoff{}},
+		{`{deploy: {restart_policy: {}}, restart: no}`, child.RestartPolicy{Policy: "always"}, child.Backoff{}},
+		{
+			`{deploy: {restart_policy: {condition: on-failure, delay: 2s, max_attempts: 4, window: 10s}}, restart: no}`,
+			child.RestartPolicy{Policy: "on-failure", Max: 4},
+			child.Backoff{Initial: 2 * time.Second, Fixed: true, ResetAfter: 10 * time.Second},
+		},
+		{`{deploy: {restart_policy: {condition: none, delay: 0s}}}`, child.RestartPolicy{Policy: "no"}, child.Backoff{NoDelay: true, Fixed: true}},
+		{`{x-sidecar-init: {backoff: {initial: 1s, max: 4s, reset_after: 1m}}}`, child.RestartPolicy{Policy: "always"}, child.Backoff{Initial: time.Second, Max: 4 * time.Second, ResetAfter: time.Minute}},
+	}
+	for _, tt := range tests {
+		b := mustLoad(t, "services:\n  a:\n    command: [a]\n    <<: "+tt.yaml, Options{Restart: child.RestartPolicy{Policy: "always"}})
+		if got := b.Daemons[0].Spec; got.Restart != tt.restart || got.Backoff != tt.backoff {
+			t.Errorf("%s: got %+v %+v, want %+v %+v", tt.yaml, got.Restart, got.Backoff, tt.restart, tt.backoff)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package bundle
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is what is set on the process of a daemon before its program is executed.
+type process struct {
+	ulimits         []Ulimit
+	capAdd, capDrop []string
+	noNewPrivileges bool
+	oomScoreAdj     *int
+}
+
+// process reads the keys of a process.
+func (r *reader) process(s *service, e entry) {
+	switch n, p := e.val, &s.process; e.key {
+	case "ulimits":
+		p.ulimits = r.ulimits(s, n)
+	case "cap_add":
+		p.capAdd = r.capabilities(s, n, e.key)
+	case "cap_drop":
+		p.capDrop = r.capabilities(s, n, e.key)
+	case "security_opt":
+		for i, opt := range r.strings(n, e.key, true) {
+			switch opt {
+			case "no-new-privileges", "no-new-privileges:true", "no-new-privileges=true":
+				p.noNewPrivileges = true
+			case "no-new-privileges:false", "no-new-privileges=false":
+				p.noNewPrivileges = false
+			default:
+				s.late.add(n.items[min(i, len(n.items)-1)].at, "security_opt can only have no-new-privileges:true here, not %q", opt)
+			}
+		}
+	case "oom_score_adj":
+		if v := r.whole(n, e.key, -1000, 1000); v != 0 {
+			p.oomScoreAdj = &v
+		}
+	}
+}
+
+// limitNames are the resources, by the kernel's number.
+var limitNames = [...]string{
+	unix.RLIMIT_AS: "as", unix.RLIMIT_CORE: "core", unix.RLIMIT_CPU: "cpu", unix.RLIMIT_DATA: "data",
+	unix.RLIMIT_FSIZE: "fsize", unix.RLIMIT_LOCKS: "locks", unix.RLIMIT_MEMLOCK: "memlock",
+	unix.RLIMIT_MSGQUEUE: "msgqueue", unix.RLIMIT_NICE: "nice", unix.RLIMIT_NOFILE: "nofile",
+	unix.RLIMIT_NPROC: "nproc", unix.RLIMIT_RSS: "rss", unix.RLIMIT_RTPRIO: "rtprio", unix.RLIMIT_RTTIME: "rttime",
+	unix.RLIMIT_SIGPENDING: "sigpending", unix.RLIMIT_STACK: "stack",
+}
+
+func (r *reader) ulimits(s *service, n *node) (out []Ulimit) {
+	if n.kind != dict {
+		r.want(n, "ulimits", "a mapping")
+		return nil
+	}
+	for _, e := range n.keys {
+		u := Ulimit{Name: e.key, Resource: slices.Index(limitNames[:], e.key)}
+		switch e.val.kind {
+		case number:
+			u.Soft = r.limit(e.val, e.key)
+			u.Hard = u.Soft
+		case dict:
+			what := "ulimits." + e.key
+			r.mapping(e.val, what, []string{"soft", "hard"}, func(e entry) bool {
+				switch e.key {
+				case "soft":
+					u.Soft = r.limit(e.val, e.key)
+				case "hard":
+					u.Hard = r.limit(e.val, e.key)
+				default:
+					return false
+				}
+				return true
+			})
+			if e.val.get("soft") == nil || e.val.get("hard") == nil {
+				r.probs.add(e.at, "%s needs both soft and hard", what)
+			}
+		default:
+			r.want(e.val, e.key, "a number, or a mapping of soft and hard")
+			continue
+		}
+		switch {
+		case u.Resource < 0:
+			s.late.add(e.at, "unknown ulimit %q%s", e.key, didYouMean(e.key, limitNames[:]))
+		case u.Hard >= 0 && (u.Soft > u.Hard || u.Soft < 0):
+			s.late.add(e.val.at, "the soft limit of %s must not be above the hard one", e.key)
+		}
+		out = append(out, u)
+	}
+	return out
+}
+
+// limit reads one limit.
+func (r *reader) limit(n *node, what string) int64 {
+	if v, ok := n.val.(int); ok && v >= -1 {
+		return int64(v)
+	}
+	r.want(n, what, "a whole number, or -1 for no limit")
+	return 0
+}
+
+// capNames are the capabilities, by the kernel's number.
+var capNames = [...]string{
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+	"LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE",
+	"SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
+	"SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
+	"WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+}
+
+// capabilities reads cap_add or cap_drop. Docker's spellings are accepted: with and without CAP_, in any case.
+func (r *reader) capabilities(s *service, n *node, what string) []string {
+	out := r.strings(n, what, true)
+	for i, name := range out {
+		out[i] = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
+		if out[i] != "ALL" && !slices.Contains(capNames[:], out[i]) {
+			s.late.add(n.at, "%s has an unknown capability %q%s", what, name, didYouMean(out[i], capNames[:]))
+		}
+	}
+	return out
+}

@@ -1,0 +1,281 @@
+package bundle
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// resolve turns the merged tree into a bundle: which daemons, with what environment, and who is told what by which
+// signal. The error is an *UnknownDaemonError; what is wrong with the file is in the problems.
+func (l *loader) resolve(tree *node) (*Bundle, error) {
+	services := l.reader.services(tree)
+	t := l.reader.top(tree)
+	l.vault = newVault(services)
+	l.topKeys(tree)
+	g := &graph{loader: l, services: services, byName: map[string]*service{}, daemons: map[string]*service{}}
+	g.enable(l.profiles())
+	for _, s := range services {
+		g.names(s)
+		l.vault.search(s.node, s, l.probs)
+	}
+	if len(services) == 0 && len(l.probs.list) == 0 {
+		l.probs.add(tree.at, "no services: a bundle file must have the key services, with a daemon in it")
+	}
+	g.dependencies()
+	b := &Bundle{
+		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
+		Log: t.log, Notify: t.notify, services: map[string][]string{},
+	}
+	err := g.choose(b)
+	l.routes(b, g, t.routes)
+	if e := l.exitCodeFrom(b, g, t.exitCodeFrom); err == nil {
+		err = e
+	}
+
+	all := l.environ(nil, nil)
+	b.Env = without(all, l.vault.private)
+	files := map[string]map[string]fileSource{
+		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
+	}
+	for _, s := range services {
+		b.PassedOver = append(b.PassedOver, s.passed...)
+		if !g.enabled[s] {
+			b.Unselected = append(b.Unselected, s.name)
+			continue
+		}
+		for _, p := range s.late.list {
+			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", p.Message)
+		}
+		if len(s.entrypoint)+len(s.command) == 0 && len(s.late.list) == 0 {
+			l.probs.add(s.at, "the service %s has no command, and nothing supplies one here: give it a command or an entrypoint", s.name)
+		}
+		d := l.daemon(s, files)
+		selected := g.selectedOf(s)
+		if len(selected) == 0 {
+			b.Unselected = append(b.Unselected, s.name)
+		}
+		b.services[s.name] = selected
+		for _, name := range selected {
+			b.Daemons = append(b.Daemons, g.replica(d, s, name, selected[0]))
+		}
+	}
+	for _, e := range tree.keys {
+		if slices.Contains(passedTop, e.key) {
+			b.PassedOver = append(b.PassedOver, passed(e, e.key))
+		}
+	}
+	return b, err
+}
+
+// topKeys checks the keys at the top.
+func (l *loader) topKeys(tree *node) {
+	for _, e := range tree.keys {
+		switch {
+		case slices.Contains(honouredTop, e.key):
+			if e.key == "name" {
+				l.reader.str(e.val, "name")
+			}
+			if e.key != "services" {
+				l.vault.search(e.val, nil, l.probs)
+			}
+		case slices.Contains(refusedTop, e.key):
+			if means(e.val) {
+				l.probs.add(e.at, "%s is not supported: %s", e.key, why(e.key))
+			}
+		case !slices.Contains(passedTop, e.key) && !strings.HasPrefix(e.key, "x-"):
+			l.reader.unknown(e, "", slices.Concat(honouredTop, passedTop, refusedTop))
+		}
+	}
+}
+
+// profiles are the active ones.
+func (l *loader) profiles() []string {
+	if len(l.options.Profiles) > 0 {
+		return l.options.Profiles
+	}
+	value, _ := l.lookup("COMPOSE_PROFILES")
+	var out []string
+	for p := range strings.SplitSeq(value, ",") {
+		if p = strings.TrimSpace(p); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// environ is the environment of a daemon of s: the supervisor's without private names, then what the file gives.
+func (l *loader) environ(s *service, own []variable) []string {
+	out := make([]string, 0, len(l.env.names)+len(own)+1)
+	for _, name := range l.env.names {
+		if s != nil && l.vault.hidden(name, s) || slices.ContainsFunc(own, func(v variable) bool { return v.key == name }) {
+			continue
+		}
+		out = append(out, name+"="+l.env.values[name])
+	}
+	for i, v := range own {
+		if v.value != nil && !slices.ContainsFunc(own[i+1:], func(o variable) bool { return o.key == v.key }) {
+			out = append(out, v.key+"="+*v.value)
+		}
+	}
+	return out
+}
+
+// daemon is what all replicas of s have in common.
+func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daemon {
+	own := l.own(s, s.envFiles, s.environment)
+	d := Daemon{
+		Spec: child.Spec{
+			Service: s.name, Critical: s.own.critical, Readiness: s.own.ready != nil || s.health != nil,
+			Argv: slices.Concat(s.entrypoint, s.command), Env: l.environ(s, own), Dir: s.dir, User: s.user, Groups: s.groups,
+			Restart: l.options.Restart, Limit: s.own.limit, StopSignal: s.stopSignal, StopGrace: s.stopGrace,
+			KillMode: child.KillMode(orDefault(string(s.own.killMode), string(child.KillGroup))),
+		},
+		Overflow: orDefault(s.own.overflow, OverflowBlock), Detached: !s.attach,
+		Ready: s.own.ready, Health: s.health, Labels: s.labels,
+		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
+		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
+	}
+	if s.restart != nil {
+		d.Spec.Restart = *s.restart
+	}
+	if s.own.backoff != nil {
+		d.Spec.Backoff = *s.own.backoff
+	}
+	if p := s.policy; p != nil {
+		d.Spec.Restart = p.restart
+		if p.backoff.Fixed {
+			d.Spec.Backoff.Initial, d.Spec.Backoff.NoDelay, d.Spec.Backoff.Fixed = p.backoff.Initial, p.backoff.NoDelay, true
+			d.Spec.Backoff.Max = 0
+		}
+		d.Spec.Backoff.ResetAfter = orDefault(p.backoff.ResetAfter, d.Spec.Backoff.ResetAfter)
+	}
+	for _, p := range s.own.private {
+		d.Private = append(d.Private, p.glob)
+	}
+	for _, kv := range d.Spec.Env {
+		if name, _, _ := strings.Cut(kv, "="); l.vault.private(name) {
+			d.PrivateNames = append(d.PrivateNames, name)
+		}
+	}
+	d.HelperEnv = without(d.Spec.Env, l.vault.private)
+	for _, h := range s.preStart {
+		d.Spec.PreStart = append(d.Spec.PreStart, l.preStart(s, h))
+	}
+	d.Spec.PostStart = l.hooks(s, d, s.postStart, child.StepPostStart)
+	d.Spec.PreStop = l.hooks(s, d, s.preStop, child.StepPreStop)
+	for _, f := range s.files {
+		source, ok := files[f.kind][f.source]
+		kind := strings.TrimSuffix(f.kind, "s")
+		switch {
+		case !ok:
+			l.probs.add(f.at, "unknown %s %q%s", kind, f.source, didYouMean(f.source, keysOf(files[f.kind])))
+		case source.path == "":
+			l.probs.add(source.at, "%s.%s must be a file here: %s is not supported", f.kind, f.source, source.what)
+		default:
+			d.Files = append(d.Files, File{kind, f.source, source.path, f.target})
+		}
+	}
+	return d
+}
+
+func keysOf[V any](m map[string]V) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// preStart is a step of pre_start: a container of its own in Compose, which has what the service has where it says
+// nothing itself.
+func (l *loader) preStart(s *service, h hook) child.Spec {
+	argv := h.entrypoint
+	if !h.hasEntrypoint {
+		argv = s.entrypoint
+	}
+	if h.command != nil {
+		argv = slices.Concat(argv, h.command)
+	} else {
+		argv = slices.Concat(argv, s.command)
+	}
+	if len(argv) == 0 {
+		l.probs.add(h.at, "the step of pre_start has no command")
+	}
+	files := s.envFiles
+	for _, f := range h.envFiles {
+		if !slices.ContainsFunc(files, func(o envFile) bool { return o.path == f.path && o.required == f.required && o.raw == f.raw }) {
+			files = append(slices.Clip(files), f)
+		}
+	}
+	vars := slices.DeleteFunc(slices.Clone(s.environment), func(v variable) bool {
+		return slices.ContainsFunc(h.environment, func(o variable) bool { return o.key == v.key })
+	})
+	own := l.own(s, files, append(vars, h.environment...))
+	return child.Spec{
+		Step: child.StepPreStart, Argv: argv, Env: without(l.environ(s, own), l.vault.private),
+		Dir: orDefault(h.dir, s.dir), User: orDefault(h.user, s.user), Groups: s.groups,
+	}
+}
+
+// hooks are post_start or pre_stop: programs with the daemon's environment.
+func (l *loader) hooks(s *service, d Daemon, hooks []hook, step child.Step) (out []child.Spec) {
+	for _, h := range hooks {
+		for _, v := range h.environment {
+			l.vault.check(v.key, s, v.at, l.probs)
+		}
+		env := without(d.HelperEnv, func(name string) bool {
+			return slices.ContainsFunc(h.environment, func(v variable) bool { return v.key == name })
+		})
+		for _, v := range h.environment {
+			if v.value != nil && !l.vault.private(v.key) {
+				env = append(env, v.key+"="+*v.value)
+			}
+		}
+		out = append(out, child.Spec{
+			Step: step, Argv: h.command, Env: env, Dir: orDefault(h.dir, s.dir), User: orDefault(h.user, s.user), Groups: s.groups,
+		})
+	}
+	return out
+}
+
+// routes resolves the names in signals.
+func (l *loader) routes(b *Bundle, g *graph, routes []route) {
+	b.Routes, b.DroppedRoutes = map[syscall.Signal]Route{}, map[syscall.Signal][]string{}
+	for _, to := range routes {
+		forward, restart := g.address(b, to.signal, to.forward), g.address(b, to.signal, to.restart)
+		for _, name := range restart {
+			if slices.Contains(forward, name) {
+				l.probs.add(to.at, "%s cannot both be forwarded to %s and restart it", child.SignalName(to.signal), name)
+			}
+		}
+		if len(forward)+len(restart) > 0 {
+			b.Routes[to.signal] = Route{forward, restart}
+		}
+	}
+}
+
+// exitCodeFrom resolves the daemon whose exit code counts.
+func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *node) error {
+	name := l.options.ExitCodeFrom
+	switch {
+	case name == "" && from == nil:
+		return nil
+	case name == "":
+		name = from.text
+	}
+	if _, ok := g.daemons[name]; !ok {
+		unknown := &UnknownDaemonError{Name: name, Nearest: nearest(name, keysOf(g.daemons))}
+		if l.options.ExitCodeFrom != "" {
+			return unknown
+		}
+		l.probs.add(from.at, "exit_code_from: %v", unknown)
+	}
+	if g.selected[name] {
+		b.ExitCodeFrom = name
+	}
+	return nil
+}

@@ -1,0 +1,382 @@
+package bundle
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// A service is what the file says of one service, before anything outside the file is looked at.
+type service struct {
+	name string
+	at   pos
+	node *node // for the search of private names
+	// late are the problems that count only if the service is run: Compose accepts them.
+	late problems
+	// passed are the keys that mean nothing here.
+	passed []PassedOver
+
+	entrypoint, command []string
+	environment         []variable
+	envFiles            []envFile
+	dir, user           string
+	groups              []string
+	profiles            []string
+	labels              map[string]string
+	dependsOn           []dependency
+	restart             *child.RestartPolicy
+	policy              *restartPolicy // deploy.restart_policy, which wins over restart
+	scale, replicas     *int
+	stopSignal          syscall.Signal
+	stopGrace           time.Duration // 0: not given
+	attach              bool
+	process             process
+	health              *Healthcheck
+	preStart            []hook
+	postStart, preStop  []hook
+	files               []fileRef
+	own                 own
+}
+
+// A dependency is an entry of depends_on.
+type dependency struct {
+	child.Dependency // Name is that of a service
+	at               pos
+}
+
+// An envFile is an entry of env_file.
+type envFile struct {
+	path     string
+	at       pos
+	required bool
+	raw      bool // format: raw
+}
+
+// services reads all services, in file order.
+func (r *reader) services(tree *node) []*service {
+	e := tree.get("services")
+	if e == nil {
+		return nil
+	}
+	if e.val.kind != dict {
+		r.want(e.val, "services", "a mapping")
+		return nil
+	}
+	var out []*service
+	for _, e := range e.val.keys {
+		if !validName(e.key) {
+			r.probs.add(e.at, "%q is no name of a service: use letters, digits, dots, dashes and underscores", e.key)
+			continue
+		}
+		s := &service{name: e.key, at: e.at, node: e.val, attach: true}
+		r.mapping(e.val, "services."+e.key, slices.Concat(honoured, refused), func(e entry) bool { return r.serviceKey(s, e) })
+		r.own(s, e.val)
+		out = append(out, s)
+	}
+	return out
+}
+
+func validName(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return r != '.' && r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) < 0
+}
+
+// serviceKey reads a key of a service; false is a key that nobody knows.
+func (r *reader) serviceKey(s *service, e entry) bool {
+	if slices.Contains(honoured, e.key) && e.key != "deploy" && !r.supported(s, e.at, e.key) {
+		return true
+	}
+	switch n := e.val; e.key {
+	case "command":
+		s.command = r.command(n, e.key)
+	case "entrypoint":
+		s.entrypoint = r.command(n, e.key)
+	case "environment":
+		s.environment = r.variables(n, e.key)
+	case "env_file":
+		s.envFiles = r.envFiles(n)
+	case "working_dir":
+		s.dir = r.str(n, e.key)
+	case "user":
+		s.user = r.str(n, e.key)
+	case "group_add":
+		s.groups = r.groups(n)
+	case "profiles":
+		s.profiles = r.strings(n, e.key, true)
+	case "labels":
+		s.labels = r.labels(n)
+	case "depends_on":
+		s.dependsOn = r.dependsOn(s, n)
+	case "restart":
+		s.restart = r.restart(s, n)
+	case "deploy":
+		r.deploy(s, n)
+	case "scale":
+		v := r.whole(n, e.key, 0, maxReplicas)
+		s.scale = &v
+	case "stop_signal":
+		if name := r.str(n, e.key); name != "" {
+			sig, err := ParseSignal(name)
+			if err != nil {
+				s.late.add(n.at, "stop_signal must be a signal, such as SIGTERM, not %s", n.show())
+			}
+			s.stopSignal = sig
+		}
+	case "stop_grace_period":
+		s.stopGrace = max(r.duration(n, e.key), time.Nanosecond) // 0s is said, so it must not look like "not given"
+	case "attach":
+		s.attach = r.truth(n, e.key)
+	case "healthcheck":
+		s.health = r.healthcheck(s, n)
+	case "pre_start":
+		s.preStart = r.hooks(s, n, e.key)
+	case "post_start":
+		s.postStart = r.hooks(s, n, e.key)
+	case "pre_stop":
+		s.preStop = r.hooks(s, n, e.key)
+	case "secrets", "configs":
+		s.files = append(s.files, r.fileRefs(s, n, e.key)...)
+	case "ulimits", "cap_add", "cap_drop", "security_opt", "oom_score_adj":
+		r.process(s, e)
+	default:
+		switch {
+		case passedOver[e.key]:
+			s.passed = append(s.passed, passed(e, "services", s.name, e.key))
+		case slices.Contains(refused, e.key):
+			if means(n) {
+				s.late.add(e.at, "%s is not supported: %s", e.key, why(e.key))
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// maxReplicas bounds scale: each replica is a process.
+const maxReplicas = 1000
+
+// passed notes a key that means nothing here.
+func passed(e entry, path ...string) PassedOver {
+	return PassedOver{strings.Join(path, "."), e.at.file, e.at.line, e.at.col}
+}
+
+func (r *reader) envFiles(n *node) (out []envFile) {
+	if n.kind == text {
+		n = &node{kind: list, at: n.at, items: []*node{n}}
+	}
+	if n.kind != list {
+		r.want(n, "env_file", "a path or a list of paths")
+		return nil
+	}
+	for _, item := range n.items {
+		f := envFile{at: item.at, required: true}
+		switch item.kind {
+		case text:
+			f.path = r.str(item, "env_file")
+		case dict:
+			known := []string{"path", "required", "format"}
+			for _, e := range item.keys {
+				switch e.key {
+				case "path":
+					f.path, f.at = r.str(e.val, "path"), e.val.at
+				case "required":
+					f.required = r.truth(e.val, "required")
+				case "format":
+					f.raw = r.oneOf(e.val, "format", "raw", "", ".env") == "raw"
+				default:
+					r.unknown(e, "env_file", known)
+				}
+			}
+			if item.get("path") == nil {
+				r.probs.add(item.at, "an env_file needs a path")
+			}
+		default:
+			r.want(item, "an item of env_file", "a path or a mapping")
+			continue
+		}
+		f.path = r.path(f.path)
+		out = append(out, f)
+	}
+	return out
+}
+
+// groups reads group_add: names and numbers.
+func (r *reader) groups(n *node) (out []string) {
+	if n.kind != list {
+		r.want(n, "group_add", "a list of groups")
+		return nil
+	}
+	for i, item := range n.items {
+		_, whole := item.val.(int)
+		switch {
+		case slices.ContainsFunc(n.items[:i], item.equal):
+			r.probs.add(item.at, "group_add has %s twice", item.show())
+		case item.kind == text || item.kind == number && whole:
+			out = append(out, item.sprint())
+		default:
+			r.want(item, "an item of group_add", "the name or number of a group")
+		}
+	}
+	return out
+}
+
+func (r *reader) labels(n *node) map[string]string {
+	out := map[string]string{}
+	for _, v := range r.variables(n, "labels") {
+		out[v.key] = ""
+		if v.value != nil {
+			out[v.key] = *v.value
+		}
+	}
+	return out
+}
+
+func (r *reader) dependsOn(s *service, n *node) (out []dependency) {
+	if n.kind == list {
+		for _, name := range r.strings(n, "depends_on", true) {
+			at := n.items[slices.IndexFunc(n.items, func(item *node) bool { return item.text == name })].at
+			out = append(out, dependency{child.Dependency{Name: name, Condition: child.ServiceStarted}, at})
+		}
+		return out
+	}
+	if n.kind != dict {
+		r.want(n, "depends_on", "a list or a mapping")
+		return nil
+	}
+	for _, e := range n.keys {
+		if !validName(e.key) {
+			r.probs.add(e.at, "%q is no name of a service", e.key)
+			continue
+		}
+		d := dependency{child.Dependency{Name: e.key, Condition: child.ServiceStarted}, e.at}
+		ok := r.mapping(e.val, "depends_on."+e.key, []string{"condition", "required", "restart"}, func(e entry) bool {
+			switch e.key {
+			case "condition":
+				d.Condition = child.Condition(r.oneOf(e.val, e.key, string(child.ServiceStarted), string(child.ServiceHealthy),
+					string(child.ServiceCompletedSuccessfully)))
+				r.supported(s, e.val.at, "depends_on.condition="+string(d.Condition))
+			case "required":
+				if e.val.kind != truth {
+					r.want(e.val, "required", "true or false")
+				}
+				if d.Optional = !r.truth(e.val, "required"); d.Optional {
+					r.supported(s, e.val.at, "depends_on.required=false")
+				}
+			case "restart":
+				if d.Restart = r.truth(e.val, "restart"); d.Restart {
+					r.supported(s, e.val.at, "depends_on.restart=true")
+				}
+			default:
+				return false
+			}
+			return true
+		})
+		if ok && e.val.get("condition") == nil {
+			r.probs.add(e.at, "depends_on.%s needs a condition, such as condition: service_started", e.key)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// restart reads a restart policy; nil is the default.
+func (r *reader) restart(s *service, n *node) *child.RestartPolicy {
+	value := r.str(n, "restart")
+	if value == "" {
+		return nil
+	}
+	restart, err := ParseRestart(value)
+	if err != nil {
+		if len(n.vars) > 0 {
+			s.late.add(n.at, "restart must be no, on-failure[:N], always or unless-stopped")
+		} else {
+			s.late.add(n.at, "restart %v", err)
+		}
+		return nil
+	}
+	return &restart
+}
+
+// deploy reads what of deploy has a meaning here.
+func (r *reader) deploy(s *service, n *node) {
+	if n.kind == null {
+		return
+	}
+	known := []string{"replicas", "restart_policy", "labels", "mode", "endpoint_mode", "placement", "resources", "rollback_config", "update_config"}
+	r.mapping(n, "deploy", known, func(e entry) bool {
+		switch e.key {
+		case "replicas":
+			v := r.whole(e.val, "replicas", 0, maxReplicas)
+			s.replicas = &v
+		case "restart_policy":
+			r.restartPolicy(s, e.val)
+		case "mode":
+			if mode := r.str(e.val, "mode"); mode != "" && mode != "replicated" {
+				s.late.add(e.val.at, "deploy.mode %s is not supported: only replicated is", e.val.show())
+			}
+		case "resources":
+			if meansDeep(e.val) {
+				s.late.add(e.at, "deploy.resources is not supported: %s", why("resources"))
+			}
+		case "labels", "placement", "endpoint_mode", "rollback_config", "update_config":
+			if meansDeep(e.val) {
+				s.passed = append(s.passed, passed(e, "services", s.name, "deploy", e.key))
+			}
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// meansDeep is means, where a mapping of empty values says nothing either.
+func meansDeep(n *node) bool {
+	if n.kind == dict {
+		return slices.ContainsFunc(n.keys, func(e entry) bool { return meansDeep(e.val) })
+	}
+	return means(n)
+}
+
+// A restartPolicy is deploy.restart_policy.
+type restartPolicy struct {
+	restart child.RestartPolicy
+	backoff child.Backoff
+}
+
+// restartPolicy reads deploy.restart_policy. Its delay is fixed; max_attempts counts restarts in a row, anew after
+// window; the condition is any where there is none.
+func (r *reader) restartPolicy(s *service, n *node) {
+	p := restartPolicy{restart: child.RestartPolicy{Policy: child.RestartAlways}}
+	ok := r.mapping(n, "restart_policy", []string{"condition", "delay", "max_attempts", "window"}, func(e entry) bool {
+		switch e.key {
+		case "condition":
+			switch condition := r.str(e.val, e.key); condition {
+			case "", "any":
+			case "none":
+				p.restart.Policy = child.RestartNo
+			case "on-failure":
+				p.restart.Policy = child.RestartOnFailure
+			default:
+				s.late.add(e.val.at, "condition must be none, on-failure or any, not %s", e.val.show())
+			}
+		case "delay":
+			p.backoff.Initial = r.duration(e.val, e.key)
+			p.backoff.NoDelay, p.backoff.Fixed = p.backoff.Initial == 0, true
+		case "max_attempts":
+			p.restart.Max = r.whole(e.val, e.key, 0, 1<<31)
+		case "window":
+			p.backoff.ResetAfter = r.duration(e.val, e.key)
+		default:
+			return false
+		}
+		return true
+	})
+	if ok {
+		s.policy = &p
+	}
+}
