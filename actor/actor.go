@@ -77,11 +77,13 @@ func (a *Actor[M]) Run(h Handler[M]) (err error) {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 		a.Disarm()
-		for _, m := range append(rest, a.box.Close()...) {
-			h.Refuse(m)
-		}
 		if errors.Is(err, ErrStop) {
 			err = nil
+		}
+		for _, m := range append(rest, a.box.Close()...) {
+			if failed := refuse(h, m); err == nil {
+				err = failed
+			}
 		}
 	}()
 	for {
@@ -104,6 +106,17 @@ func (a *Actor[M]) Run(h Handler[M]) (err error) {
 			}
 		}
 	}
+}
+
+// refuse calls h.Refuse; a panic goes no further than one in Receive does.
+func refuse[M any](h Handler[M], m M) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	h.Refuse(m)
+	return nil
 }
 
 // Arm makes Timeout be called once, after d, instead of whatever was armed. Only the handler may call it.
