@@ -13,6 +13,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/reap"
 )
 
 // The exit codes of the command line, besides those of daemons; the names are those of sysexits.h.
@@ -58,10 +59,10 @@ type runFlags struct {
 type restartFlag struct{ child.RestartPolicy }
 
 func (f *restartFlag) String() string {
-	if f.Policy == "" {
-		return string(child.RestartNo)
+	if f.Max > 0 {
+		return fmt.Sprintf("%s:%d", f.Policy, f.Max)
 	}
-	return bundle.FormatRestart(f.RestartPolicy)
+	return string(f.Policy)
 }
 func (f *restartFlag) Type() string { return "policy" }
 func (f *restartFlag) Set(s string) (err error) {
@@ -130,6 +131,7 @@ type program struct {
 	stdin          *os.File
 	stdout, stderr *os.File
 	warnings       []string // of the start of the process, for the log
+	orphans        reap.Reaper
 }
 
 func (p *program) getenv(name string) (value string, set bool) {
@@ -250,7 +252,8 @@ func (p *program) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return b.Check(p.stdout, format)
+			_, err = fmt.Fprintln(p.stdout, len(b.Daemons))
+			return err
 		},
 	}
 	flags.register(cmd.Flags())

@@ -4,8 +4,6 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
-
-	"github.com/bot-bottle/sidecar-init/internal/reap"
 )
 
 // An ending knows the deadline of the bundle's end.
@@ -26,9 +24,3 @@ func (e *ending) deadline() time.Time {
 	e.begin(time.Now())
 	return e.began.Load().Add(e.grace)
 }
-
-// reap collects orphans until done is closed. It is called by main's goroutine, on the main thread.
-func (p *program) reap(done <-chan struct{}) { reap.Main(done) }
-
-// sweep ends what is left after the daemons.
-func (p *program) sweep(deadline time.Time) { reap.Sweep(deadline, sweepEnds) }

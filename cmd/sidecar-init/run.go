@@ -12,7 +12,6 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -29,7 +28,7 @@ const (
 func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	// From here on no signal is lost, however early it comes. The channel has room for one of each.
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, prime.Signals()...)
+	signal.Notify(signals, taken()...)
 
 	b, err := p.load(flags, daemons)
 	if err != nil {
@@ -85,10 +84,10 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		runErr = g.Run()
 		close(done)
 	}()
-	p.reap(done)
+	p.orphans.Run(done)
 
 	deadline := end.deadline()
-	p.sweep(deadline)
+	p.orphans.Sweep(deadline, sweepEnds)
 	logger.Drain(deadline.Add(logEnds))
 	if runErr != nil && !errors.Is(runErr, errSignals) {
 		logger.Printf("%v", runErr)
@@ -166,7 +165,7 @@ func openStreams(logger *log.Log, b *bundle.Bundle) streams {
 
 // output is child.Exec.Output: a pipe for each life of a daemon.
 func (s streams) output(spec *child.Spec) (child.Output, error) {
-	stdout, stderr, exited, err := s[spec.Name].Open()
+	stdout, stderr, exited, err := s[spec.Name].Open(-1, -1)
 	if err != nil {
 		return child.Output{}, err
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
 )
 
 // runCommand runs one command in place of tini: it has our stdin, stdout and stderr and the foreground of the terminal,
@@ -18,14 +17,14 @@ func (p *program) runCommand(flags *runFlags, argv []string) (int, error) {
 		p.complain("%s", w)
 	}
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, prime.Signals()...)
+	signal.Notify(signals, taken()...)
 	result := make(chan int, 1)
 	go func() { result <- p.supervise(flags.grace, argv, signals) }() // main never forks: it is the orphan reaper
 	done := make(chan struct{})
 	code := 0
 	go func() { code = <-result; close(done) }()
-	p.reap(done)
-	p.sweep(time.Now().Add(flags.grace))
+	p.orphans.Run(done)
+	p.orphans.Sweep(time.Now().Add(flags.grace), sweepEnds)
 	return code, nil
 }
 
