@@ -103,6 +103,8 @@ type Daemon struct {
 	Files []File
 	// Labels are for people and for programs that ask.
 	Labels map[string]string
+
+	argvPrivate []string // the private variables that are in Spec.Argv
 }
 
 // Overflow says what happens to a daemon's output while the consumer of the log takes none.
@@ -183,10 +185,10 @@ type File struct {
 
 // PassedOver is a key that means nothing in one container.
 type PassedOver struct {
-	Key  string // such as "services.web.ports"
-	File string
-	Line int
-	Col  int
+	Key  string `json:"key"` // such as "services.web.ports"
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Col  int    `json:"col"`
 }
 
 // Specs returns the Spec of each daemon.

@@ -138,6 +138,11 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
 	}
+	for _, name := range s.argvVars {
+		if l.vault.private(name) && !slices.Contains(d.argvPrivate, name) {
+			d.argvPrivate = append(d.argvPrivate, name)
+		}
+	}
 	if s.restart != nil {
 		d.Spec.Restart = *s.restart
 	}

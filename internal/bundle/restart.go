@@ -32,3 +32,12 @@ func ParseRestart(s string) (child.RestartPolicy, error) {
 	}
 	return restart, nil
 }
+
+// FormatRestart is the policy as ParseRestart reads it.
+func FormatRestart(r child.RestartPolicy) string {
+	policy := string(orDefault(r.Policy, child.RestartNo))
+	if r.Max > 0 {
+		policy += ":" + strconv.Itoa(r.Max)
+	}
+	return policy
+}

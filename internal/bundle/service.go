@@ -20,6 +20,7 @@ type service struct {
 	passed []PassedOver
 
 	entrypoint, command []string
+	argvVars            []string // the variables that interpolation looked up for these
 	environment         []variable
 	envFiles            []envFile
 	dir, user           string
@@ -93,8 +94,10 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 	switch n := e.val; e.key {
 	case "command":
 		s.command = r.command(n, e.key)
+		s.argvVars = append(s.argvVars, n.variables()...)
 	case "entrypoint":
 		s.entrypoint = r.command(n, e.key)
+		s.argvVars = append(s.argvVars, n.variables()...)
 	case "environment":
 		s.environment = r.variables(n, e.key)
 	case "env_file":

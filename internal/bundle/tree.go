@@ -120,6 +120,15 @@ func (n *node) equal(o *node) bool {
 	return true
 }
 
+// variables are the names of the variables that interpolation looked up for a text, or a list of them.
+func (n *node) variables() []string {
+	all := slices.Clone(n.vars)
+	for _, item := range n.items {
+		all = append(all, item.vars...)
+	}
+	return all
+}
+
 // documents parses a file into YAML documents. A problem of the syntax is added to probs.
 func documents(file string, r io.Reader, probs *problems) (docs []*yaml.Node) {
 	decoder := yaml.NewDecoder(r)

@@ -1,0 +1,135 @@
+package bundle
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Check prints the resolved plan, as text or as JSON.
+func (b *Bundle) Check(w io.Writer, format string) error {
+	plan := b.Plan()
+	if format == "json" {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(plan)
+	}
+	_, err := io.WriteString(w, plan.text(b))
+	return err
+}
+
+// text is the plan for people.
+func (p *Plan) text(b *Bundle) string {
+	var out strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	from := "the built-in bundle"
+	if len(p.Files) > 0 {
+		from = strings.Join(p.Files, ", ")
+	}
+	line("%s: %s", from, count(len(p.Daemons), "daemon"))
+	if p.Name != "" {
+		line("name: %s", p.Name)
+	}
+	if len(p.Unselected) > 0 {
+		line("not selected: %s", strings.Join(p.Unselected, ", "))
+	}
+
+	line("\nstart")
+	for i, wave := range p.StartWaves {
+		line("  %d. %s", i+1, strings.Join(wave, ", "))
+	}
+	line("\ndaemons")
+	for i, d := range p.Daemons {
+		command := strings.Join(quoteWords(d.Command), " ")
+		if hidden := b.Daemons[i].argvPrivate; len(hidden) > 0 {
+			command = "(not shown: " + strings.Join(hidden, ", ") + " is in it)"
+		}
+		line("  %s: %s", d.Name, command)
+		details := []string{"restart " + d.Restart}
+		for _, s := range [][2]string{{"user ", d.User}, {"in ", d.Dir}, {"ready by ", d.Ready}} {
+			if s[1] != "" {
+				details = append(details, s[0]+s[1])
+			}
+		}
+		if d.Critical {
+			details = append(details, "critical")
+		}
+		for _, on := range d.DependsOn {
+			details = append(details, "after "+on)
+		}
+		line("    %s", strings.Join(details, "; "))
+	}
+	line("\nstop (grace period %s; every daemon has its stop signal by half of it)", p.Grace)
+	for _, s := range p.Stop {
+		when := "at once"
+		if len(s.After) > 0 {
+			when = fmt.Sprintf("after %s, %s at the latest", strings.Join(s.After, ", "), s.SignalBy)
+		}
+		line("  %d. %s: %s %s; SIGKILL after %s at the latest", s.Wave, s.Name, s.Signal, when, s.KillBy)
+	}
+	line("\nsignals")
+	for _, s := range p.Signals {
+		var does []string
+		if len(s.Forward) > 0 {
+			does = append(does, "forwarded to "+strings.Join(s.Forward, ", "))
+		}
+		if len(s.Restart) > 0 {
+			does = append(does, "restarts "+strings.Join(s.Restart, ", "))
+		}
+		if len(s.NotSelected) > 0 {
+			does = append(does, "dropped for "+strings.Join(s.NotSelected, ", ")+", which is not selected")
+		}
+		line("  %s: %s", s.Signal, strings.Join(does, "; "))
+	}
+	line("  SIGTERM, SIGINT, SIGQUIT: shutdown")
+	if len(p.Private) > 0 {
+		line("\nprivate variables")
+		for _, v := range p.Private {
+			set := "none is set"
+			if len(v.Names) > 0 {
+				set = strings.Join(v.Names, ", ")
+			}
+			line("  %s alone sees %s: %s", v.Daemon, strings.Join(v.Patterns, ", "), set)
+		}
+	}
+	if p.ExitCodeFrom != "" {
+		line("\nexit code: that of %s", p.ExitCodeFrom)
+	} else {
+		line("\nexit code: the largest of all")
+	}
+	if len(p.PassedOver) > 0 {
+		line("\npassed over")
+		for _, k := range p.PassedOver {
+			line("  %s:%d:%d: %s means nothing inside one container", k.File, k.Line, k.Col, k.Key)
+		}
+	}
+	if len(p.Warnings) > 0 {
+		line("\nwarnings")
+		for _, w := range p.Warnings {
+			line("  %s", w)
+		}
+	}
+	return out.String()
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// quoteWords quotes what a shell would take apart.
+func quoteWords(words []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = w
+		if w == "" || strings.ContainsAny(w, " \t\n\"'\\$`;&|<>()*?[]#~{}") {
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return out
+}
