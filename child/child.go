@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -118,6 +119,7 @@ func New(spec *Spec, spawner Spawner, hooks Hooks) *Child {
 	}
 	return &Child{
 		actor: actor.New[Msg](queueLimit), m: newMachine(spec, time.Now()), spawner: spawner, hooks: hooks,
+		cease: func() {},
 	}
 }
 
@@ -128,6 +130,7 @@ func (c *Child) Ref() actor.Ref[Msg] { return c.actor.Ref() }
 // *actor.PanicError or nil. After a panic the process has no owner any more: it is killed.
 func (c *Child) Run() error {
 	err := c.actor.Run((*handler)(c))
+	c.cease()
 	if c.proc != nil && !c.dead { // wait releases it
 		_ = c.proc.Signal(syscall.SIGKILL, true)
 		return err
@@ -235,7 +238,7 @@ func (h *handler) perform() error {
 			h.actor.Disarm()
 		case doSteps:
 			ceased := make(chan struct{})
-			h.cease = func() { close(ceased) }
+			h.cease = sync.OnceFunc(func() { close(ceased) })
 			go h.runSteps(h.m.gen, e.steps, ceased) // posts one message, then ends
 		case doCease:
 			h.cease()

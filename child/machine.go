@@ -37,7 +37,7 @@ type machine struct {
 	final    bool          // this is the last life: the actor ends with it
 	wasReady bool          // in this life
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
-	half     time.Duration // what is left for PreStop until half of the bundle's grace
+	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
@@ -149,7 +149,7 @@ func (m *machine) restart() {
 // terminate: Terminate was received.
 func (m *machine) terminate(final bool, half time.Duration) {
 	m.final = m.final || final
-	m.half = half
+	m.half = m.now.Add(half)
 	switch {
 	case m.state == StateStopping:
 		m.want = wantDown
@@ -432,8 +432,8 @@ func (m *machine) stop() {
 		m.grace = m.spec.restartGrace()
 	}
 	limit := m.grace / 2
-	if m.final && (limit == 0 || m.half < limit) {
-		limit = m.half
+	if left := m.half.Sub(m.now); m.final && (limit == 0 || left < limit) {
+		limit = left
 	}
 	if len(m.spec.PreStop) == 0 || m.step < len(m.spec.PreStart) || limit <= 0 {
 		m.signalStop()
