@@ -32,8 +32,8 @@ func (r *Root) acyclic() error {
 			return fmt.Errorf("root: the dependencies go in a circle: %s", strings.Join(path, " -> "))
 		default:
 			mark[n] = inPath
-			for _, d := range n.spec.After {
-				if err := visit(r.node(d.Name)); err != nil {
+			for _, dep := range n.deps {
+				if err := visit(dep); err != nil {
 					return err
 				}
 			}
@@ -98,38 +98,40 @@ func ended(s child.Status) string {
 	return fmt.Sprintf("%s ended with %s", s.Name, s.Last)
 }
 
-// advance starts, in file order, what can be started, and ends the waiting of what can never be.
+// advance starts what can be started, the first in file order at each turn, and ends the waiting of what can never be.
 func (r *Root) advance() {
-	if r.phase != up {
-		return
+	for r.phase == up {
+		n := r.startable()
+		switch {
+		case n == nil:
+			return
+		case !r.turnOver():
+			r.actor.Arm(time.Until(r.turnEnds))
+			return
+		}
+		n.begun = true
+		r.turn, r.turnEnds = n, time.Now().Add(turnTime)
+		r.tell(n, child.Start{})
 	}
+}
+
+// startable returns the first daemon that waits for nothing but its turn.
+func (r *Root) startable() (first *node) {
 	for _, n := range r.nodes {
-		if n.queued || n.begun || n.status.State != child.StateWaiting {
+		if n.begun || n.status.State != child.StateWaiting {
 			continue
 		}
-		switch v, why := r.mayStart(n); v {
-		case holds:
-			n.queued = true
-			r.queue = append(r.queue, n)
-		case never:
+		verdict, why := n.mayStart()
+		n.waits = why
+		switch {
+		case verdict == never:
 			n.begun = true
 			r.tell(n, child.Skip{Reason: why})
-		case pending:
-			n.waits = why
+		case verdict == holds && first == nil:
+			first = n
 		}
 	}
-	for len(r.queue) > 0 && r.turnOver() {
-		r.turn, r.queue = r.queue[0], r.queue[1:]
-		r.turn.queued = false
-		r.turnEnds = time.Now().Add(turnTime)
-		if !r.turn.begun {
-			r.turn.begun = true
-			r.tell(r.turn, child.Start{})
-		}
-	}
-	if len(r.queue) > 0 {
-		r.actor.Arm(time.Until(r.turnEnds))
-	}
+	return first
 }
 
 // turnOver reports whether the daemon whose turn it is has been executed, or takes too long.
@@ -142,10 +144,10 @@ func (r *Root) turnOver() bool {
 }
 
 // mayStart is the verdict over all dependencies.
-func (r *Root) mayStart(n *node) (verdict, string) {
+func (n *node) mayStart() (verdict, string) {
 	result, reason := holds, ""
-	for _, d := range n.spec.After {
-		v, why := judge(d.Condition, r.node(d.Name))
+	for i, d := range n.spec.After {
+		v, why := judge(d.Condition, n.deps[i])
 		switch {
 		case v == never && !d.Optional:
 			return never, why
@@ -180,7 +182,7 @@ func (r *Root) follow() {
 			n.follows = nil
 		case s.State == child.StateStopping || s.PID == 0:
 		default:
-			if v, _ := r.mayStart(n); v == holds {
+			if v, _ := n.mayStart(); v == holds {
 				n.follows = nil
 				r.do(n.spec.Name, child.Restart{})
 			}

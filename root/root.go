@@ -63,7 +63,6 @@ type Root struct {
 	cfg   Config
 	actor *actor.Actor[Msg]
 	nodes []*node
-	queue []*node // to be started, in turn
 	phase phase
 
 	turn     *node     // is being started; the next one has its turn after it
@@ -89,10 +88,10 @@ type node struct {
 	spec       *child.Spec
 	ref        actor.Ref[child.Msg]
 	child      *child.Child
+	deps       []*node // as in spec.After
 	dependents []*node
 	status     child.Status // a projection; exact where Seen equals sent
 	sent       uint64       // commands that the child was told
-	queued     bool         // waits for its turn to start
 	begun      bool         // was told to start, or is not to be started by itself any more
 	waits      string       // for what it waits
 	follows    *node        // is being restarted, and this one is to be restarted after it
@@ -119,12 +118,6 @@ func New(cfg Config) (*Root, error) {
 	}
 	if err := r.validate(); err != nil {
 		return nil, err
-	}
-	for _, n := range r.nodes {
-		for _, d := range n.spec.After {
-			dep := r.node(d.Name)
-			dep.dependents = append(dep.dependents, n)
-		}
 	}
 	return r, nil
 }
@@ -162,6 +155,9 @@ func (r *Root) validate() error {
 			if !seen[d.Name] {
 				return fmt.Errorf("root: %s depends on %s, which does not exist", n.spec.Name, d.Name)
 			}
+			dep := r.node(d.Name)
+			n.deps = append(n.deps, dep)
+			dep.dependents = append(dep.dependents, n)
 		}
 	}
 	for sig, route := range r.cfg.Routes {

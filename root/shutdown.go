@@ -18,7 +18,7 @@ func (r *Root) shutdown(why child.Event) {
 }
 
 func (r *Root) stop() {
-	r.phase, r.began, r.queue = stopping, time.Now(), nil
+	r.phase, r.began = stopping, time.Now()
 	for _, n := range r.nodes { // before the first is stopped: none may start any more, whatever the order of the stop
 		r.tell(n, child.Retire{})
 	}

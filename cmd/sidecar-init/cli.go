@@ -158,7 +158,8 @@ func (p *program) run(args []string) int {
 	case errors.As(err, &exit):
 		return int(exit)
 	case errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command"):
-		fmt.Fprintf(p.stderr, "sidecar-init: %s\n%s", strings.SplitN(err.Error(), "\n", 2)[0], cmd.UsageString())
+		fmt.Fprintf(p.stderr, "sidecar-init: %s\nusage: %s\nMore by: %s --help\n",
+			strings.SplitN(err.Error(), "\n", 2)[0], cmd.UseLine(), cmd.CommandPath())
 		return exitUsage
 	}
 	fmt.Fprintf(p.stderr, "sidecar-init: %v\n", err)
@@ -203,7 +204,6 @@ Without a command it does what run does.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help", GroupID: ""})
 	flags.register(root.Flags())
 
 	run := &cobra.Command{
