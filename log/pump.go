@@ -122,14 +122,16 @@ func (p *pump) due() bool {
 	return asked == stopAsked || asked == cutAsked && !p.cut
 }
 
-// step reads once. It reports false if the pipe is empty, so that the poller waits.
+// step reads until the pipe is empty, and then reports false, so that the poller waits. That a read gets less than it
+// asked for is not enough to know it: if the end of the pipe lies behind, the poller, which is edge-triggered, has
+// told of it already, and will not again.
 func (p *pump) step(fd uintptr) bool {
-	if p.due() {
-		return true
+	for !p.due() {
+		if n := p.read(int(fd), readSize); n == 0 {
+			return p.eof
+		}
 	}
-	// A read that gets less than it asked for has emptied the pipe, as epoll(7) says, so no other is needed to
-	// learn that.
-	return p.read(int(fd), readSize) == readSize || p.eof
+	return true
 }
 
 // drain reads what is in the pipe now, and no more: somebody may be writing all the time.

@@ -162,7 +162,7 @@ func onTerminal(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Setsid = true
 	cmd.SysProcAttr.Setctty = true
 	cmd.SysProcAttr.Ctty = 0
-	cmd.Stdout, cmd.Stderr = cmd.Stdin, cmd.Stdin
+	cmd.Stderr = cmd.Stdout
 }
 
 // TestTerminal: with a terminal CMD is in the foreground, so that Ctrl-C reaches it, once; and so is its group.

@@ -58,6 +58,7 @@ const (
 //
 //	touch FILE           makes FILE
 //	append FILE TEXT...  a line to FILE
+//	show FILE            prints FILE, in one write
 //	waitfile FILE        waits until FILE exists
 //	notify TEXT...       sends a datagram to NOTIFY_SOCKET, one line for each TEXT
 //	listen ADDR [CODE]   accepts connections at host:port or at a path, and answers HTTP with CODE

@@ -62,7 +62,7 @@ func TestWords(t *testing.T) {
 		{script: "fork { print x }; fork { touch " + file("forked") + "; exit 2 }; waitfile " + file("forked"), want: "(x\n)?"},
 		{script: "setsid { sid; touch " + file("sid") + " }; waitfile " + file("sid"), want: `sid \d+\n`},
 		{script: "orphan 3 1ms; print x", want: "x\n"},
-		{script: "append " + file("log") + " a; append " + file("log") + " b; exec /bin/cat " + file("log"), want: "a\nb\n"},
+		{script: "append " + file("log") + " a; append " + file("log") + " b; show " + file("log"), want: "a\nb\n"},
 		{script: "touch " + file("x") + "; waitfile " + file("x")},
 		{script: "notify READY=1", stderr: "testproc: notify: NOTIFY_SOCKET is not set\n", end: "exit status 74"},
 		{script: "alloc 1MiB; burn 1ms; sleep 1ms"},

@@ -198,6 +198,11 @@ func vocabulary() map[string]*word {
 			d.write(int(f.Fd()), []byte(s.text(1)+"\n"))
 			f.Close()
 		}},
+		{usage: "show FILE", do: func(d *daemon, s *statement) {
+			b, err := os.ReadFile(s.args[0])
+			d.must("show", err)
+			d.write(1, b)
+		}},
 		{usage: "waitfile FILE", do: func(_ *daemon, s *statement) {
 			for !exists(s.args[0]) {
 				time.Sleep(2 * time.Millisecond)
