@@ -44,6 +44,12 @@ type (
 		Gen    uint64
 		Reason string
 	}
+	// Extend says that the process of generation Gen, which is being stopped, asks that SIGKILL comes no sooner than By
+	// from now. Kill comes when it comes.
+	Extend struct {
+		Gen uint64
+		By  time.Duration
+	}
 )
 
 // Facts that the helper goroutines post.
@@ -73,6 +79,7 @@ func (Signal) childMsg()    {}
 func (Kill) childMsg()      {}
 func (Ready) childMsg()     {}
 func (Unhealthy) childMsg() {}
+func (Extend) childMsg()    {}
 func (spawned) childMsg()   {}
 func (exited) childMsg()    {}
 func (stepsDone) childMsg() {}
@@ -172,6 +179,8 @@ func (h *handler) Receive(msg Msg) error {
 		h.m.ready(msg.Gen)
 	case Unhealthy:
 		h.m.unhealthy(msg.Gen, msg.Reason)
+	case Extend:
+		h.m.extend(msg.Gen, msg.By)
 	case spawned:
 		if msg.err != nil {
 			h.m.failed(msg.gen, msg.err)

@@ -473,6 +473,20 @@ func (m *machine) regrace() {
 	}
 }
 
+// extend: the process of generation gen, which is being stopped, asks for more time, counted from now. The deadline of the
+// bundle is not ours to move: at it comes Kill.
+func (m *machine) extend(gen uint64, by time.Duration) {
+	if gen != m.gen || m.state != StateStopping || m.killed || m.grace == 0 {
+		return
+	}
+	if grace := m.now.Sub(m.since) + by; grace > m.grace {
+		m.grace = grace
+		if m.steps != StepPreStop { // else the timer is that of PreStop, and signalStop arms ours
+			m.do(effect{kind: doArm, delay: by})
+		}
+	}
+}
+
 func (m *machine) sigkill() {
 	m.killed = true
 	m.do(effect{kind: doSignal, sig: syscall.SIGKILL, group: m.spec.KillMode != KillProcess})
@@ -575,8 +589,12 @@ func (m *machine) dropPending() {
 }
 
 func (m *machine) status() Status {
-	return Status{
+	s := Status{
 		Name: m.spec.Name, State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
 		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Result: m.result, Gen: m.gen,
 	}
+	if m.state.Alive() && m.step < len(m.spec.PreStart) {
+		s.PID, s.Step = 0, StepPreStart
+	}
+	return s
 }

@@ -140,7 +140,7 @@ func (r *Root) turnOver() bool {
 	if n == nil || !time.Now().Before(r.turnEnds) {
 		return true
 	}
-	return n.status.Seen == n.sent && (n.status.State != child.StateStarting || n.status.PID != 0)
+	return n.status.Seen == n.sent && (n.status.State != child.StateStarting || n.status.PID != 0 || n.status.Step != "")
 }
 
 // mayStart is the verdict over all dependencies.

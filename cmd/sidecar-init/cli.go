@@ -252,8 +252,7 @@ func (p *program) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(p.stdout, len(b.Daemons))
-			return err
+			return b.Check(p.stdout, format)
 		},
 	}
 	flags.register(cmd.Flags())

@@ -174,7 +174,7 @@ type supervisor struct {
 }
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // start starts a supervisor.
 func start(t *testing.T, c call) *supervisor {

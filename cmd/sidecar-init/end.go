@@ -4,12 +4,26 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/root"
 )
 
 // An ending knows the deadline of the bundle's end.
 type ending struct {
 	grace time.Duration
 	began atomic.Pointer[time.Time]
+	now   atomic.Bool // no more grace for anybody
+}
+
+// observe is root.Config.Observe.
+func (e *ending) observe(event child.Event) {
+	switch event.Kind {
+	case root.EventShutdown:
+		e.begin(event.Time)
+	case root.EventKillNow:
+		e.now.Store(true)
+	}
 }
 
 // begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs.
@@ -22,5 +36,8 @@ func (e *ending) begin(at time.Time) {
 // deadline is when the grace of the shutdown has elapsed. Where the bundle has ended by itself it begins now.
 func (e *ending) deadline() time.Time {
 	e.begin(time.Now())
+	if e.now.Load() {
+		return time.Now()
+	}
 	return e.began.Load().Add(e.grace)
 }

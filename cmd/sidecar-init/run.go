@@ -49,17 +49,15 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 
 	report := &reporter{printf: logger.Printf}
 	end := &ending{grace: b.Grace}
-	streams := openStreams(logger, b)
+	outputs := openOutputs(logger, b)
 	r, err := root.New(root.Config{
 		Specs:        specs(b, flags),
-		Spawner:      child.Exec{Output: streams.output},
+		Spawner:      child.Exec{Output: outputs.open},
 		Grace:        b.Grace,
 		Routes:       routes(b),
 		ExitCodeFrom: b.ExitCodeFrom,
 		Observe: func(e child.Event) {
-			if e.Kind == root.EventShutdown {
-				end.begin(e.Time)
-			}
+			end.observe(e)
 			report.observe(e)
 		},
 	})
@@ -125,57 +123,4 @@ func logOptions(flags *runFlags, b *bundle.Bundle) log.Options {
 		o.Timestamps = flags.timestamps
 	}
 	return o
-}
-
-func specs(b *bundle.Bundle, flags *runFlags) []child.Spec {
-	specs := b.Specs()
-	for i := range specs {
-		specs[i].RestartGrace = flags.restartGrace
-	}
-	return specs
-}
-
-func routes(b *bundle.Bundle) map[syscall.Signal]root.Route {
-	all := map[syscall.Signal]root.Route{}
-	for sig, r := range b.Routes {
-		all[sig] = root.Route{Forward: r.Forward, Restart: r.Restart}
-	}
-	for sig, names := range b.DroppedRoutes {
-		r := all[sig]
-		r.Absent = names
-		all[sig] = r
-	}
-	return all
-}
-
-// streams are the daemons' parts of the log, by name.
-type streams map[string]*log.Stream
-
-func openStreams(logger *log.Log, b *bundle.Bundle) streams {
-	s := streams{}
-	for i := range b.Daemons {
-		d := &b.Daemons[i]
-		s[d.Spec.Name] = logger.Stream(d.Spec.Name, log.StreamOptions{
-			Overflow: log.Overflow(d.Overflow),
-			Quiet:    d.Detached,
-		})
-	}
-	return s
-}
-
-// output is child.Exec.Output: a pipe for each life of a daemon.
-func (s streams) output(spec *child.Spec) (child.Output, error) {
-	stdout, stderr, exited, err := s[spec.Name].Open(-1, -1)
-	if err != nil {
-		return child.Output{}, err
-	}
-	return child.Output{
-		Stdout: stdout, Stderr: stderr, Exited: exited,
-		Started: func() {
-			stdout.Close()
-			if stderr != stdout {
-				stderr.Close()
-			}
-		},
-	}, nil
 }

@@ -1,0 +1,63 @@
+package child
+
+import (
+	"testing"
+	"time"
+)
+
+// TestExtend: more time is granted to the process that asks, while it is being stopped, and never makes the time shorter.
+func TestExtend(t *testing.T) {
+	const grace = 5 * time.Second
+	term := happening{"terminate", func(m *machine) { m.terminate(false, 0) }}
+	final := happening{"terminate, final", func(m *machine) { m.terminate(true, 0) }}
+	for _, tt := range []struct {
+		name string
+		spec Spec
+		path []happening // one a second, and a second more before Extend
+		gen  uint64
+		by   time.Duration
+		want time.Duration // that is armed; 0 if nothing is
+	}{
+		{name: "more", path: []happening{onStart, onExecuted, term}, gen: 1, by: 10 * time.Second, want: 10 * time.Second},
+		{name: "a little more", path: []happening{onStart, onExecuted, term}, gen: 1, by: 4*time.Second + 1, want: 4*time.Second + 1},
+		{name: "less", path: []happening{onStart, onExecuted, term}, gen: 1, by: 3 * time.Second},
+		{name: "another life", path: []happening{onStart, onExecuted, term}, gen: 2, by: 10 * time.Second},
+		{name: "it is not being stopped", path: []happening{onStart, onExecuted}, gen: 1, by: 10 * time.Second},
+		{name: "it was killed", path: []happening{onStart, onExecuted, term, onTimeout}, gen: 1, by: 10 * time.Second},
+		{name: "the deadline of the bundle", path: []happening{onStart, onExecuted, final}, gen: 1, by: 10 * time.Second},
+		{name: "a grace within it", spec: Spec{StopGrace: grace}, path: []happening{onStart, onExecuted, final}, gen: 1,
+			by: 10 * time.Second, want: 10 * time.Second},
+		{name: "while pre_stop runs", spec: Spec{PreStop: []Spec{{}}}, path: []happening{onStart, onExecuted, term}, gen: 1,
+			by: 10 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newTestMachine(&tt.spec, tt.path...)
+			was := m.grace
+			m.extend(tt.gen, tt.by)
+			var armed time.Duration
+			for _, e := range m.out {
+				if e.kind == doArm {
+					armed = e.delay
+				}
+			}
+			if armed != tt.want {
+				t.Errorf("armed: got %s, want %s", armed, tt.want)
+			}
+			if tt.want != 0 && m.grace != tt.by+time.Second {
+				t.Errorf("grace: got %s, want %s", m.grace, tt.by+time.Second)
+			}
+			if m.steps != StepPreStop {
+				if tt.want == 0 && m.grace != was {
+					t.Errorf("grace: got %s, want %s as before", m.grace, was)
+				}
+				return
+			}
+			m.now = m.now.Add(time.Second)
+			m.out = nil
+			m.stepsDone(m.gen, StepPreStop, nil)
+			if last := m.out[len(m.out)-1]; last.kind != doArm || last.delay != tt.by-time.Second {
+				t.Errorf("after pre_stop: got %s %s, want %s", last.kind, last.delay, tt.by-time.Second)
+			}
+		})
+	}
+}
