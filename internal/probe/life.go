@@ -1,0 +1,157 @@
+package probe
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// A Life is one life of a daemon's process, from before the program is executed. Its methods may be called from any
+// goroutine, and do not block.
+type Life struct {
+	p       *Prober
+	daemon  string
+	plan    Plan
+	ctx     context.Context // of the checks
+	cancel  func()
+	started chan struct{} // closed when the process was started, or the life is over
+	readied chan struct{} // closed with ready
+
+	mu      sync.Mutex
+	gen     uint64 // 0 before the start
+	pid     int
+	over    bool // nothing is told any more
+	silent  bool // neither ready nor unhealthy is
+	ready   bool // the readiness check has succeeded, or Ready was called
+	healthy bool // the health check has succeeded last, or none has failed too often since
+	sick    [2]string
+	told    verdict
+}
+
+// A verdict is what was last told about a life.
+type verdict string
+
+const (
+	tellReady     verdict = "ready"
+	tellUnhealthy verdict = "unhealthy"
+)
+
+// A source is somebody who may find a daemon unhealthy; it is an index of Life.sick.
+type source int
+
+const (
+	byCheck source = iota
+	byOther
+)
+
+// Ready says that the daemon is ready, or healthy again after Unhealthy.
+func (l *Life) Ready() {
+	l.set(func() {
+		l.becomeReady()
+		l.sick[byOther] = ""
+	})
+}
+
+// Unhealthy says that something is wrong with the daemon.
+func (l *Life) Unhealthy(reason string) {
+	l.set(func() { l.sick[byOther] = reason })
+}
+
+// Stopping says that the daemon is about to end, or is to: it is not probed any more, and its actor is not told
+// that it is ready or unhealthy.
+func (l *Life) Stopping() {
+	l.cancel()
+	l.set(func() { l.silent = true })
+}
+
+// Extend says that the daemon asks for this much more time to stop, counted from now.
+func (l *Life) Extend(by time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gen != 0 && !l.over {
+		l.p.tell(l.daemon, child.Extend{Gen: l.gen, By: by})
+	}
+}
+
+// Started is closed when the program has been executed, and also when the life is over.
+func (l *Life) Started() <-chan struct{} { return l.started }
+
+// PID is the process ID of the daemon, or 0 while it does not run.
+func (l *Life) PID() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return 0
+	}
+	return l.pid
+}
+
+// start: the program was executed.
+func (l *Life) start(gen uint64, pid int) {
+	l.set(func() {
+		if l.gen != 0 {
+			return
+		}
+		l.gen, l.pid = gen, pid
+		close(l.started)
+		if l.silent {
+			return
+		}
+		switch {
+		case l.plan.Ready != nil:
+			go l.poll() // ends with the life, or when the check has succeeded
+		case !l.plan.Told:
+			l.becomeReady()
+		}
+		if l.plan.Health != nil {
+			go l.watch(l.plan.Health.defaults()) // ends with the life
+		} else {
+			l.healthy = true
+		}
+	})
+}
+
+// end: the process has ended, or could not be started.
+func (l *Life) end() {
+	l.cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	if l.gen == 0 {
+		close(l.started)
+	}
+}
+
+func (l *Life) becomeReady() {
+	if !l.ready {
+		l.ready = true
+		close(l.readied)
+	}
+}
+
+// set changes something, and tells what follows from it.
+func (l *Life) set(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
+	change()
+	if l.gen == 0 || l.silent {
+		return
+	}
+	reason := l.sick[byCheck]
+	if reason == "" {
+		reason = l.sick[byOther]
+	}
+	switch {
+	case reason != "" && l.told != tellUnhealthy:
+		l.told = tellUnhealthy
+		l.p.tell(l.daemon, child.Unhealthy{Gen: l.gen, Reason: reason})
+	case reason == "" && l.ready && l.healthy && l.told != tellReady:
+		l.told = tellReady
+		l.p.tell(l.daemon, child.Ready{Gen: l.gen})
+	}
+}
