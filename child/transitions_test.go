@@ -286,6 +286,7 @@ func TestStale(t *testing.T) {
 				m.exited(gen, Exit{Code: 9})
 				m.ready(gen)
 				m.unhealthy(gen, "oops")
+				m.extend(gen, time.Hour)
 				m.stepsDone(gen, StepPostStart, errors.New("oops"))
 				m.stepsDone(gen, StepPreStop, errors.New("oops"))
 			}
