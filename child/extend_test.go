@@ -25,10 +25,14 @@ func TestExtend(t *testing.T) {
 		{name: "it is not being stopped", path: []happening{onStart, onExecuted}, gen: 1, by: 10 * time.Second},
 		{name: "it was killed", path: []happening{onStart, onExecuted, term, onTimeout}, gen: 1, by: 10 * time.Second},
 		{name: "the deadline of the bundle", path: []happening{onStart, onExecuted, final}, gen: 1, by: 10 * time.Second},
-		{name: "a grace within it", spec: Spec{StopGrace: grace}, path: []happening{onStart, onExecuted, final}, gen: 1,
-			by: 10 * time.Second, want: 10 * time.Second},
-		{name: "while pre_stop runs", spec: Spec{PreStop: []Spec{{}}}, path: []happening{onStart, onExecuted, term}, gen: 1,
-			by: 10 * time.Second},
+		{
+			name: "a grace within it", spec: Spec{StopGrace: grace}, path: []happening{onStart, onExecuted, final}, gen: 1,
+			by: 10 * time.Second, want: 10 * time.Second,
+		},
+		{
+			name: "while pre_stop runs", spec: Spec{PreStop: []Spec{{}}}, path: []happening{onStart, onExecuted, term}, gen: 1,
+			by: 10 * time.Second,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newTestMachine(&tt.spec, tt.path...)

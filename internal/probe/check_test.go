@@ -50,8 +50,13 @@ func TestHTTP(t *testing.T) {
 		status int
 		want   string
 	}{
-		{200, ""}, {204, ""}, {301, ""}, {399, ""},
-		{400, "it answered 400 Bad Request"}, {404, "it answered 404 Not Found"}, {503, "it answered 503 Service Unavailable"},
+		{200, ""},
+		{204, ""},
+		{301, ""},
+		{399, ""},
+		{400, "it answered 400 Bad Request"},
+		{404, "it answered 404 Not Found"},
+		{503, "it answered 503 Service Unavailable"},
 	} {
 		closed := make(chan struct{})
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

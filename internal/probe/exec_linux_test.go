@@ -28,8 +28,10 @@ func TestExec(t *testing.T) {
 		{name: "environment", script: "env; exit 1", spec: child.Spec{Env: []string{"A=b"}}, want: "it ended with code 1: A=b"},
 		{name: "directory", script: "cwd; exit 1", spec: child.Spec{Dir: "/"}, want: "it ended with code 1: cwd /"},
 		{name: "no program", spec: child.Spec{Argv: []string{"/no/such"}}, want: "/no/such: no such file or directory"},
-		{name: "user", script: "uid; exit 1", spec: child.Spec{User: "65534:65533"}, root: true,
-			want: "it ended with code 1: uid 65534 gid 65533 groups"},
+		{
+			name: "user", script: "uid; exit 1", spec: child.Spec{User: "65534:65533"}, root: true,
+			want: "it ended with code 1: uid 65534 gid 65533 groups",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
