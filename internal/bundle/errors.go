@@ -94,9 +94,13 @@ func (p *problems) err(files []string) error {
 
 // nearest returns the name that is most similar to word, or "" if none is similar enough to be what was meant.
 func nearest(word string, names []string) string {
-	best, bestDistance := "", len(word)/3+2
+	best, bestDistance := "", min(len(word)/2+1, 5)
+	word = strings.ToLower(word)
 	for _, name := range names {
-		d := distance(strings.ToLower(word), strings.ToLower(name))
+		d := distance(word, strings.ToLower(name))
+		if len(word) > 2 && strings.HasPrefix(strings.ToLower(name), word) {
+			d = min(d, 2)
+		}
 		if d < bestDistance || d == bestDistance && best != "" && name < best {
 			best, bestDistance = name, d
 		}

@@ -196,6 +196,8 @@ func (r *reader) variables(n *node, what string) (out []variable) {
 			case text, truth, number:
 				s := e.val.sprint()
 				v.value = &s
+			case date:
+				r.str(e.val, e.key)
 			default:
 				r.want(e.val, e.key, "a string, a number or a boolean")
 				continue

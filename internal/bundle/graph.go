@@ -93,12 +93,13 @@ func (g *graph) names(s *service) {
 		s.late.add(s.at, "scale and deploy.replicas of %s must be the same number", s.name)
 	}
 	for _, name := range s.daemons() {
-		if other := g.daemons[name]; other != nil {
+		other := g.daemons[name]
+		if other == nil && name != s.name {
+			other = g.byName[name]
+		}
+		if other != nil {
 			g.probs.add(s.at, "%s gives a daemon %s, and so does %s at %s: rename one", s.name, name, other.name, other.at)
 			continue
-		}
-		if other := g.byName[name]; other != nil && other != s {
-			continue // reported when other's turn comes
 		}
 		g.daemons[name] = s
 	}

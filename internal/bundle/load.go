@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
 )
 
 // builtin is the built-in bundle.
@@ -76,28 +74,33 @@ type loader struct {
 	vault   *vault
 }
 
+// load reads sources into a bundle; base is the directory of the first, or empty for the built-in bundle.
 func load(o Options, sources []source, base string, everything bool) (*Bundle, error) {
-	quiet()
-	probs := &problems{}
-	l := &loader{options: o, probs: probs, env: newEnvironment(o.Env)}
-	l.reader = &reader{probs: probs, base: base, home: l.env.values["HOME"], everything: everything}
+	l := newLoader(o, base, everything)
 	var files []string
 	if base != "" {
 		files = o.Files
 		l.dotEnv(filepath.Join(base, ".env"))
 	}
 	tree := l.merge(sources)
-	if err := probs.err(files); err != nil {
+	if err := l.probs.err(files); err != nil {
 		return nil, err
 	}
 	b, err := l.resolve(tree)
-	if err := probs.err(files); err != nil {
+	if err := l.probs.err(files); err != nil {
 		return nil, err
 	}
 	if b != nil {
 		b.Files = files
 	}
 	return b, err
+}
+
+func newLoader(o Options, base string, everything bool) *loader {
+	quiet()
+	l := &loader{options: o, probs: &problems{}, env: newEnvironment(o.Env)}
+	l.reader = &reader{probs: l.probs, base: base, home: l.env.values["HOME"], everything: everything}
+	return l
 }
 
 // lookup is the value of a variable in the project's environment: the supervisor's, else .env.
@@ -112,69 +115,67 @@ func (l *loader) lookup(name string) (string, bool) {
 	return value, ok
 }
 
+// A document is a YAML document as a tree, with what it resets in the documents before it.
+type document struct {
+	tree   *node
+	resets [][]string
+}
+
 // merge reads all documents of all sources into one tree. After each document what there is so far is read once, as
 // compose-go validates it: a file cannot be repaired by the next.
 func (l *loader) merge(sources []source) *node {
-	docs := make([][]*yaml.Node, len(sources))
-	for i, source := range sources {
-		docs[i] = documents(source.name, bytes.NewReader(source.data), l.probs)
-	}
-	l.projectName(sources, docs)
-	tree := &node{kind: dict, at: pos{file: sources[0].name}}
-	m := &merger{l.probs}
-	for i, source := range sources {
-		for _, doc := range docs[i] {
+	var docs []document
+	for _, source := range sources {
+		nodes := documents(source.name, bytes.NewReader(source.data), l.probs)
+		for _, n := range nodes {
 			b := &builder{file: source.name, probs: l.probs}
-			next := b.build(doc.Content[0], nil, false)
-			if next == nil {
-				continue
-			}
-			if next.kind != dict {
+			next := b.build(n.Content[0], nil, false)
+			switch {
+			case next == nil:
+			case next.kind != dict:
 				l.probs.add(next.at, "a bundle file must be a mapping with the key services, not %s", next.kind)
-				continue
+			default:
+				docs = append(docs, document{next, b.resets})
 			}
-			in := &interpolator{vars: l.lookup, probs: l.probs}
-			in.tree(next, make([]string, 0, 16))
-			for _, path := range b.resets {
-				reset(tree, path)
-			}
-			tree = m.mapping(tree, next, nil)
-			m.uniques(tree)
-			l.reader.services(tree)
-			m.canonical(tree)
-			m.uniques(tree)
 		}
-		if len(docs[i]) == 0 && len(l.probs.list) == 0 {
+		if len(nodes) == 0 && len(l.probs.list) == 0 {
 			l.probs.add(pos{file: source.name}, "empty: a bundle file must have the key services")
 		}
+	}
+	l.projectName(docs)
+	tree := &node{kind: dict, at: pos{file: sources[0].name}}
+	m := &merger{l.probs}
+	for _, doc := range docs {
+		in := &interpolator{vars: l.lookup, probs: l.probs}
+		in.tree(doc.tree, make([]string, 0, 16))
+		for _, path := range doc.resets {
+			reset(tree, path)
+		}
+		m.mapping(tree, doc.tree, nil)
+		m.uniques(tree)
+		l.reader.services(tree)
+		m.canonical(tree)
+		m.uniques(tree)
 	}
 	return tree
 }
 
 // projectName finds the name: COMPOSE_PROJECT_NAME, else the last that a file gives. It may be interpolated, and
 // interpolation knows it as COMPOSE_PROJECT_NAME.
-func (l *loader) projectName(sources []source, docs [][]*yaml.Node) {
+func (l *loader) projectName(docs []document) {
 	if name, ok := l.lookup("COMPOSE_PROJECT_NAME"); ok && name != "" {
 		l.name, l.named = normalName(name), true
 		return
 	}
-	for i := range docs {
-		for _, doc := range docs[i] {
-			root := doc.Content[0]
-			for j := 0; root.Kind == yaml.MappingNode && j+1 < len(root.Content); j += 2 {
-				value := root.Content[j+1]
-				if value.Kind == yaml.AliasNode {
-					value = value.Alias
-				}
-				if root.Content[j].Value != "name" || value.Kind != yaml.ScalarNode || value.Value == "" {
-					continue
-				}
-				n := &node{kind: text, at: pos{sources[i].name, value.Line, value.Column}, text: value.Value}
-				in := &interpolator{vars: l.lookup, probs: l.probs}
-				in.tree(n, nil)
-				l.name, l.named = normalName(n.text), true
-			}
+	for _, doc := range docs {
+		n := doc.tree.child("name")
+		if n == nil || n.kind != text || n.text == "" {
+			continue
 		}
+		name := &node{kind: text, at: n.at, text: n.text}
+		in := &interpolator{vars: l.lookup, probs: l.probs}
+		in.tree(name, nil)
+		l.name, l.named = normalName(name.text), true
 	}
 }
 

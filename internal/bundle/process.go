@@ -25,14 +25,15 @@ func (r *reader) process(s *service, e entry) {
 	case "cap_drop":
 		p.capDrop = r.capabilities(s, n, e.key)
 	case "security_opt":
-		for i, opt := range r.strings(n, e.key, true) {
-			switch opt {
+		r.strings(n, e.key, true)
+		for _, item := range n.items {
+			switch item.text {
 			case "no-new-privileges", "no-new-privileges:true", "no-new-privileges=true":
 				p.noNewPrivileges = true
 			case "no-new-privileges:false", "no-new-privileges=false":
 				p.noNewPrivileges = false
 			default:
-				s.late.add(n.items[min(i, len(n.items)-1)].at, "security_opt can only have no-new-privileges:true here, not %q", opt)
+				s.late.add(item.at, "security_opt can only have no-new-privileges:true here, not %s", item.show())
 			}
 		}
 	case "oom_score_adj":
@@ -114,6 +115,9 @@ var capNames = [...]string{
 // capabilities reads cap_add or cap_drop. Docker's spellings are accepted: with and without CAP_, in any case.
 func (r *reader) capabilities(s *service, n *node, what string) []string {
 	out := r.strings(n, what, true)
+	if len(out) == 0 {
+		return nil
+	}
 	for i, name := range out {
 		out[i] = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
 		if out[i] != "ALL" && !slices.Contains(capNames[:], out[i]) {

@@ -229,8 +229,12 @@ func (r *reader) groups(n *node) (out []string) {
 }
 
 func (r *reader) labels(n *node) map[string]string {
-	out := map[string]string{}
-	for _, v := range r.variables(n, "labels") {
+	vars := r.variables(n, "labels")
+	if len(vars) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(vars))
+	for _, v := range vars {
 		out[v.key] = ""
 		if v.value != nil {
 			out[v.key] = *v.value
@@ -241,9 +245,9 @@ func (r *reader) labels(n *node) map[string]string {
 
 func (r *reader) dependsOn(s *service, n *node) (out []dependency) {
 	if n.kind == list {
-		for _, name := range r.strings(n, "depends_on", true) {
-			at := n.items[slices.IndexFunc(n.items, func(item *node) bool { return item.text == name })].at
-			out = append(out, dependency{child.Dependency{Name: name, Condition: child.ServiceStarted}, at})
+		r.strings(n, "depends_on", true)
+		for _, item := range n.items {
+			out = append(out, dependency{child.Dependency{Name: item.text, Condition: child.ServiceStarted}, item.at})
 		}
 		return out
 	}

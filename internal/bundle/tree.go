@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -332,8 +333,13 @@ func (b *builder) scalar(n *yaml.Node) *node {
 		var err error
 		if err = decode(n, &out.val); err == nil {
 			out.kind = number
-			if _, ok := out.val.(bool); ok {
+			switch v := out.val.(type) {
+			case bool:
 				out.kind = truth
+			case float64:
+				if math.IsInf(v, 0) || math.IsNaN(v) {
+					b.probs.add(out.at, "%s is no number here: put it in quotes", n.Value)
+				}
 			}
 			return out
 		}
