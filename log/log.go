@@ -148,7 +148,7 @@ func (l *Log) Drain(deadline time.Time) {
 	left := max(time.Until(deadline), minDrain)
 	hard, cancel := context.WithTimeout(context.Background(), left)
 	defer cancel()
-	soft, cancel := context.WithTimeout(hard, left-min(left/2, 50*time.Millisecond))
+	soft, cancel := context.WithTimeout(hard, left-min(left/2, settle))
 	defer cancel()
 
 	if !ended(pumps, soft.Done()) {

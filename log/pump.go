@@ -216,8 +216,8 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, last bool) (rest []by
 			p.split.cut = false
 		}
 		line := data[pos : pos+n]
-		if match != nil {
-			s.callMatch(match, line)
+		if match != nil && !s.callMatch(match, line) {
+			match = nil
 		}
 		if partial {
 			s.ring.add(now, p.kind, false, data[kept:pos], fresh)
@@ -248,15 +248,18 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, last bool) (rest []by
 	return data[pos:]
 }
 
-// callMatch calls the match function. One that panics is called no more, and does not end the supervisor.
-func (s *Stream) callMatch(f *func(line []byte), line []byte) {
+// callMatch calls the match function. If that panics it reports false, and the function is called no more: it must
+// not end the supervisor.
+func (s *Stream) callMatch(f *func(line []byte), line []byte) (ok bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.match.CompareAndSwap(f, nil)
 			s.log.Printf("%s: match function failed: %v", s.name, r)
+			ok = false
 		}
 	}()
 	(*f)(line)
+	return true
 }
 
 // send hands whole lines to the writer, or to the queue in front of it.

@@ -65,6 +65,7 @@ func (r *ring) add(now time.Time, kind stdStream, partial bool, data []byte, lin
 	}
 	if over := headSize + len(data) - r.max; over > 0 {
 		data = data[lineEnd(data, over):]
+		r.size = 0 // lines before the gap would look as if these followed them
 	}
 	r.reserve(headSize + len(data))
 	flags := uint32(kind)

@@ -1,0 +1,399 @@
+package log
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMatch: the function sees each line of the newest life, until it is taken away.
+func TestMatch(t *testing.T) {
+	c := newConsumer(t)
+	c.rest()
+	l := New(c.w, Options{})
+	var seen []string
+	note := func(line []byte) { seen = append(seen, string(line)) }
+	s := l.Stream("web", StreamOptions{Match: note})
+	first := open(t, s)
+	heir := first.grandchild()
+	first.say("a\nb\r\nunfinished")
+	first.end()
+
+	second := open(t, s)
+	heir.WriteString("of an earlier life\n")
+	heir.Close()
+	second.say("c\n")
+	second.end()
+	s.SetMatch(nil)
+	third := open(t, s)
+	third.say("not seen\n")
+	third.end()
+	l.Close(soon())
+	if got, want := strings.Join(seen, "|"), "a|b\r|unfinished|c"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestMatchPanics: a match function that fails is not the end of PID 1.
+func TestMatchPanics(t *testing.T) {
+	got, _ := collect(t, Options{}, func(l *Log) {
+		web := open(t, l.Stream("web", StreamOptions{Match: func([]byte) { panic("no good") }}))
+		web.say("a\nb\n")
+		web.end()
+	})
+	if want := "sidecar-init: web: match function failed: no good\n[web] a\n[web] b\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestMatchWhileStuck: readiness by log line does not depend on who reads the log.
+func TestMatchWhileStuck(t *testing.T) {
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	held := c.stopped()
+	ready := make(chan bool, 1)
+	web := open(t, l.Stream("web", StreamOptions{Match: func(line []byte) {
+		if string(line) == "ready" {
+			ready <- true
+		}
+	}}))
+	web.say("ready\n")
+	<-ready
+	c.resume(held)
+	web.end()
+	l.Close(soon())
+}
+
+// TestQuiet: the lines are kept but not written, and are read even if nobody reads the output.
+func TestQuiet(t *testing.T) {
+	const lines = 100_000
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	held := c.stopped()
+	for i := range 4 { // more than there are buffers, to hang
+		open(t, l.Stream(fmt.Sprintf("other%d", i), StreamOptions{})).say("other\n")
+	}
+	s := l.Stream("web", StreamOptions{Quiet: true, Overflow: Drop})
+	web := open(t, s)
+	web.say(strings.Repeat("x\n", lines)) // a test that hangs here fails
+	web.end()
+	if got, want := texts(s.Tail(2)), "x|x|"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := s.Stats(); got.Lines != lines || got.Dropped != 0 {
+		t.Errorf("stats: got %+v, want %d lines, none dropped", got, lines)
+	}
+	c.resume(held)
+	for range 4 {
+		if got := c.line(); !strings.HasSuffix(got, " other") {
+			t.Errorf("got %q", got)
+		}
+	}
+	l.Close(time.Now())
+}
+
+// TestManyDrop: a consumer that has stopped costs daemons with overflow drop next to nothing, however many they are.
+func TestManyDrop(t *testing.T) {
+	const daemons = 50
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	c.stopped()
+	l.Printf("this one hangs")
+	begin := time.Now()
+	for i := range daemons {
+		web := open(t, l.Stream(fmt.Sprintf("web%d", i), StreamOptions{Overflow: Drop}))
+		web.say(strings.Repeat("x\n", 100_000))
+		web.stdout.Close()
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	c.r.Close()
+	if st := l.Close(soon()); st.Lines != daemons*100_000 || st.Dropped != st.Lines {
+		t.Errorf("got %d lines, %d dropped", st.Lines, st.Dropped)
+	}
+}
+
+// TestModeUnchanged: an output that is, or becomes, non-blocking is written to all the same, and stays as it is.
+func TestModeUnchanged(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		before, after bool // non-blocking when the Log is made, and later
+	}{
+		{"blocking", false, false},
+		{"inherited non-blocking", true, true},
+		{"made non-blocking by another", false, true},
+		{"made blocking by another", true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const lines = 200_000
+			c := newConsumer(t)
+			fd, err := syscall.Dup(int(c.w.Fd()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			syscall.SetNonblock(fd, tt.before)
+			out := os.NewFile(uintptr(fd), "stdout")
+			defer out.Close()
+			c.w.Close()
+			c.w = out
+			l := New(out, Options{})
+			l.Printf("begin")
+			c.want("sidecar-init: begin")
+			syscall.SetNonblock(fd, tt.after)
+
+			web := open(t, l.Stream("web", StreamOptions{}))
+			go func() {
+				web.say(strings.Repeat("x\n", lines))
+				web.end()
+			}()
+			for range lines {
+				c.want("[web] x")
+			}
+			if st := l.Close(soon()); st.Dropped != 0 {
+				t.Errorf("stats: got %+v, want none dropped", st)
+			}
+			if got := nonblocking(t, fd); got != tt.after {
+				t.Errorf("got non-blocking %t, want %t", got, tt.after)
+			}
+		})
+	}
+}
+
+func nonblocking(t *testing.T, fd int) bool {
+	t.Helper()
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	return flags&syscall.O_NONBLOCK != 0
+}
+
+// TestWriteEnds: what the daemon gets is blocking, and is its user's.
+func TestWriteEnds(t *testing.T) {
+	c := newConsumer(t)
+	l := New(c.w, Options{Format: JSON})
+	stdout, stderr, exited, err := l.Stream("web", StreamOptions{}).Open(os.Getuid(), os.Getgid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*os.File{stdout, stderr} {
+		if nonblocking(t, int(f.Fd())) {
+			t.Errorf("%s is non-blocking", f.Name())
+		}
+	}
+	stdout.Close()
+	stderr.Close()
+	exited()
+
+	if os.Getuid() == 0 {
+		const uid, gid = 1234, 2345
+		stdout, stderr, exited, err := l.Stream("db", StreamOptions{}).Open(uid, gid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []*os.File{stdout, stderr} {
+			info, err := f.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st := info.Sys().(*syscall.Stat_t); st.Uid != uid || st.Gid != gid {
+				t.Errorf("got owner %d:%d, want %d:%d", st.Uid, st.Gid, uid, gid)
+			}
+		}
+		stdout.Close()
+		stderr.Close()
+		exited()
+	}
+	l.Close(soon())
+}
+
+// TestChownFails: it is tried, and said once.
+func TestChownFails(t *testing.T) {
+	closed, _, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	got, _ := collect(t, Options{}, func(l *Log) {
+		s := l.Stream("web", StreamOptions{})
+		s.chown(closed, -1, -1)
+		s.chown(closed, 1, 1)
+		s.chown(closed, 1, 1)
+	})
+	if want := "sidecar-init: web cannot open /dev/stdout: chown |0: file already closed\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return len(entries)
+}
+
+// TestLeaks: lives leave neither descriptors nor goroutines behind, nor do Logs.
+func TestLeaks(t *testing.T) {
+	c := newConsumer(t)
+	rest := c.rest()
+	round := func() {
+		l := New(c.w, Options{Format: JSON})
+		s := l.Stream("web", StreamOptions{Overflow: Drop})
+		for range 50 {
+			web := open(t, s)
+			heir := web.grandchild()
+			web.say("a\nb")
+			web.end()
+			heir.Close()
+			l.Printf("exited")
+		}
+		l.Close(soon())
+		if _, _, _, err := s.Open(-1, -1); err == nil {
+			t.Error("Open after Close succeeded")
+		}
+	}
+	round() // makes what is made once
+	fds, goroutines := descriptors(t), runtime.NumGoroutine()
+	round()
+	if got := descriptors(t); got > fds {
+		t.Errorf("got %d descriptors, want %d", got, fds)
+	}
+	for range 1000 { // goroutines need a moment between their last message and their end
+		if runtime.NumGoroutine() <= goroutines {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if got := runtime.NumGoroutine(); got > goroutines {
+		t.Errorf("got %d goroutines, want %d", got, goroutines)
+	}
+	rest()
+}
+
+// TestOpenFails: without descriptors it fails, leaves none behind, and works again.
+func TestOpenFails(t *testing.T) {
+	c := newConsumer(t)
+	c.rest()
+	l := New(c.w, Options{Format: JSON})
+	s := l.Stream("web", StreamOptions{})
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	before := descriptors(t)
+	low := syscall.Rlimit{Cur: uint64(before + 1), Max: limit.Max} // one pipe, not two
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, err := s.Open(-1, -1)
+	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	if err == nil || !strings.HasPrefix(err.Error(), "cannot open the log pipe of web: ") {
+		t.Errorf("got error %v", err)
+	}
+	if got := descriptors(t); got != before {
+		t.Errorf("got %d descriptors, want %d", got, before)
+	}
+	web := open(t, s)
+	web.say("a\n")
+	web.end()
+	if got, want := texts(s.Tail(-1)), "stdouta|"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	l.Close(soon())
+}
+
+func memory() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// TestEndlessLine: a daemon that never writes a newline does not fill the memory.
+func TestEndlessLine(t *testing.T) {
+	size := 1 << 30
+	if raceEnabled || testing.Short() {
+		size = 64 << 20
+	}
+	for _, format := range []Format{Text, JSON} {
+		c := newConsumer(t)
+		go func() { // reads without keeping
+			b := make([]byte, 256<<10)
+			for {
+				if _, err := c.r.Read(b); err != nil {
+					return
+				}
+			}
+		}()
+		before := memory()
+		var start, end runtime.MemStats
+		runtime.ReadMemStats(&start)
+		l := New(c.w, Options{Format: format})
+		s := l.Stream("web", StreamOptions{})
+		web := open(t, s)
+		chunk := bytes.Repeat([]byte{'x'}, 1<<20)
+		for range size / len(chunk) {
+			web.stdout.Write(chunk)
+		}
+		web.end()
+		runtime.ReadMemStats(&end)
+		if got := end.TotalAlloc - start.TotalAlloc; got > 4<<20 {
+			t.Errorf("%s: got %d bytes allocated, want at most 4 MiB", format, got)
+		}
+		if got := int64(memory()) - int64(before); got > 1<<20 {
+			t.Errorf("%s: got %d bytes kept, want at most 1 MiB", format, got)
+		}
+		if got := s.Stats(); got.Bytes != uint64(size) {
+			t.Errorf("%s: got %d bytes counted, want %d", format, got.Bytes, size)
+		}
+		l.Close(soon())
+	}
+}
+
+// TestIdle: what a daemon costs that writes nothing, the stack of its goroutine included.
+func TestIdle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector changes the sizes")
+	}
+	const daemons = 1000
+	for _, wrote := range []bool{false, true} {
+		c := newConsumer(t)
+		rest := c.rest()
+		l := New(c.w, Options{})
+		var lives []*life
+		before := memory()
+		for i := range daemons {
+			s := l.Stream(fmt.Sprintf("web%d", i), StreamOptions{})
+			stdout, _, exited, err := s.Open(-1, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lives = append(lives, &life{t: t, stdout: stdout, stderr: stdout, exited: exited})
+			if wrote {
+				stdout.WriteString("listening\n")
+			}
+		}
+		for wrote && l.Stats().Lines < daemons {
+			runtime.Gosched()
+		}
+		got := int(memory()-before) / daemons
+		t.Logf("wrote %t: %d bytes for each", wrote, got)
+		if limit := map[bool]int{false: 6 << 10, true: 8 << 10}[wrote]; got > limit {
+			t.Errorf("wrote %t: got %d bytes for each idle daemon, want at most %d", wrote, got, limit)
+		}
+		for _, life := range lives {
+			life.stdout.Close()
+		}
+		l.Close(soon())
+		rest()
+	}
+}
