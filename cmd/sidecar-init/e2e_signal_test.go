@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +20,7 @@ import (
 // TestShutdown: three signals end the bundle.
 func TestShutdown(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
+		for _, sig := range p.sample(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT) {
 			s := start(t, call{place: p, bundle: services(daemon("a", "trap TERM { print bye; exit 0 }; print ready; block"))})
 			s.expect("[a] ready")
 			s.signal(sig)
@@ -88,6 +90,7 @@ func TestStopped(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		s := start(t, call{place: p, bundle: services(daemon("a", "trap TERM { print bye; exit 0 }; pid; stop; block"))})
 		s.match(`\[a\] pid \d+`)
+		eventually(t, "it is stopped", func() bool { return slices.Equal(s.children(), []string{"T"}) })
 		at := s.signal(syscall.SIGTERM)
 		s.exit(0)
 		s.expect("[a] bye")
@@ -300,17 +303,22 @@ func TestOtherSignals(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		s := start(t, call{place: p, bundle: services(daemon("a", "print ready; block"))})
 		s.expect("[a] ready")
-		var silent []string
+		silent, loud := []string{}, 0
 		for sig := syscall.Signal(1); sig <= 64; sig++ {
 			switch sig {
 			case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL, syscall.SIGSTOP:
-			case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGPIPE,
-				syscall.SIGPROF, 32, 33, 34: // Go's runtime and libc have these to themselves
+			case 32, 33, 34:
+				// They belong to libc, and Go does not let a program catch them; but PID 1 is protected from them.
+				if p.name != subreaper.name {
+					s.signal(sig)
+				}
+			case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGPIPE, syscall.SIGPROF:
 				s.signal(sig)
 				silent = append(silent, child.SignalName(sig))
 			default:
 				s.signal(sig)
-				s.match("sidecar-init: " + strings.ReplaceAll(child.SignalName(sig), "+", `\+`) + " ignored.*")
+				s.match("sidecar-init: " + regexp.QuoteMeta(child.SignalName(sig)) + " ignored.*")
+				loud++
 			}
 		}
 		s.signal(syscall.SIGTERM)
@@ -318,8 +326,8 @@ func TestOtherSignals(t *testing.T) {
 		for _, name := range silent {
 			s.never(".*" + name + "\\b.*")
 		}
-		if n := s.count("sidecar-init: SIG.* ignored.*"); n != 64-5-len(silent) {
-			t.Errorf("%d lines say that a signal is ignored, want %d", n, 64-5-len(silent))
+		if n := s.count("sidecar-init: .* ignored.*"); n != loud {
+			t.Errorf("%d lines say that a signal is ignored, want %d", n, loud)
 		}
 	})
 }
@@ -335,7 +343,7 @@ func TestShutdownAnyTime(t *testing.T) {
 		daemon("e", "block", "depends_on: { f: { condition: service_completed_successfully } }"),
 		daemon("f", "sleep 20ms; exit 0"),
 	)
-	for i := range 30 {
+	for i := range 18 {
 		p := []place{asRoot, asNobody, subreaper}[i%3]
 		t.Run(fmt.Sprint(i, " ", p.name), func(t *testing.T) {
 			t.Parallel()
@@ -358,6 +366,9 @@ func TestShutdownAnyTime(t *testing.T) {
 			s.wait()
 			if took := s.at.Sub(at); took > 4*time.Second {
 				t.Errorf("took %v", took)
+			}
+			if s.last() == "" && i%5 == 0 {
+				return // ended by the Go runtime, before main began
 			}
 			down := s.find("that it shuts down", func(l string) bool {
 				return l == "sidecar-init: shutting down (SIGTERM); forwarding SIGTERM"

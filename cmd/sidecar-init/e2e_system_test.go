@@ -53,8 +53,9 @@ func stage(what, exe string, argv []string) error {
 
 // catches reports whether the supervisor has a handler for SIGTERM.
 func (s *supervisor) catches() bool {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	// In this order: before it became sidecar-init it was another program, which catches SIGTERM too.
 	cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.cmd.Process.Pid))
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	_, caught, _ := strings.Cut(string(status), "\nSigCgt:\t")
 	caught, _, _ = strings.Cut(caught, "\n")
 	mask, _ := strconv.ParseUint(caught, 16, 64)

@@ -100,6 +100,14 @@ func plain(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// sample is all of the cases for root, and the first for others: they differ in what they may do, not in what they do.
+func (p place) sample(sigs ...syscall.Signal) []syscall.Signal {
+	if p.name == asRoot.name {
+		return sigs
+	}
+	return sigs[:1]
+}
+
 // everywhere runs a test in all places.
 func everywhere(t *testing.T, f func(t *testing.T, p place)) {
 	t.Parallel()
@@ -405,8 +413,8 @@ func (s *supervisor) last() string {
 	return s.lines[len(s.lines)-1]
 }
 
-// zombies counts the dead children of the supervisor.
-func (s *supervisor) zombies() (n int) {
+// children returns the states of the supervisor's children, as in /proc/PID/stat: Z is a zombie, T is stopped.
+func (s *supervisor) children() (states []string) {
 	s.t.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -418,11 +426,11 @@ func (s *supervisor) zombies() (n int) {
 			continue
 		}
 		f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if f[0] == "Z" && f[1] == strconv.Itoa(s.cmd.Process.Pid) {
-			n++
+		if f[1] == strconv.Itoa(s.cmd.Process.Pid) {
+			states = append(states, f[0])
 		}
 	}
-	return n
+	return states
 }
 
 // eventually waits until something holds that no line tells of.

@@ -12,6 +12,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -28,7 +29,7 @@ const (
 func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	// From here on no signal is lost, however early it comes. The channel has room for one of each.
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, taken()...)
+	signal.Notify(signals, prime.Signals()...)
 
 	b, err := p.load(flags, daemons)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/prime"
 )
 
 // runCommand runs one command in place of tini: it has our stdin, stdout and stderr and the foreground of the terminal,
@@ -17,7 +18,7 @@ func (p *program) runCommand(flags *runFlags, argv []string) (int, error) {
 		p.complain("%s", w)
 	}
 	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, taken()...)
+	signal.Notify(signals, prime.Signals()...)
 	result := make(chan int, 1)
 	go func() { result <- p.supervise(flags.grace, argv, signals) }() // main never forks: it is the orphan reaper
 	done := make(chan struct{})
