@@ -20,6 +20,7 @@ type Life struct {
 	readied chan struct{} // closed with ready
 
 	mu      sync.Mutex
+	atEnd   []func()
 	gen     uint64 // 0 before the start
 	pid     int
 	over    bool // nothing is told any more
@@ -78,6 +79,17 @@ func (l *Life) Extend(by time.Duration) {
 // Started is closed when the program has been executed, and also when the life is over.
 func (l *Life) Started() <-chan struct{} { return l.started }
 
+// AtEnd has f called when the life is over, or at once if it is. It must not block.
+func (l *Life) AtEnd(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		f()
+		return
+	}
+	l.atEnd = append(l.atEnd, f)
+}
+
 // PID is the process ID of the daemon, or 0 while it does not run.
 func (l *Life) PID() int {
 	l.mu.Lock()
@@ -121,6 +133,9 @@ func (l *Life) end() {
 	l.over = true
 	if l.gen == 0 {
 		close(l.started)
+	}
+	for _, f := range l.atEnd {
+		f()
 	}
 }
 

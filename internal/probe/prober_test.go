@@ -315,7 +315,13 @@ func TestLives(t *testing.T) {
 	<-one.Started()
 	r.check(t, "web {7}")
 	p.Observe(child.Event{Kind: child.EventReady, Daemon: "web", Gen: 7})
+	ends := 0
+	one.AtEnd(func() { ends++ })
 	p.Observe(exited(7))
+	one.AtEnd(func() { ends++ })
+	if ends != 2 {
+		t.Errorf("AtEnd: got %d calls, want 2", ends)
+	}
 	one.Unhealthy("dead")
 	one.Extend(1)
 	if pid := one.PID(); pid != 0 {
