@@ -1,0 +1,149 @@
+package reap
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/testproc/pidns"
+)
+
+type stressParams struct {
+	Children int  // run by os/exec, 16 at a time
+	Orphans  int  // made by 4 helpers at the same time
+	Usual    bool // reap with the usual wait4(-1) loop instead
+}
+
+type stressResult struct {
+	Lost, Wrong, Orphans, Left, Threads int
+	CPU, Wall                           time.Duration
+}
+
+// stressRole runs children with distinct exit codes beside orphans, and counts the codes that were not learnt.
+func stressRole() {
+	var p stressParams
+	roleParams(&p)
+	start := time.Now()
+	done := make(chan struct{})
+	allReaped := make(chan struct{})
+	r := &Reaper{}
+	r.OnOrphan = func(int, syscall.WaitStatus) {
+		if r.Reaped() == int64(p.Orphans) {
+			close(allReaped)
+		}
+	}
+	var result stressResult
+	go func() {
+		defer close(done)
+		var lost, wrong atomic.Int64
+		var g sync.WaitGroup
+		for range 4 {
+			// ( : & ) forks twice, and the second process is an orphan as soon as the first has ended.
+			g.Go(func() { wait(p.Orphans/4, 0, "i=0; while [ $i -lt $0 ]; do ( : & ); i=$((i+1)); done", &lost, &wrong) })
+		}
+		next := make(chan int)
+		for range 16 {
+			g.Go(func() {
+				for i := range next {
+					wait(i&255, i&255, "exit $0", &lost, &wrong)
+				}
+			})
+		}
+		for i := range p.Children {
+			next <- i
+		}
+		close(next)
+		g.Wait()
+		if !p.Usual {
+			<-allReaped
+		}
+		result.Lost, result.Wrong = int(lost.Load()), int(wrong.Load())
+		result.Threads = len(readDirInts("/proc/self/task"))
+	}()
+	if p.Usual {
+		usualLoop(done)
+	} else {
+		r.Run(done)
+	}
+	result.Orphans = int(r.Reaped())
+	result.Left = processes()
+	result.Wall = time.Since(start)
+	var ru syscall.Rusage
+	must(syscall.Getrusage(syscall.RUSAGE_SELF, &ru))
+	result.CPU = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+	must(json.NewEncoder(os.Stdout).Encode(result))
+}
+
+// wait runs a shell script with the number arg as $0, and checks its exit code.
+func wait(arg, code int, script string, lost, wrong *atomic.Int64) {
+	err := exec.Command("/bin/sh", "-c", script, strconv.Itoa(arg)).Run()
+	exit := (*exec.ExitError)(nil)
+	switch {
+	case err == nil && code == 0:
+	case errors.As(err, &exit) && exit.ExitCode() == code:
+	case errors.Is(err, unix.ECHILD):
+		lost.Add(1)
+	default:
+		wrong.Add(1)
+		fmt.Fprintln(os.Stderr, "got", err, "want code", code)
+	}
+}
+
+// usualLoop is what other supervisors do: reap whatever has ended. It is here to show that the stress would notice.
+func usualLoop(done <-chan struct{}) {
+	for {
+		pid, err := syscall.Wait4(-1, nil, unix.WNOHANG, nil)
+		if pid > 0 || err == unix.EINTR {
+			continue
+		}
+		select {
+		case <-done:
+			return
+		default:
+			runtime.Gosched()
+		}
+	}
+}
+
+func TestNoStatusIsLost(t *testing.T) {
+	for _, p := range places {
+		if p.scan {
+			continue // concerns Sweep alone
+		}
+		t.Run(p.name, func(t *testing.T) {
+			params := stressParams{Children: 10_000, Orphans: 20_000}
+			if p.user == pidns.Nobody || testing.Short() || raceEnabled {
+				params = stressParams{Children: 500, Orphans: 1000}
+			}
+			var got stressResult
+			p.run(t, "stress", params, &got)
+			t.Logf("%d children, %d orphans: %+v", params.Children, params.Orphans, got)
+			if got.Lost != 0 || got.Wrong != 0 || got.Orphans != params.Orphans || got.Left != 0 {
+				t.Errorf("lost %d and got %d wrong of %d statuses, reaped %d of %d orphans, left %d processes",
+					got.Lost, got.Wrong, params.Children, got.Orphans, params.Orphans, got.Left)
+			}
+		})
+	}
+}
+
+// Were this not to lose any, then TestNoStatusIsLost would prove nothing.
+func TestUsualLoopLosesStatuses(t *testing.T) {
+	params := stressParams{Children: 1000, Orphans: 400, Usual: true}
+	var got stressResult
+	places[0].run(t, "stress", params, &got)
+	t.Logf("lost %d of %d", got.Lost, params.Children)
+	if got.Lost == 0 {
+		t.Error("no status was lost")
+	}
+}

@@ -1,0 +1,325 @@
+package reap
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/testproc/pidns"
+)
+
+// bound is what the tests give Sweep; slack is what a busy machine may add to a time.
+const (
+	bound = 100 * time.Millisecond
+	slack = 400 * time.Millisecond
+)
+
+type sweepParams struct {
+	Orphans []string // kinds
+	// Deadline from the start of the sweep on, negative if it has passed; 0 means none.
+	Deadline time.Duration
+	Scan     bool
+	// Waited starts a deaf process that a goroutine of the program waits for.
+	Waited bool
+	// Unwaited starts a process that ends and that nobody waits for.
+	Unwaited bool
+	// NoKill drops CAP_KILL first.
+	NoKill bool
+	// NoProc hides /proc.
+	NoProc bool
+	// Times the sweep is done; the fastest is reported.
+	Times int
+}
+
+type sweepResult struct {
+	Swept  Swept
+	Took   time.Duration
+	Output string // lines "kind: word", of the orphans
+	Left   int    // processes, after the sweep
+	Waited string // how the process of Waited ended
+}
+
+// orphans are shell scripts. Each writes a line to fd 3 when it is ready, and may write to fd 3 what happens to it.
+// Nothing ever comes from fd 4.
+var orphans = map[string]string{
+	"obedient": `echo ready >&3; exec sleep 1000`,
+	"deaf":     `trap "" TERM; echo ready >&3; exec sleep 1000`,
+	"session":  `exec setsid sh -c 'trap "" TERM; echo ready >&3; exec sleep 1000'`,
+	"telling":  `trap "echo telling: term >&3" TERM; echo ready >&3; while :; do read x <&4; done`,
+	// The child of an obedient orphan becomes ours when the orphan has ended.
+	"family": `sh -c 'trap "echo family: term >&3; exit" TERM; echo ready >&3; read x <&4' & wait`,
+	// Each process of this one starts the next and ends. The session of the second is not ours, as that of a daemon.
+	"runner":         runner + `sh -c "$script" & exit 0`,
+	"session-runner": runner + `setsid sh -c "$script" & exit 0`,
+	// These two are stopped, by stoppedRole.
+	"stopped":      `kill -STOP $$; exec sleep 1000`,
+	"stopped-deaf": `trap "" TERM; kill -STOP $$; exec sleep 1000`,
+	"nobody":       `echo ready >&3; exec sleep 1000`,
+}
+
+const runner = `export script='trap "" TERM; sh -c "$script" & exit 0'; trap "" TERM; echo ready >&3; `
+
+// stoppedRole makes an orphan of a stopped process: it ends once its child has stopped.
+func stoppedRole() {
+	cmd := exec.Command("/bin/sh", "-c", os.Args[2])
+	cmd.ExtraFiles = []*os.File{os.NewFile(3, "ready")}
+	must(cmd.Start())
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(cmd.Process.Pid, &status, unix.WUNTRACED, nil)
+	must(err)
+	if !status.Stopped() {
+		must(fmt.Errorf("not stopped: %v", status))
+	}
+	fmt.Fprintln(cmd.ExtraFiles[0], "ready")
+}
+
+// orphan starts an orphan. It runs on a thread that is not the main one.
+func orphan(kind string, files ...*os.File) error {
+	cmd := exec.Command("/bin/sh", "-c", `sh -c "$0" & exit 0`, orphans[kind])
+	switch {
+	case strings.HasPrefix(kind, "stopped"):
+		cmd = exec.Command("/proc/self/exe", "stopped", orphans[kind])
+		cmd.Args[0] = roleName
+	case kind == "nobody":
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	cmd.ExtraFiles = files
+	return cmd.Run()
+}
+
+func sweepRole() {
+	var p sweepParams
+	roleParams(&p)
+	r := &Reaper{scan: p.Scan}
+	output, ready, err := os.Pipe()
+	must(err)
+	silence, silent, err := os.Pipe()
+	must(err)
+	defer silent.Close()
+	lines := bufio.NewReader(output)
+	waited := make(chan string, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, kind := range p.Orphans {
+			must(orphan(kind, ready, silence))
+			line, err := lines.ReadString('\n')
+			must(err)
+			if line != "ready\n" {
+				must(fmt.Errorf("%s: %s", kind, line))
+			}
+		}
+		if p.Waited {
+			cmd := exec.Command("/bin/sh", "-c", orphans["deaf"])
+			cmd.ExtraFiles = []*os.File{ready}
+			must(cmd.Start())
+			_, err := lines.ReadString('\n')
+			must(err)
+			go func() { waited <- fmt.Sprint(cmd.Wait()) }()
+		}
+		if p.Unwaited {
+			cmd := exec.Command("/bin/true")
+			must(cmd.Start())
+			must(unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil))
+		}
+	}()
+	r.Run(done)
+	if p.NoKill {
+		must(dropCap(unix.CAP_KILL))
+	}
+	if p.NoProc {
+		must(unix.Mount("none", "/proc", "tmpfs", 0, ""))
+	}
+
+	var result sweepResult
+	for range max(1, p.Times) {
+		var deadline time.Time
+		start := time.Now()
+		if p.Deadline != 0 {
+			deadline = start.Add(p.Deadline)
+		}
+		result.Swept = r.Sweep(deadline, bound)
+		if took := time.Since(start); result.Took == 0 || took < result.Took {
+			result.Took = took
+		}
+	}
+	if p.NoProc {
+		must(unix.Unmount("/proc", 0))
+	}
+	if p.Waited && !result.Swept.Left {
+		result.Waited = <-waited
+	}
+	result.Left = processes()
+	must(ready.Close())
+	if result.Left == 0 {
+		out, err := io.ReadAll(lines)
+		must(err)
+		result.Output = string(out)
+	}
+	must(json.NewEncoder(os.Stdout).Encode(result))
+}
+
+func TestSweep(t *testing.T) {
+	type want struct {
+		reaped, killed int // at least; a process that forks and the shells in between are not foreseeable
+		min, max       time.Duration
+		output         string
+	}
+	const never = time.Hour
+	tests := []struct {
+		name   string
+		params sweepParams
+		want   want
+	}{
+		{"nothing", sweepParams{Times: 20}, want{0, 0, 0, 5 * time.Millisecond, ""}},
+		{"nothing, deadline past", sweepParams{Times: 20, Deadline: -1}, want{0, 0, 0, 5 * time.Millisecond, ""}},
+		{"obedient", sweepParams{Orphans: []string{"obedient", "obedient"}}, want{2, 0, 0, slack, ""}},
+		{"obedient, long deadline", sweepParams{Orphans: []string{"obedient"}, Deadline: never}, want{1, 0, 0, slack, ""}},
+		{"stopped", sweepParams{Orphans: []string{"stopped"}}, want{1, 0, 0, slack, ""}},
+		{"family", sweepParams{Orphans: []string{"family"}}, want{2, 0, 0, slack, "family: term\n"}},
+		{"deaf", sweepParams{Orphans: []string{"deaf", "session", "stopped-deaf"}}, want{3, 3, TermTime, TermTime + slack, ""}},
+		{"deaf, long deadline", sweepParams{Orphans: []string{"deaf"}, Deadline: never}, want{1, 1, TermTime, TermTime + slack, ""}},
+		{"deaf, short deadline", sweepParams{Orphans: []string{"deaf"}, Deadline: slack}, want{1, 1, slack, slack + bound + slack, ""}},
+		{"term comes once", sweepParams{Orphans: []string{"telling"}}, want{1, 1, TermTime, TermTime + slack, "telling: term\n"}},
+		{"deadline past: no term", sweepParams{Orphans: []string{"telling", "deaf"}, Deadline: -1}, want{2, 2, 0, slack, ""}},
+		{"fork runners", sweepParams{Orphans: slices.Repeat([]string{"session-runner"}, 20), Deadline: slack}, want{20, 20, slack, slack + bound + slack, ""}},
+		{"fork runners, deadline past", sweepParams{Orphans: slices.Repeat([]string{"session-runner"}, 20), Deadline: -1}, want{20, 20, 0, bound + slack, ""}},
+		{"a process that is waited for", sweepParams{Orphans: []string{"obedient"}, Waited: true, Deadline: slack}, want{1, 0, slack, slack + bound + slack, ""}},
+	}
+	for _, p := range places {
+		t.Run(p.name, func(t *testing.T) {
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) {
+					params, want := tt.params, tt.want
+					params.Scan = p.scan
+					var got sweepResult
+					p.run(t, "sweep", params, &got)
+					t.Logf("%+v", got)
+					if p.scan && strings.HasPrefix(tt.name, "fork runners") {
+						// Reading the parents of all processes takes longer than their lives. It must only end.
+						if got.Took > want.max {
+							t.Errorf("took %v, want at most %v", got.Took, want.max)
+						}
+						return
+					}
+					if got.Swept.Left || got.Left != 0 {
+						t.Errorf("left is %t, and there are %d processes", got.Swept.Left, got.Left)
+					}
+					if got.Swept.Reaped < want.reaped || got.Swept.Killed < want.killed {
+						t.Errorf("reaped %d, killed %d, want %d, %d", got.Swept.Reaped, got.Swept.Killed, want.reaped, want.killed)
+					}
+					if want.killed == 0 && got.Swept.Killed != 0 {
+						t.Errorf("killed %d", got.Swept.Killed)
+					}
+					if got.Took < want.min || got.Took > want.max {
+						t.Errorf("took %v, want %v to %v", got.Took, want.min, want.max)
+					}
+					if got.Output != want.output {
+						t.Errorf("got output %q, want %q", got.Output, want.output)
+					}
+					if params.Waited && got.Waited != "signal: killed" {
+						t.Errorf("a process of ours ended with %q, want its own status", got.Waited)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Those that fork and end in our own session can only be raced with, and the scheduler decides. Sweep must return, and say
+// whether it won.
+func TestSweepRacesWithForkRunners(t *testing.T) {
+	for _, p := range places {
+		t.Run(p.name, func(t *testing.T) {
+			params := sweepParams{Orphans: slices.Repeat([]string{"runner"}, 20), Deadline: slack, Scan: p.scan}
+			var got sweepResult
+			p.run(t, "sweep", params, &got)
+			t.Logf("%+v", got)
+			if got.Took > slack+bound+slack {
+				t.Errorf("took %v, want at most %v", got.Took, slack+bound+slack)
+			}
+			if got.Swept.Left != (got.Left > 0) || (p.pid1 && got.Swept.Left) {
+				t.Errorf("left is %t, and there are %d processes", got.Swept.Left, got.Left)
+			}
+		})
+	}
+}
+
+// A process that has ended, and that whoever started it does not wait for, keeps nobody waiting.
+func TestSweepPassesOverForeignZombies(t *testing.T) {
+	for _, p := range places {
+		t.Run(p.name, func(t *testing.T) {
+			var got sweepResult
+			p.run(t, "sweep", sweepParams{Unwaited: true, Scan: p.scan, Times: 5}, &got)
+			if (got.Swept != Swept{}) || got.Took > slack || got.Left != 1 {
+				t.Errorf("got %+v, want nothing reaped, at once, and the zombie still there", got)
+			}
+		})
+	}
+}
+
+// Without CAP_KILL root may not kill processes of other users, although kill(-1) says that it did.
+func TestSweepReturnsAlthoughItMayNotKill(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for a process of another user")
+	}
+	for _, p := range places {
+		if p.user == pidns.Nobody {
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			var got sweepResult
+			p.run(t, "sweep", sweepParams{Orphans: []string{"nobody"}, NoKill: true, Deadline: slack, Scan: p.scan}, &got)
+			if got.Took < slack || got.Took > slack+bound+slack || !got.Swept.Left || got.Left != 1 {
+				t.Errorf("got %+v, want one process left after %v", got, slack+bound)
+			}
+			// It does not wait for a far deadline either.
+			p.run(t, "sweep", sweepParams{Orphans: []string{"nobody"}, NoKill: true, Deadline: time.Hour, Scan: p.scan}, &got)
+			if got.Took < TermTime || got.Took > TermTime+bound+slack || !got.Swept.Left || got.Left != 1 {
+				t.Errorf("got %+v, want one process left after %v", got, TermTime+bound)
+			}
+		})
+	}
+}
+
+// PID 1 needs no /proc. A subreaper cannot know whom to signal, but it reaps, and returns in time.
+func TestSweepWithoutProc(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to hide /proc")
+	}
+	var got sweepResult
+	places[0].run(t, "sweep", sweepParams{Orphans: []string{"obedient", "deaf"}, NoProc: true, Deadline: slack}, &got)
+	if got.Swept.Reaped != 2 || got.Swept.Killed != 1 || got.Left != 0 {
+		t.Errorf("PID 1: got %+v", got)
+	}
+	p := place{user: pidns.Self}
+	p.run(t, "sweep", sweepParams{Orphans: []string{"obedient"}, NoProc: true, Deadline: slack}, &got)
+	if got.Took > slack+bound+slack || !got.Swept.Left || got.Left != 1 {
+		t.Errorf("subreaper: got %+v", got)
+	}
+	p.run(t, "sweep", sweepParams{NoProc: true, Times: 5}, &got)
+	if got.Took > slack || (got.Swept != Swept{}) {
+		t.Errorf("subreaper without orphans: got %+v", got)
+	}
+}
+
+// dropCap takes a capability from the calling thread, which is the one that sends signals.
+func dropCap(bit uint) error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return err
+	}
+	data[bit/32].Effective &^= 1 << (bit % 32)
+	return unix.Capset(&hdr, &data[0])
+}
