@@ -1,0 +1,190 @@
+package client
+
+import "time"
+
+// A State is where a daemon is in its life.
+type State string
+
+// The states of a daemon.
+const (
+	StateWaiting   State = "waiting"   // for a dependency; nothing has been started
+	StateStarting  State = "starting"  // being executed, or alive and not ready yet
+	StateRunning   State = "running"   // alive; it declares no readiness, so it counts as ready
+	StateReady     State = "ready"     // alive, and has said or was found to be ready
+	StateUnhealthy State = "unhealthy" // alive, and its health check fails
+	StateStopping  State = "stopping"  // was sent its stop signal
+	StateBackoff   State = "backoff"   // has ended, and is restarted after a delay
+	StateExited    State = "exited"    // has ended, and is not started again by itself
+	StateStopped   State = "stopped"   // was stopped by hand, and stays so until it is started by hand
+	StateGaveUp    State = "gave-up"   // has ended, after too many restarts
+)
+
+// A Daemon is what the supervisor knows of a daemon. Times in seconds are numbers with fractions.
+type Daemon struct {
+	Name string `json:"name"`
+	// Service is the name that several daemons share (Compose: scale) and that stands for all of them; it is Name where
+	// the daemon is the only one.
+	Service string `json:"service"`
+	State   State  `json:"state"`
+	// Ready: dependents may rely on it. It is true in StateRunning and StateReady.
+	Ready bool `json:"ready"`
+	// Reason says in words why the state is what it is, where that helps.
+	Reason string `json:"reason,omitempty"`
+	// Since is when State was entered.
+	Since time.Time `json:"since"`
+	// PID is 0 where there is no process.
+	PID int `json:"pid"`
+	// Uptime is how long the process has lived, in seconds; 0 where there is none.
+	Uptime float64 `json:"uptime"`
+	// Starts counts the processes that were executed, Restarts those after the first, and Failures the restarts in a
+	// row that the restart policy made.
+	Starts   int `json:"starts"`
+	Restarts int `json:"restarts"`
+	Failures int `json:"failures"`
+	// LastExit is how the last process ended; nil before any has.
+	LastExit *Exit `json:"last_exit"`
+	// CPU is the processor time of the process and its process group, in seconds. RSS is their resident memory in bytes;
+	// what they share is counted more than once.
+	CPU float64 `json:"cpu"`
+	RSS int64   `json:"rss"`
+	// Labels are those of the bundle file.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// An Exit says how a process ended.
+type Exit struct {
+	// Code is nil where a signal ended the process. 126 and 127 with an Error: it was never executed.
+	Code *int `json:"code"`
+	// Signal is a name such as SIGTERM, or nil.
+	Signal *string `json:"signal"`
+	// CPUTime is the processor time of the process and the children that it has waited for, in seconds; MaxRSS is the
+	// largest resident memory, in bytes.
+	CPUTime float64 `json:"cpu_time"`
+	MaxRSS  int64   `json:"max_rss"`
+	// Error says why the process was not executed.
+	Error string `json:"error,omitempty"`
+}
+
+// String is "0", "3" or "SIGTERM".
+func (e *Exit) String() string {
+	switch {
+	case e == nil:
+		return "-"
+	case e.Signal != nil:
+		return *e.Signal
+	case e.Code != nil:
+		return itoa(*e.Code)
+	}
+	return "?"
+}
+
+// Health is the answer to whether all is well.
+type Health struct {
+	// Healthy: no daemon is waiting, starting, unhealthy, in backoff, given up, or ended with a failure. Daemons that
+	// ended with 0 and those that were stopped by hand do not count against it.
+	Healthy bool `json:"healthy"`
+	// Problems are the daemons that do count against it.
+	Problems []Problem `json:"problems"`
+}
+
+// A Problem is a daemon because of which the bundle is not healthy.
+type Problem struct {
+	Name   string `json:"name"`
+	State  State  `json:"state"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// A LogLine is a line that a daemon wrote, or says that lines are missing.
+type LogLine struct {
+	Time   time.Time `json:"time"`
+	Daemon string    `json:"daemon"`
+	// Stream is stdout or stderr, or empty where both share a pipe.
+	Stream string `json:"stream,omitempty"`
+	// Line has U+FFFD where the bytes are not valid UTF-8; Bytes are set then, and exact.
+	Line  string `json:"line"`
+	Bytes []byte `json:"bytes,omitempty"`
+	// Partial: the line was too long, and goes on in the next one of this daemon and stream.
+	Partial bool `json:"partial,omitempty"`
+	// Lost, where it is not 0, is how many lines are missing here, because this client was too slow. Nothing else but
+	// Time and Daemon is set then.
+	Lost int `json:"lost,omitempty"`
+}
+
+// Raw returns the bytes of the line as they were written, without newline.
+func (l *LogLine) Raw() []byte {
+	if l.Bytes != nil {
+		return l.Bytes
+	}
+	return []byte(l.Line)
+}
+
+// The types of events.
+const (
+	EventStarted    = "dev.sidecar-init.daemon.started"    // its program was executed
+	EventReady      = "dev.sidecar-init.daemon.ready"      // ready for the first time in this life, or healthy again
+	EventUnhealthy  = "dev.sidecar-init.daemon.unhealthy"  // its health check fails; Reason says how
+	EventExited     = "dev.sidecar-init.daemon.exited"     // its process ended, or could not be started
+	EventRestarting = "dev.sidecar-init.daemon.restarting" // it will be restarted, after NextDelay
+	EventGaveUp     = "dev.sidecar-init.daemon.gave-up"    // it is not restarted any more, after Attempt restarts
+	EventStopped    = "dev.sidecar-init.daemon.stopped"    // it was stopped by hand
+	// EventLost is only in the stream that it is about: events are missing here, because this client was too slow.
+	EventLost = "dev.sidecar-init.events.lost"
+)
+
+// An Event is something that happened to a daemon: a CloudEvents 1.0 object.
+type Event struct {
+	SpecVersion string `json:"specversion"` // "1.0"
+	// ID is unique together with Source.
+	ID string `json:"id"`
+	// Source is a slash and the name of the bundle, or that of the host if it has none.
+	Source string `json:"source"`
+	Type   string `json:"type"`
+	// Subject is the daemon.
+	Subject         string    `json:"subject,omitempty"`
+	Time            time.Time `json:"time"`
+	DataContentType string    `json:"datacontenttype"` // "application/json"
+	Data            EventData `json:"data"`
+}
+
+// The causes of an end.
+const (
+	CauseRequested  = "requested"  // by shutdown, stop or restart
+	CauseUnexpected = "unexpected" // nobody asked for it
+)
+
+// EventData is what an Event says beyond its type.
+type EventData struct {
+	// PID is that of the process; 0 where there was none.
+	PID int `json:"pid"`
+	// Code is the exit code, and Signal the name of the signal, that ended the process: one of them is nil. For events
+	// that tell of no end both are.
+	Code   *int    `json:"code"`
+	Signal *string `json:"signal"`
+	// Cause is CauseRequested or CauseUnexpected, in events that tell of an end or a restart.
+	Cause string `json:"cause,omitempty"`
+	// Uptime is how long the process had lived, in seconds.
+	Uptime float64 `json:"uptime"`
+	// Attempt is the number of the restart in a row that follows; in EventGaveUp how many there were.
+	Attempt int `json:"attempt"`
+	// NextDelay is the time until that restart, in seconds; nil where none follows.
+	NextDelay *float64 `json:"next_delay"`
+	// MaxRSS is the largest resident memory of the process, in bytes; CPUTime its processor time, in seconds.
+	MaxRSS  int64   `json:"max_rss"`
+	CPUTime float64 `json:"cpu_time"`
+	// OOM: the kernel's OOM killer did it.
+	OOM bool `json:"oom"`
+	// Reason says in words what happened, where that helps.
+	Reason string `json:"reason,omitempty"`
+	// Log are the last lines, at most 20, before an unexpected end.
+	Log []string `json:"log,omitempty"`
+	// Lost is how many events are missing, in EventLost.
+	Lost int `json:"lost,omitempty"`
+}
+
+// Lost is how many events are missing where e stands; 0 unless it is an EventLost.
+func (e *Event) Lost() int {
+	if e.Type != EventLost {
+		return 0
+	}
+	return e.Data.Lost
+}

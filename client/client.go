@@ -1,0 +1,239 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// ErrNoSupervisor says that nothing answers at the control socket: no supervisor runs, it has no control socket, or it
+// may not be spoken to.
+var ErrNoSupervisor = errors.New("no supervisor answers")
+
+// An Error is an answer of the supervisor that is no success.
+type Error struct {
+	// Status is the HTTP status: 404 for an unknown daemon, 409 where the daemon's state or a shutdown forbids it, 504
+	// where the result did not come in time, 500 where the action failed.
+	Status int
+	// Message says what is wrong.
+	Message string
+	// Nearest is, for an unknown daemon, the most similar name, or empty.
+	Nearest string
+	// Daemons are the daemons concerned, as they are now, where the action failed.
+	Daemons []Daemon
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// A Client speaks to one supervisor. Make one with New.
+type Client struct {
+	paths []string // in the order in which they are tried
+	http  *http.Client
+}
+
+// New returns a client for the supervisor at that control socket. An empty path means the first of DefaultSockets where
+// one answers.
+func New(path string) *Client {
+	c := &Client{paths: []string{path}}
+	if path == "" {
+		c.paths = DefaultSockets()
+	}
+	c.http = &http.Client{Transport: &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
+		DisableKeepAlives: true,
+	}}
+	return c
+}
+
+// Daemons returns the daemons of these names, or of these services; all, if there are none. They come in the order of
+// the bundle file.
+func (c *Client) Daemons(ctx context.Context, names ...string) ([]Daemon, error) {
+	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names}, nil)
+}
+
+// Start starts a daemon, or all of a service, and returns them once each has been executed, or is seen to have failed.
+// It does nothing to one that is alive.
+func (c *Client) Start(ctx context.Context, name string) ([]Daemon, error) {
+	return c.act(ctx, name, "start", nil)
+}
+
+// Stop stops a daemon, or all of a service, and returns them once each is dead. They stay so until they are started by
+// Start or Restart.
+func (c *Client) Stop(ctx context.Context, name string) ([]Daemon, error) {
+	return c.act(ctx, name, "stop", nil)
+}
+
+// Restart stops a daemon, or all of a service, if they are alive, starts them anew, and returns them once each has been
+// executed, or is seen to have failed.
+func (c *Client) Restart(ctx context.Context, name string) ([]Daemon, error) {
+	return c.act(ctx, name, "restart", nil)
+}
+
+// Signal sends a signal, such as "HUP", "SIGHUP" or "1", to the main process of a daemon, or of all of a service. To
+// one that is not ready yet it is sent when it is; for one that is dead Signal fails.
+func (c *Client) Signal(ctx context.Context, name, signal string) ([]Daemon, error) {
+	body, err := json.Marshal(map[string]string{"signal": signal})
+	if err != nil {
+		return nil, err
+	}
+	return c.act(ctx, name, "signal", body)
+}
+
+// Healthy returns whether all is well, and what is not.
+func (c *Client) Healthy(ctx context.Context) (Health, error) {
+	resp, err := c.do(ctx, http.MethodGet, "/v1/healthy", nil, nil, http.StatusServiceUnavailable)
+	if err != nil {
+		return Health{}, err
+	}
+	defer resp.Body.Close()
+	// A supervisor that has just ended answers 503 too, with an error.
+	var answer struct {
+		Health
+		Error string `json:"error"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return Health{}, badAnswer(err)
+	}
+	if answer.Error != "" {
+		return Health{}, &Error{Status: resp.StatusCode, Message: answer.Error}
+	}
+	return answer.Health, nil
+}
+
+// A Condition is what Wait waits for.
+type Condition string
+
+// The conditions.
+const (
+	// Ready holds when each daemon is ready, or has ended with 0.
+	Ready Condition = "ready"
+	// Exited holds when each daemon is dead, and nothing but a command starts it again. It holds too when the supervisor
+	// has ended.
+	Exited Condition = "exited"
+)
+
+// Wait returns the daemons of these names, or of these services, or all, as soon as the condition holds for all of them.
+func (c *Client) Wait(ctx context.Context, until Condition, names ...string) ([]Daemon, error) {
+	q := url.Values{"name": names, "for": {string(until)}}
+	all, err := c.daemons(ctx, http.MethodGet, "/v1/wait", q, nil)
+	var answer *Error
+	if err == nil || until != Exited || ctx.Err() != nil || errors.As(err, &answer) && answer.Status != http.StatusServiceUnavailable {
+		return all, err
+	}
+	if errors.Is(err, ErrNoSupervisor) {
+		return nil, err
+	}
+	return nil, nil // the connection was cut, or the supervisor said that it has ended: so have all daemons
+}
+
+// Metrics returns the metrics of the supervisor and its daemons in the text format of Prometheus.
+func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
+	resp, err := c.do(ctx, http.MethodGet, "/metrics", nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
+}
+
+func (c *Client) act(ctx context.Context, name, action string, body []byte) ([]Daemon, error) {
+	return c.daemons(ctx, http.MethodPost, "/v1/daemons/"+url.PathEscape(name)+"/"+action, nil, body)
+}
+
+// daemons asks for something that is answered by one daemon or a list of them.
+func (c *Client) daemons(ctx context.Context, method, path string, q url.Values, body []byte) ([]Daemon, error) {
+	resp, err := c.do(ctx, method, path, q, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, badAnswer(err)
+	}
+	return parseDaemons(text)
+}
+
+func parseDaemons(text []byte) ([]Daemon, error) {
+	if bytes.HasPrefix(text, []byte("{")) {
+		text = append(append([]byte("["), text...), ']')
+	}
+	var all []Daemon
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, badAnswer(err)
+	}
+	return all, nil
+}
+
+func badAnswer(err error) error { return fmt.Errorf("cannot read the supervisor's answer: %w", err) }
+
+// do sends a request, and returns its answer if that is a success or has one of the codes that are expected.
+func (c *Client) do(ctx context.Context, method, path string, q url.Values, body []byte, expected ...int) (*http.Response, error) {
+	target := "http://sidecar-init" + path
+	if len(q) > 0 {
+		target += "?" + q.Encode()
+	}
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, r)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // its text has the made-up URL, which helps nobody
+	}
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	for _, code := range expected {
+		if resp.StatusCode == code {
+			return resp, nil
+		}
+	}
+	defer resp.Body.Close()
+	return nil, readError(resp)
+}
+
+// readError reads what the answer says about what is wrong.
+func readError(resp *http.Response) error {
+	var answer struct {
+		Error   string          `json:"error"`
+		Nearest string          `json:"nearest"`
+		Daemons json.RawMessage `json:"daemons"`
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	e := &Error{Status: resp.StatusCode}
+	if json.Unmarshal(text, &answer) == nil && answer.Error != "" {
+		e.Message, e.Nearest = answer.Error, answer.Nearest
+		if answer.Daemons != nil {
+			e.Daemons, _ = parseDaemons(answer.Daemons)
+		}
+		return e
+	}
+	e.Message = strings.TrimSpace(string(text))
+	if e.Message == "" {
+		e.Message = resp.Status
+	}
+	return e
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

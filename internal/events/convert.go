@@ -1,0 +1,112 @@
+package events
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+// Lines is how many of the last log lines an unexpected end carries.
+const Lines = 20
+
+// maxLine bounds a log line in an event. The lines of one event and the events that are kept stay within reason then.
+const maxLine = 4 << 10
+
+// wanted reports whether events of this kind become CloudEvents.
+func wanted(k child.Kind) bool {
+	switch k {
+	case child.EventStarted, child.EventReady, child.EventUnhealthy, child.EventExited, child.EventFailed,
+		child.EventNotStarted, child.EventRestarting, child.EventStopped:
+		return true
+	}
+	return false
+}
+
+// unexpected reports whether e tells of an end that nobody asked for.
+func unexpected(e *child.Event) bool {
+	switch e.Kind {
+	case child.EventExited, child.EventFailed, child.EventNotStarted:
+		return !e.Requested
+	}
+	return false
+}
+
+// maybeOOM reports whether the OOM killer can have caused the end: it sends SIGKILL, to the process itself or to what a
+// shell waits for, which then ends with 137.
+func maybeOOM(e *child.Event) bool {
+	return e.Kind == child.EventExited && e.Exit.Status() == 128+int(sigkill)
+}
+
+// convert returns the CloudEvents that e comes to, without ID and Source. An end is one, and what follows from it another.
+func convert(e *child.Event, oom bool, log []string) []client.Event {
+	data := client.EventData{
+		PID: e.PID, Uptime: seconds(e.Uptime), Attempt: e.Attempt, OOM: oom, Reason: e.Reason, Log: log,
+		MaxRSS: e.Exit.MaxRSS, CPUTime: seconds(e.Exit.CPU),
+	}
+	make := func(kind string, data client.EventData) client.Event {
+		return client.Event{
+			SpecVersion: "1.0", Type: kind, Subject: e.Daemon, Time: e.Time.UTC().Truncate(time.Microsecond),
+			DataContentType: "application/json", Data: data,
+		}
+	}
+	switch e.Kind {
+	case child.EventStarted:
+		return []client.Event{make(client.EventStarted, data)}
+	case child.EventReady:
+		return []client.Event{make(client.EventReady, data)}
+	case child.EventUnhealthy:
+		return []client.Event{make(client.EventUnhealthy, data)}
+	case child.EventStopped:
+		data.Cause = client.CauseRequested
+		return []client.Event{make(client.EventStopped, data)}
+	case child.EventRestarting:
+		data.Cause = client.CauseRequested
+		return []client.Event{make(client.EventRestarting, data)}
+	case child.EventExited, child.EventFailed, child.EventNotStarted:
+	default:
+		return nil
+	}
+
+	data.Cause = client.CauseUnexpected
+	if e.Requested {
+		data.Cause = client.CauseRequested
+	}
+	if e.Exit.Signal != 0 {
+		name := child.SignalName(e.Exit.Signal)
+		data.Signal = &name
+	} else {
+		data.Code = &e.Exit.Code
+	}
+	if e.Next == child.NextRestart {
+		delay := seconds(e.Delay)
+		data.NextDelay = &delay
+	}
+	all := []client.Event{make(client.EventExited, data)}
+	data.Log = nil // once is enough
+	switch e.Next {
+	case child.NextRestart:
+		all = append(all, make(client.EventRestarting, data))
+	case child.NextGiveUp:
+		all = append(all, make(client.EventGaveUp, data))
+	}
+	return all
+}
+
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Microsecond)) / float64(time.Second)
+}
+
+// text makes a log line fit for JSON.
+func text(line []byte) string {
+	if len(line) <= maxLine {
+		return strings.ToValidUTF8(string(line), "\uFFFD")
+	}
+	cut := maxLine
+	for cut > maxLine-utf8.UTFMax && !utf8.RuneStart(line[cut]) {
+		cut--
+	}
+	return strings.ToValidUTF8(string(line[:cut]), "\uFFFD") + "…"
+}

@@ -1,0 +1,76 @@
+package events
+
+import (
+	"context"
+	"io"
+)
+
+// A Reader reads the events of a Hub, each once. It needs no Close. Its methods are for one goroutine.
+type Reader struct {
+	hub *Hub
+	pos uint64 // the number of the event that comes next
+}
+
+// Read returns a Reader that begins with the oldest event that is kept.
+func (h *Hub) Read() *Reader {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return &Reader{hub: h, pos: h.first}
+}
+
+// Next waits until there is an event that it has not yet returned, and returns it. The number of events that are missing
+// before it, because the Reader was too slow, is lost. The error is that of ctx, or io.EOF when the Hub has been closed
+// and there are no more.
+func (r *Reader) Next(ctx context.Context) (rec Record, lost int, err error) {
+	for {
+		rec, lost, wake, err := r.take()
+		if wake == nil {
+			return rec, lost, err
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return Record{}, 0, ctx.Err()
+		}
+	}
+}
+
+// Ready reports whether Next would return at once.
+func (r *Reader) Ready() bool {
+	r.hub.mu.Lock()
+	defer r.hub.mu.Unlock()
+	return r.hub.closed || r.pos < r.hub.first+uint64(len(r.hub.kept))
+}
+
+// take is Next, with a channel in place of waiting.
+func (r *Reader) take() (rec Record, lost int, wake <-chan struct{}, err error) {
+	h := r.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.pos < h.first {
+		lost = int(h.first - r.pos)
+		r.pos = h.first
+	}
+	if i := r.pos - h.first; i < uint64(len(h.kept)) {
+		r.pos++
+		return h.kept[i], lost, nil, nil
+	}
+	if h.closed {
+		return Record{}, 0, nil, io.EOF
+	}
+	if h.wake == nil {
+		h.wake = make(chan struct{})
+	}
+	return Record{}, 0, h.wake, nil
+}
+
+// Rest lets go of all events that are left, and returns how many that are.
+func (r *Reader) Rest() int {
+	h := r.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	end := h.first + uint64(len(h.kept))
+	n := int(end - r.pos)
+	r.pos = end
+	return n
+}

@@ -1,0 +1,126 @@
+// Package usage tells what daemons use of the processor and of memory, from /proc.
+//
+// Nothing is read until somebody asks. One pass over /proc serves all daemons, since a daemon is its whole session: what a
+// shell has started for it counts too.
+package usage
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A Usage is what the processes of a session use.
+type Usage struct {
+	CPU time.Duration // of the living, and of those that they have waited for
+	RSS int64         // resident memory in bytes; what processes share is counted for each
+}
+
+// fresh is how long a pass over /proc serves: many may ask at the same time.
+const fresh = 200 * time.Millisecond
+
+// A Sampler reads /proc. The zero Sampler is ready for use.
+type Sampler struct {
+	mu   sync.Mutex
+	at   time.Time
+	last map[int]Usage
+}
+
+// Sample returns the usage of each session, by its ID, which is the PID of the daemon that leads it; and of what left
+// its session, by process group. It is at most 200 ms old, and not to be changed.
+func (s *Sampler) Sample() map[int]Usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); s.last == nil || now.Sub(s.at) > fresh {
+		s.last = read("/proc")
+		s.at = time.Now()
+	}
+	return s.last
+}
+
+// Self returns the usage of this process alone.
+func Self() Usage {
+	p, _ := parse(readFile("/proc/self/stat", make([]byte, 1024)))
+	return p.usage
+}
+
+// read adds up what all processes use.
+func read(root string) map[int]Usage {
+	all := map[int]Usage{}
+	dir, err := os.Open(root)
+	if err != nil {
+		return all
+	}
+	defer dir.Close()
+	buf := make([]byte, 1024)
+	for {
+		names, err := dir.Readdirnames(256)
+		for _, name := range names {
+			if name[0] < '0' || name[0] > '9' {
+				continue
+			}
+			p, ok := parse(readFile(root+"/"+name+"/stat", buf))
+			if !ok { // it has just ended
+				continue
+			}
+			all[p.session] = all[p.session].plus(p.usage)
+			if p.group != p.session {
+				all[p.group] = all[p.group].plus(p.usage)
+			}
+		}
+		if err != nil {
+			return all
+		}
+	}
+}
+
+func (u Usage) plus(v Usage) Usage { return Usage{CPU: u.CPU + v.CPU, RSS: u.RSS + v.RSS} }
+
+// readFile reads what a file has, as far as buf goes.
+func readFile(name string, buf []byte) []byte {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	n, _ := f.Read(buf)
+	return buf[:n]
+}
+
+type process struct {
+	group, session int
+	usage          Usage
+}
+
+// tick is the unit of times in /proc: USER_HZ is 100 wherever Linux runs Go programs.
+const tick = time.Second / 100
+
+// parse reads /proc/PID/stat, as proc_pid_stat(5) has it. The name of the program, in parentheses, can have anything in
+// it, so the fields are counted from the last parenthesis.
+func parse(stat []byte) (p process, ok bool) {
+	end := bytes.LastIndexByte(stat, ')')
+	if end < 0 {
+		return process{}, false
+	}
+	const first = 3 // the number of the first field after the name
+	for i, field := range bytes.Fields(stat[end+1:]) {
+		n, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
+			continue // the state is a letter, and the addresses may not fit
+		}
+		switch first + i {
+		case 5:
+			p.group = int(n)
+		case 6:
+			p.session = int(n)
+		case 14, 15, 16, 17:
+			p.usage.CPU += time.Duration(n) * tick
+		case 24:
+			p.usage.RSS = n * int64(os.Getpagesize())
+			return p, true
+		}
+	}
+	return process{}, false
+}
