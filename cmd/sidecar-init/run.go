@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -50,20 +51,36 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 
 	report := &reporter{printf: logger.Printf}
 	end := &ending{grace: b.Grace}
-	outputs := openOutputs(logger, b)
-	r, err := root.New(root.Config{
-		Specs:        specs(b, flags),
-		Spawner:      child.Exec{Output: outputs.open},
+	all := specs(b, flags)
+	var r *root.Root
+	probes, err := newProbes(b, all, child.Exec{}, openOutputs(logger, b), logger.Printf, func(daemon string, m child.Msg) {
+		_ = r.Ref().Tell(root.Fact{Name: daemon, Msg: m}) // it may have just ended
+	})
+	if err != nil {
+		return 0, err
+	}
+	r, err = root.New(root.Config{
+		Specs:        all,
+		Spawner:      child.Exec{Output: probes.open},
 		Grace:        b.Grace,
 		Routes:       routes(b),
 		ExitCodeFrom: b.ExitCodeFrom,
 		Observe: func(e child.Event) {
 			end.observe(e)
+			probes.observe(e)
 			report.observe(e)
 		},
 	})
 	if err != nil {
 		return 0, err
+	}
+
+	if address, _ := p.getenv("NOTIFY_SOCKET"); address != "" {
+		go func() { // ends with the bundle, at the latest
+			if err := sdnotify.Upward(address, r.Ref()); err != nil {
+				logger.Printf("%v", err)
+			}
+		}()
 	}
 
 	// The components of the group share one fate: the end of one is the end of all. They run beside the main thread, which
