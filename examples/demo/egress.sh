@@ -4,7 +4,7 @@ cd "$(dirname "$0")" || exit 1
 
 # A shell runs a trap when the command in front has ended, and at once during wait: hence a sleep behind, and wait. If
 # a signal cut the wait short, nobody needs that sleep any more.
-nap() { sleep "$1" & wait $! || kill $! 2>/dev/null; }
+nap() { sleep "$1" & wait $! 2>/dev/null || kill $! 2>/dev/null; }
 
 load() {
 	routes=$(grep -v '^#' routes.txt)

@@ -1,6 +1,6 @@
 # Stands for a git server over HTTP. It logs to stderr, which goes the same way as stdout, in order.
 
-nap() { sleep "$1" & wait $! || kill $! 2>/dev/null; }
+nap() { sleep "$1" & wait $! 2>/dev/null || kill $! 2>/dev/null; }
 trap 'echo "SIGTERM: closing"; exit 0' TERM
 
 echo "up, pid $$" >&2

@@ -1,7 +1,7 @@
 # Stands for a scanner of what goes out. It knows its allowlist from its start only: a new one needs a restart.
 
 cd "$(dirname "$0")" || exit 1
-nap() { sleep "$1" & wait $! || kill $! 2>/dev/null; }
+nap() { sleep "$1" & wait $! 2>/dev/null || kill $! 2>/dev/null; }
 trap 'echo "SIGTERM: closing"; exit 0' TERM
 
 allowed=" $(grep -v '^#' allowlist.txt | tr '\n' ' ')"

@@ -1,7 +1,7 @@
 # Stands for the daemon that the operator looks at. It watches the files of its neighbours, and says what to do.
 
 cd "$(dirname "$0")" || exit 1
-nap() { sleep "$1" & wait $! || kill $! 2>/dev/null; }
+nap() { sleep "$1" & wait $! 2>/dev/null || kill $! 2>/dev/null; }
 trap 'echo "SIGTERM: closing"; exit 0' TERM
 
 echo "up, pid $$; EGRESS_TOKEN_DEMO is ${EGRESS_TOKEN_DEMO-not set}; watching routes.txt and allowlist.txt"

@@ -26,26 +26,37 @@ const patience = 60 * time.Second
 // top is the folder of the repository, seen from here.
 var top = filepath.Join("..", "..")
 
-// bins builds demo and sidecar-init into a folder that everybody may read.
-func bins(t *testing.T) (demo, supervisor string) {
-	t.Helper()
+// demo and supervisor are the programs that TestMain builds, in a folder that everybody may read.
+var demo, supervisor string
+
+func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "demo")
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	code := 1
+	if err := build(dir); err == nil {
+		code = m.Run()
+	} else {
+		fmt.Println(err)
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func build(dir string) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	demo, supervisor = filepath.Join(dir, "demo"), filepath.Join(dir, "sidecar-init")
 	for bin, pkg := range map[string]string{demo: ".", supervisor: "../../cmd/sidecar-init"} {
 		cmd := exec.Command("go", "build", "-o", bin, pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			return fmt.Errorf("%v: %s", err, out)
 		}
 	}
-	return demo, supervisor
+	return nil
 }
 
 // A demoRun is one run of demo, or of make, in a process group of its own.
@@ -147,6 +158,21 @@ func (r *demoRun) end() int {
 	return r.cmd.ProcessState.ExitCode()
 }
 
+// endsWell fails the test unless all end soon, the supervisor with 0 and demo with code.
+func (r *demoRun) endsWell(code int) {
+	r.t.Helper()
+	begin := time.Now()
+	if got := r.end(); got != code {
+		r.t.Errorf("exit code %d, want %d", got, code)
+	}
+	if took := time.Since(begin); took > 6*time.Second { // the grace period is 8 s
+		r.t.Errorf("the end took %s", took)
+	}
+	if last := r.seen[len(r.seen)-1]; last != "sidecar-init: exit 0" {
+		r.t.Errorf("the last line is %q", last)
+	}
+}
+
 func (r *demoRun) kill(pid int, sig syscall.Signal) {
 	r.t.Helper()
 	if err := syscall.Kill(pid, sig); err != nil {
@@ -175,7 +201,6 @@ func status(t *testing.T, pid int, name string) []string {
 }
 
 func TestDemo(t *testing.T) {
-	demo, supervisor := bins(t)
 	for _, c := range []struct {
 		name string
 		args []string
@@ -222,16 +247,7 @@ func TestDemo(t *testing.T) {
 			r.kill(pid, syscall.SIGUSR1)
 			r.wait(`^sidecar-init: pipelock restarted \(pid \d+\)`, `^\[pipelock\] up`)
 			r.kill(pid, syscall.SIGTERM)
-			begin := time.Now()
-			if code := r.end(); code != 0 {
-				t.Errorf("exit code %d, want 0", code)
-			}
-			if took := time.Since(begin); took > 5*time.Second {
-				t.Errorf("the end took %s", took)
-			}
-			if last := r.seen[len(r.seen)-1]; last != "sidecar-init: exit 0" {
-				t.Errorf("the last line is %q", last)
-			}
+			r.endsWell(0)
 		})
 	}
 }
@@ -250,7 +266,6 @@ func readable(dir string) error {
 
 // TestEnds: however demo is asked to end, or does, the supervisor ends too, with its daemons.
 func TestEnds(t *testing.T) {
-	demo, supervisor := bins(t)
 	for _, c := range []struct {
 		name  string
 		sig   syscall.Signal
@@ -278,12 +293,7 @@ func TestEnds(t *testing.T) {
 					to = -to
 				}
 				r.kill(to, c.sig)
-				if code := r.end(); code != c.code {
-					t.Errorf("exit code %d, want %d", code, c.code)
-				}
-				if last := r.seen[len(r.seen)-1]; last != "sidecar-init: exit 0" {
-					t.Errorf("the last line is %q", last)
-				}
+				r.endsWell(c.code)
 			})
 		}
 	}
@@ -291,7 +301,6 @@ func TestEnds(t *testing.T) {
 
 // TestExitCode: demo ends as the supervisor does.
 func TestExitCode(t *testing.T) {
-	demo, _ := bins(t)
 	for script, want := range map[string]int{
 		"exit 0": 0, "exit 3": 3, "exit 255": 255,
 		"kill -KILL $$": 128 + 9, // not from inside a namespace
