@@ -105,14 +105,16 @@ func theirs(t testing.TB, c corpusCase) (project *types.Project, err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	dir, err := filepath.Abs("testdata/corpus")
+	dir, err := filepath.Abs(filepath.Dir(c.files[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := types.NewMapping(corpusEnv())
-	more, err := dotenv.GetEnvFromFile(env, []string{filepath.Join(dir, ".env")})
-	if err != nil {
-		t.Fatal(err)
+	var more types.Mapping
+	if file := filepath.Join(dir, ".env"); exists(file) {
+		if more, err = dotenv.GetEnvFromFile(env, []string{file}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	details := types.ConfigDetails{WorkingDir: dir, Environment: env.Merge(more)}
 	for _, f := range c.files {
@@ -123,6 +125,11 @@ func theirs(t testing.TB, c corpusCase) (project *types.Project, err error) {
 		o.Profiles = c.profiles
 		o.SetProjectName("without-a-name", false)
 	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func TestDifferential(t *testing.T) {

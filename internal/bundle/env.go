@@ -147,13 +147,16 @@ func (l *loader) own(s *service, files []envFile, vars []variable) []variable {
 // envFile reads a file of variables into all. Interpolation in it sees the project's environment, then what environment
 // gives, then what the files gave so far.
 func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
-	at := pos{file: f.path}
+	at, name := pos{file: f.path}, f.path
+	if f.secret {
+		at, name = f.at, "(its path has the value of a variable in it)"
+	}
 	data, err := os.ReadFile(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !f.required:
 		return
 	case err != nil:
-		l.probs.add(f.at, "cannot read env_file %s: %v", f.path, cause(err))
+		l.probs.add(f.at, "cannot read env_file %s: %v", name, cause(err))
 		return
 	}
 	before := maps.Clone(all)
@@ -166,9 +169,12 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 		return value, ok
 	}
 	if f.raw {
-		l.rawEnv(at, data, all, look)
+		l.rawEnv(f, at, data, all, look)
 	} else if err := dotenv.ParseWithFormat(bytes.NewReader(data), f.path, all, look, ""); err != nil {
-		l.probs.add(dotenvPos(f.path, err), "%s", dotenvMessage(err))
+		if !f.secret {
+			at = dotenvPos(f.path, err)
+		}
+		l.probs.add(at, "%s", dotenvMessage(err))
 	}
 	for key, value := range all {
 		if old, ok := before[key]; !ok || old != value {
@@ -184,11 +190,12 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 }
 
 // rawEnv reads a file of KEY=VALUE lines of which nothing is interpreted (format: raw, as of docker run --env-file).
-func (l *loader) rawEnv(at pos, data []byte, all map[string]string, look lookup) {
+func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, look lookup) {
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	for line := range bytes.Lines(data) {
-		at.line++
-		at.col = 1
+		if !f.secret {
+			at.line, at.col = at.line+1, 1
+		}
 		text := strings.TrimLeftFunc(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), unicode.IsSpace)
 		if text == "" || text[0] == '#' {
 			continue

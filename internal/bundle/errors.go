@@ -134,6 +134,14 @@ func distance(a, b string) int {
 	return prev[len(b)]
 }
 
+// unknown quotes a name that nobody has, and suggests the nearest of names.
+func unknown(n *node, names []string) string {
+	if len(n.vars) > 0 {
+		return n.show()
+	}
+	return n.show() + didYouMean(n.text, names)
+}
+
 // didYouMean is "; did you mean X?", or empty.
 func didYouMean(word string, names []string) string {
 	if best := nearest(word, names); best != "" {

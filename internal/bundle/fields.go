@@ -182,7 +182,7 @@ type variable struct {
 	key   string
 	value *string // nil: as in the environment of the supervisor, else unset
 	at    pos
-	vars  []string // the variables that interpolation put into the value
+	named []string // the variables that interpolation put into the name, or into the item that has it
 }
 
 // variables reads an environment: a mapping, or a list of KEY=VALUE.
@@ -190,7 +190,7 @@ func (r *reader) variables(n *node, what string) (out []variable) {
 	switch n.kind {
 	case dict:
 		for _, e := range n.keys {
-			v := variable{key: e.key, at: e.at, vars: e.val.vars}
+			v := variable{key: e.key, at: e.at}
 			switch e.val.kind {
 			case null:
 			case text, truth, number:
@@ -215,7 +215,7 @@ func (r *reader) variables(n *node, what string) (out []variable) {
 				continue
 			}
 			key, value, found := strings.Cut(item.text, "=")
-			v := variable{key: key, at: item.at, vars: item.vars}
+			v := variable{key: key, at: item.at, named: item.vars}
 			if found {
 				v.value = &value
 			}
@@ -227,9 +227,9 @@ func (r *reader) variables(n *node, what string) (out []variable) {
 	for _, v := range out {
 		switch {
 		case v.key == "" || strings.ContainsAny(v.key, "=\x00") || strings.TrimSpace(v.key) != v.key:
-			r.probs.add(v.at, "%s: %q is no name of a variable", what, v.key)
+			r.probs.add(v.at, "%s: %s is no name of a variable", what, (&node{text: v.key, vars: v.named}).show())
 		case v.value != nil && strings.ContainsRune(*v.value, 0):
-			r.probs.add(v.at, "%s: the value of %s must not contain a NUL character", what, v.key)
+			r.probs.add(v.at, "%s: a value must not contain a NUL character", what)
 		}
 	}
 	return out

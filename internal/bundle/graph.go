@@ -114,7 +114,7 @@ func (g *graph) dependencies() {
 	for _, s := range g.services {
 		for _, d := range s.dependsOn {
 			if g.byName[d.Name] == nil {
-				g.probs.add(d.at, "%s depends on an unknown service %q%s", s.name, d.Name, didYouMean(d.Name, names))
+				g.probs.add(d.name.at, "%s depends on an unknown service: %s", s.name, unknown(d.name, names))
 			}
 		}
 	}
@@ -135,7 +135,7 @@ func (g *graph) dependencies() {
 				for _, s := range way[i:] {
 					loop = append(loop, s.name)
 				}
-				g.probs.add(d.at, "%s waits for itself: %s → %s; remove one of these dependencies",
+				g.probs.add(d.name.at, "%s waits for itself: %s → %s; remove one of these dependencies",
 					next.name, strings.Join(loop, " → "), next.name)
 				continue
 			}
@@ -262,8 +262,8 @@ func (g *graph) address(b *Bundle, sig syscall.Signal, names []*node) (out []str
 	for _, n := range names {
 		s := g.serviceOf(n.text)
 		if s == nil {
-			g.probs.add(n.at, "%s names an unknown daemon %q%s", child.SignalName(sig), n.text,
-				didYouMean(n.text, append(keysOf(g.byName), keysOf(g.daemons)...)))
+			g.probs.add(n.at, "%s names an unknown daemon: %s", child.SignalName(sig),
+				unknown(n, append(keysOf(g.byName), keysOf(g.daemons)...)))
 			continue
 		}
 		found := g.selectedOf(s)

@@ -159,7 +159,7 @@ type fileRef struct {
 	kind   string // "secrets" or "configs"
 	source string
 	target string
-	at     pos
+	name   *node // the source as written
 }
 
 // fileRefs reads the secrets or configs of a service.
@@ -173,13 +173,13 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 		dir = "/run/secrets"
 	}
 	for _, item := range n.items {
-		f := fileRef{kind: kind, at: item.at}
+		f := fileRef{kind: kind, name: item}
 		if item.kind == text {
 			f.source = r.str(item, kind)
 		} else if !r.mapping(item, kind, []string{"source", "target", "uid", "gid", "mode"}, func(e entry) bool {
 			switch e.key {
 			case "source":
-				f.source, f.at = r.str(e.val, e.key), e.val.at
+				f.source, f.name = r.str(e.val, e.key), e.val
 			case "target":
 				f.target = r.str(e.val, e.key)
 			case "uid", "gid", "mode":

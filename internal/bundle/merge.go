@@ -178,7 +178,7 @@ func (m *merger) dependencies(n *node) *node {
 // started is the long form of a name in depends_on.
 func started(name *node) entry {
 	at := name.at
-	return entry{name.text, at, &node{kind: dict, at: at, keys: []entry{
+	return entry{name.text, at, &node{kind: dict, at: at, vars: name.vars, keys: []entry{
 		{"condition", at, &node{kind: text, at: at, text: "service_started"}},
 		{"required", at, &node{kind: truth, at: at, val: true, text: "true"}},
 	}}}

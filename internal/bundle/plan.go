@@ -73,13 +73,13 @@ func (b *Bundle) Plan() *Plan {
 	p := &Plan{
 		Name: b.Name, Files: b.Files, Daemons: []PlanDaemon{}, Unselected: b.Unselected, Grace: b.Grace.String(),
 		Signals: []PlanSignal{}, Private: []PlanPrivate{}, ExitCodeFrom: b.ExitCodeFrom,
-		PassedOver: slices.Concat([]PassedOver{}, b.PassedOver), Warnings: []string{}, StartWaves: [][]string{},
+		PassedOver: append([]PassedOver{}, b.PassedOver...), Warnings: []string{}, StartWaves: [][]string{},
 	}
 	for i := range b.Daemons {
 		d := &b.Daemons[i]
 		p.Daemons = append(p.Daemons, planDaemon(d))
 		if len(d.Private) > 0 {
-			p.Private = append(p.Private, PlanPrivate{d.Spec.Name, d.Private, slices.Concat([]string{}, d.PrivateNames)})
+			p.Private = append(p.Private, PlanPrivate{d.Spec.Name, d.Private, append([]string{}, d.PrivateNames...)})
 		}
 	}
 	dependencies, dependents := b.edges()

@@ -120,8 +120,11 @@ func (r *reader) capabilities(s *service, n *node, what string) []string {
 	}
 	for i, name := range out {
 		out[i] = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
-		if out[i] != "ALL" && !slices.Contains(capNames[:], out[i]) {
-			s.late.add(n.at, "%s has an unknown capability %q%s", what, name, didYouMean(out[i], capNames[:]))
+	}
+	for _, item := range n.items {
+		name := strings.TrimPrefix(strings.ToUpper(item.text), "CAP_")
+		if name != "ALL" && !slices.Contains(capNames[:], name) {
+			s.late.add(item.at, "%s has an unknown capability: %s", what, unknown(&node{text: name, vars: item.vars}, capNames[:]))
 		}
 	}
 	return out

@@ -176,7 +176,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		kind := strings.TrimSuffix(f.kind, "s")
 		switch {
 		case !ok:
-			l.probs.add(f.at, "unknown %s %q%s", kind, f.source, didYouMean(f.source, keysOf(files[f.kind])))
+			l.probs.add(f.name.at, "unknown %s: %s", kind, unknown(f.name, keysOf(files[f.kind])))
 		case source.path == "":
 			l.probs.add(source.at, "%s.%s must be a file here: %s is not supported", f.kind, f.source, source.what)
 		default:
@@ -273,11 +273,10 @@ func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *node) error {
 		name = from.text
 	}
 	if _, ok := g.daemons[name]; !ok {
-		unknown := &UnknownDaemonError{Name: name, Nearest: nearest(name, keysOf(g.daemons))}
 		if l.options.ExitCodeFrom != "" {
-			return unknown
+			return &UnknownDaemonError{Name: name, Nearest: nearest(name, keysOf(g.daemons))}
 		}
-		l.probs.add(from.at, "exit_code_from: %v", unknown)
+		l.probs.add(from.at, "exit_code_from names an unknown daemon: %s", unknown(from, keysOf(g.daemons)))
 	}
 	if g.selected[name] {
 		b.ExitCodeFrom = name

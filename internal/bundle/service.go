@@ -44,14 +44,15 @@ type service struct {
 
 // A dependency is an entry of depends_on.
 type dependency struct {
-	child.Dependency // Name is that of a service
-	at               pos
+	child.Dependency       // Name is that of a service
+	name             *node // as written
 }
 
 // An envFile is an entry of env_file.
 type envFile struct {
 	path     string
 	at       pos
+	secret   bool // the path has the value of a variable in it, so it is not printed
 	required bool
 	raw      bool // format: raw
 }
@@ -180,13 +181,13 @@ func (r *reader) envFiles(n *node) (out []envFile) {
 		f := envFile{at: item.at, required: true}
 		switch item.kind {
 		case text:
-			f.path = r.str(item, "env_file")
+			f.path, f.secret = r.str(item, "env_file"), len(item.vars) > 0
 		case dict:
 			known := []string{"path", "required", "format"}
 			for _, e := range item.keys {
 				switch e.key {
 				case "path":
-					f.path, f.at = r.str(e.val, "path"), e.val.at
+					f.path, f.at, f.secret = r.str(e.val, "path"), e.val.at, len(e.val.vars) > 0
 				case "required":
 					f.required = r.truth(e.val, "required")
 				case "format":
@@ -247,7 +248,7 @@ func (r *reader) dependsOn(s *service, n *node) (out []dependency) {
 	if n.kind == list {
 		r.strings(n, "depends_on", true)
 		for _, item := range n.items {
-			out = append(out, dependency{child.Dependency{Name: item.text, Condition: child.ServiceStarted}, item.at})
+			out = append(out, dependency{child.Dependency{Name: item.text, Condition: child.ServiceStarted}, item})
 		}
 		return out
 	}
@@ -260,7 +261,7 @@ func (r *reader) dependsOn(s *service, n *node) (out []dependency) {
 			r.probs.add(e.at, "%q is no name of a service", e.key)
 			continue
 		}
-		d := dependency{child.Dependency{Name: e.key, Condition: child.ServiceStarted}, e.at}
+		d := dependency{child.Dependency{Name: e.key, Condition: child.ServiceStarted}, &node{at: e.at, text: e.key, vars: e.val.vars}}
 		ok := r.mapping(e.val, "depends_on."+e.key, []string{"condition", "required", "restart"}, func(e entry) bool {
 			switch e.key {
 			case "condition":

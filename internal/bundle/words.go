@@ -101,13 +101,19 @@ func parseDuration(s string) (d time.Duration, ok bool) {
 	for rest != "" {
 		whole, n := digits(rest)
 		rest = rest[n:]
-		fraction, scale := int64(0), 1.0
+		fraction, scale := 0.0, 1.0
 		if strings.HasPrefix(rest, ".") {
-			var m int
-			fraction, m = digits(rest[1:])
-			for range m {
+			_, m := digits(rest[1:])
+			kept := min(m, 19)
+			value, _ := digits(rest[1 : 1+kept])
+			for value < 0 { // more digits than can matter
+				kept--
+				value, _ = digits(rest[1 : 1+kept])
+			}
+			for range kept {
 				scale *= 10
 			}
+			fraction = float64(value)
 			rest = rest[1+m:]
 			n += m
 		}
@@ -116,11 +122,11 @@ func parseDuration(s string) (d time.Duration, ok bool) {
 			end = len(rest)
 		}
 		unit := unitOf(rest[:end])
-		if n == 0 || unit == 0 || whole < 0 || fraction < 0 || whole > int64(maxDuration/unit) {
+		if n == 0 || unit == 0 || whole < 0 || whole > int64(maxDuration/unit) {
 			return 0, false
 		}
 		rest = rest[end:]
-		d += time.Duration(whole)*unit + time.Duration(float64(fraction)*(float64(unit)/scale))
+		d += time.Duration(whole)*unit + time.Duration(fraction*(float64(unit)/scale))
 		if d < 0 {
 			return 0, false
 		}
@@ -136,11 +142,11 @@ const maxDuration = time.Duration(1<<63 - 1)
 // digits reads the decimal digits that s starts with, and returns how many there are. A value of -1 has overflowed.
 func digits(s string) (value int64, n int) {
 	for ; n < len(s) && '0' <= s[n] && s[n] <= '9'; n++ {
-		if value < 0 || value > (1<<63-10)/10 {
+		if value < 0 || value > (1<<63-1)/10 {
 			value = -1
 			continue
 		}
-		value = value*10 + int64(s[n]-'0')
+		value = max(value*10+int64(s[n]-'0'), -1)
 	}
 	return value, n
 }

@@ -1,0 +1,114 @@
+package bundle
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mattn/go-shellwords"
+	"github.com/xhit/go-str2duration/v2"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// FuzzLoad: whatever is in a file, reading it ends, without a panic; what is accepted, compose-go accepts, and reads alike.
+// Seeds are the corpus and testdata/fuzz.
+func FuzzLoad(f *testing.F) {
+	registerRaw()
+	for _, c := range corpus(f) {
+		if len(c.files) == 1 {
+			data, err := os.ReadFile(c.files[0])
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "bundle.yaml")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b, err := loadFiles(Options{Files: []string{path}, Env: corpusEnv()}, true)
+		if err != nil {
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("a value is in the error: %v", err)
+			}
+			return
+		}
+		if err := b.Check(new(strings.Builder), "text"); err != nil {
+			t.Error(err)
+		}
+		project, err := theirs(t, corpusCase{files: []string{path}})
+		if err != nil {
+			t.Fatalf("accepted, but compose-go refuses it: %v", err)
+		}
+		compare(t, b, project)
+	})
+}
+
+// FuzzSplitWords: what is accepted is split as compose-go splits it.
+func FuzzSplitWords(f *testing.F) {
+	for _, s := range []string{"a b", `a "b c" d\ e`, "a 'b' `c d` $(e f)", "", `"`, "a; b", `''"" x`, "$(a", "a\tb\nc", `\`, "ü 世"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := splitWords(s)
+		if err != nil {
+			return
+		}
+		want, err := shellwords.Parse(s)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %q, want %q, %v", s, got, want, err)
+		}
+	})
+}
+
+// FuzzParseDuration: durations are read as compose-go reads them.
+func FuzzParseDuration(f *testing.F) {
+	for _, s := range []string{"1s", "1m30s", "1.5h", "-2d", "+1w", "0", "", "1", ".5s", "1.s", "s", "9223372036854775807ns", "9223372036854775808ns", "0.3333333333333333333d", "1µs1μs1us", "15250w"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := parseDuration(s)
+		want, err := str2duration.ParseDuration(s)
+		if ok != (err == nil) || ok && got != want {
+			t.Errorf("%q: got %v, %v, want %v, %v", s, got, ok, want, err)
+		}
+	})
+}
+
+// FuzzParseSignal: a signal that is read has a name, and that name reads as the same signal.
+func FuzzParseSignal(f *testing.F) {
+	for _, s := range []string{"HUP", "SIGHUP", "sighup", "1", "RTMIN+1", "SIGRTMAX-3", "RTMIN", "0", "65", "SIG", "", "RTMIN+31", "SIGSIGHUP", "IOT", "POLL", "33"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		sig, err := ParseSignal(s)
+		if err != nil {
+			return
+		}
+		if sig < 1 || sig > 64 {
+			t.Fatalf("%q: got signal %d", s, sig)
+		}
+		name := child.SignalName(sig)
+		if strings.HasPrefix(name, "signal ") {
+			return // 32 and 33 belong to the C library and have no name
+		}
+		if again, err := ParseSignal(name); err != nil || again != sig {
+			t.Errorf("%q is %s, which reads as %d, %v", s, name, again, err)
+		}
+	})
+}
+
+func TestParseDurationRange(t *testing.T) {
+	for _, s := range []string{"106751d23h47m16s", "15250w1d23h47m16s"} {
+		if d, ok := parseDuration(s); !ok || d < 15250*7*24*time.Hour-1e18 {
+			t.Errorf("%s: got %v, %v", s, d, ok)
+		}
+	}
+}
