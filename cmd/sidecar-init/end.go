@@ -14,6 +14,14 @@ type ending struct {
 	grace time.Duration
 	began atomic.Pointer[time.Time]
 	now   atomic.Bool // no more grace for anybody
+	code  atomic.Int32
+}
+
+// newEnding returns the ending of a bundle whose exit code is not known yet.
+func newEnding(grace time.Duration) *ending {
+	e := &ending{grace: grace}
+	e.code.Store(exitSoftware)
+	return e
 }
 
 // observe is root.Config.Observe.
@@ -26,10 +34,11 @@ func (e *ending) observe(event child.Event) {
 	}
 }
 
-// begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs.
+// begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs: with the
+// exit code of the bundle, if it is known by then.
 func (e *ending) begin(at time.Time) {
 	if e.began.CompareAndSwap(nil, &at) {
-		time.AfterFunc(time.Until(at.Add(e.grace+exitAt)), func() { os.Exit(exitSoftware) })
+		time.AfterFunc(time.Until(at.Add(e.grace+exitAt)), func() { os.Exit(int(e.code.Load())) })
 	}
 }
 

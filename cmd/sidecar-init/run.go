@@ -50,7 +50,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}
 
 	report := &reporter{printf: logger.Printf}
-	end := &ending{grace: b.Grace}
+	end := newEnding(b.Grace)
 	all := specs(b, flags)
 	var r *root.Root
 	probes, err := newProbes(b, all, child.Exec{}, openOutputs(logger, b), logger.Printf, func(daemon string, m child.Msg) {
@@ -89,6 +89,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	code := 0
 	g.Add(func() (err error) {
 		code, err = r.Run()
+		end.code.Store(int32(code))
 		return err
 	}, func(error) {
 		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
