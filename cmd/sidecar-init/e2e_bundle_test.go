@@ -27,8 +27,8 @@ func TestOutput(t *testing.T) {
 			"sidecar-init: starting web", "[web] one", "[web] two", "[web] three", "[web] cr\r", "[web] ", "[web] \x00\xff\t", "[web] last",
 			exited("web", "3"), "sidecar-init: exit 3",
 		}
-		if !slices.Equal(s.lines, want) {
-			t.Errorf("got\n%q\nwant\n%q", s.lines, want)
+		if !slices.Equal(s.log(), want) {
+			t.Errorf("got\n%q\nwant\n%q", s.log(), want)
 		}
 		if s.stderr.String() != "" {
 			t.Errorf("stderr: %q", s.stderr.String())
@@ -49,7 +49,7 @@ func TestLinesStayWhole(t *testing.T) {
 	for _, size := range sizes {
 		prefix := fmt.Sprintf("[d%d] ", size)
 		n, part := 0, ""
-		for _, line := range s.lines {
+		for _, line := range s.log() {
 			text, ok := strings.CutPrefix(line, prefix)
 			if !ok {
 				continue
@@ -245,7 +245,7 @@ func TestOrder(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.exit(0)
 	var got []string
-	for _, line := range s.lines {
+	for _, line := range s.log() {
 		if strings.HasPrefix(line, "sidecar-init: ") {
 			got = append(got, strings.TrimPrefix(line, "sidecar-init: "))
 		}
@@ -339,7 +339,7 @@ func TestStdoutFull(t *testing.T) {
 	}
 	bundle := routed("USR1: { restart: b }", daemon("a", "flood"), daemon("b", "ignore TERM; block"))
 	everywhere(t, func(t *testing.T, p place) {
-		inTime(t, 1300*time.Millisecond, func() time.Duration {
+		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
 			_, w := pipe(t)
 			s := start(t, call{place: p, stdout: w, bundle: bundle, args: []string{"--grace-period", "1s"}})
 			full(t, w)
@@ -347,7 +347,7 @@ func TestStdoutFull(t *testing.T) {
 			if code := s.wait(); code != 0 {
 				t.Errorf("exit code: got %d, want 0", code)
 			}
-			return s.at.Sub(at)
+			return s.at.Sub(at), nil
 		})
 	})
 	t.Run("the reader comes back", func(t *testing.T) {

@@ -74,7 +74,7 @@ func TestCommandStreams(t *testing.T) {
 	if code := s.wait(); code != 0 {
 		t.Errorf("exit code: got %d, want 0", code)
 	}
-	if got, want := strings.Join(s.lines, "|"), "got|b|c<no newline>"; got != want {
+	if got, want := strings.Join(s.log(), "|"), "got|b|c<no newline>"; got != want {
 		t.Errorf("stdout: got %q, want %q", got, want)
 	}
 	eventually(t, "stderr", func() bool { return strings.HasSuffix(s.output(), "\nerr\n") })
@@ -83,7 +83,7 @@ func TestCommandStreams(t *testing.T) {
 // TestCommandGrace: CMD has the grace period after SIGTERM, and no other signal limits it.
 func TestCommandGrace(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		inTime(t, 1300*time.Millisecond, func() time.Duration {
+		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
 			s := start(t, command(p, "ignore TERM INT; print ready; block", "--grace-period", "1s"))
 			s.expect("ready")
 			s.signal(syscall.SIGINT)
@@ -91,7 +91,7 @@ func TestCommandGrace(t *testing.T) {
 			if code := s.wait(); code != 128+9 {
 				t.Errorf("exit code: got %d, want %d", code, 128+9)
 			}
-			return s.at.Sub(at)
+			return s.at.Sub(at), nil
 		})
 	})
 }

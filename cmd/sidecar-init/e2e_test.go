@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -289,11 +290,19 @@ func (s *supervisor) add(line string) {
 	s.more = make(chan struct{})
 }
 
-// output is all that was printed so far.
-func (s *supervisor) output() string {
+// log is the lines so far.
+func (s *supervisor) log() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.Join(append(slices.Clone(s.lines), s.stderr.String()), "\n")
+	return slices.Clone(s.lines)
+}
+
+// output is all that was printed so far.
+func (s *supervisor) output() string {
+	lines := s.log()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(append(lines, s.stderr.String()), "\n")
 }
 
 // find waits for a line that was not found before, and that fits; it returns its index.
@@ -338,17 +347,13 @@ func (s *supervisor) match(pattern string) []string {
 	s.t.Helper()
 	re := regexp.MustCompile("^(?:" + pattern + ")$")
 	i := s.find("like "+pattern, re.MatchString)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return re.FindStringSubmatch(s.lines[i])[1:]
+	return re.FindStringSubmatch(s.log()[i])[1:]
 }
 
 // count returns how many lines so far are the regular expression.
 func (s *supervisor) count(pattern string) (n int) {
 	re := regexp.MustCompile("^(?:" + pattern + ")$")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.lines {
+	for _, l := range s.log() {
 		if re.MatchString(l) {
 			n++
 		}
@@ -396,21 +401,29 @@ func (s *supervisor) wait() int {
 // exit waits for the end and compares the exit code, also with the last line.
 func (s *supervisor) exit(code int) {
 	s.t.Helper()
-	if got := s.wait(); got != code {
-		s.t.Errorf("exit code: got %d (%v), want %d", got, s.cmd.ProcessState, code)
-	}
-	if got, want := s.last(), fmt.Sprintf("sidecar-init: exit %d", code); got != want {
-		s.t.Errorf("last line: got %q, want %q", got, want)
+	if err := s.ends(code); err != nil {
+		s.t.Error(err)
 	}
 }
 
+// ends is exit for tests that can be repeated.
+func (s *supervisor) ends(code int) error {
+	s.t.Helper()
+	if got := s.wait(); got != code {
+		return fmt.Errorf("exit code: got %d (%v), want %d", got, s.cmd.ProcessState, code)
+	}
+	if got, want := s.last(), fmt.Sprintf("sidecar-init: exit %d", code); got != want {
+		return fmt.Errorf("last line: got %q, want %q", got, want)
+	}
+	return nil
+}
+
 func (s *supervisor) last() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.lines) == 0 {
+	lines := s.log()
+	if len(lines) == 0 {
 		return ""
 	}
-	return s.lines[len(s.lines)-1]
+	return lines[len(lines)-1]
 }
 
 // children returns the states of the supervisor's children, as in /proc/PID/stat: Z is a zombie, T is stopped.
@@ -443,18 +456,21 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// inTime runs a test that measures up to three times: a busy machine can be late, a program that is late is so each time.
-func inTime(t *testing.T, limit time.Duration, measure func() time.Duration) {
+// inTime runs a test that measures up to four times: a busy machine can be late, a program that is late is so each time.
+func inTime(t *testing.T, limit time.Duration, measure func() (time.Duration, error)) {
 	t.Helper()
-	var took []time.Duration
-	for range 3 {
-		d := measure()
-		if d <= limit {
+	var problems []error
+	for range 4 {
+		took, err := measure()
+		if took > limit {
+			err = errors.Join(err, fmt.Errorf("took %v, want at most %v", took.Round(time.Millisecond), limit))
+		}
+		if err == nil {
 			return
 		}
-		took = append(took, d.Round(time.Millisecond))
+		problems = append(problems, err)
 	}
-	t.Errorf("took %v, want at most %v", took, limit)
+	t.Error(errors.Join(problems...))
 }
 
 // exited is the line of a death that nobody asked for.
