@@ -1,0 +1,126 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// conns are the open connections. There is room for maxConns; when that is used up, a new one takes the place of the one
+// that has been silent for longest. So a thousand idle clients, or slow ones, cannot keep out one that has something to
+// say, and no timer runs for them.
+type conns struct {
+	mu  sync.Mutex
+	all map[net.Conn]*connInfo
+}
+
+// A connInfo is what is known of a connection.
+type connInfo struct {
+	conns   *conns
+	conn    net.Conn
+	since   time.Time // the last time that its client has done something
+	working bool      // a request has been read and is being answered
+}
+
+func newConns() *conns { return &conns{all: map[net.Conn]*connInfo{}} }
+
+// listener returns l with the limit; with private, others than root and our own user are refused.
+func (c *conns) listener(l net.Listener, private bool) net.Listener {
+	return &limitedListener{Listener: l, conns: c, private: private}
+}
+
+type limitedListener struct {
+	net.Listener
+	conns   *conns
+	private bool
+}
+
+// refusal is the answer to those who get no further. It is written without reading the request.
+func refusal(status int, message string) []byte {
+	body := `{"error":"` + message + "\"}\n"
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		status, http.StatusText(status), len(body), body)
+}
+
+// Accept returns the next connection that may stay.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		var answer []byte
+		switch {
+		case l.private && !permitted(conn):
+			answer = refusal(http.StatusForbidden, "only root and the supervisor's own user may ask")
+		case !l.conns.add(conn):
+			answer = refusal(http.StatusServiceUnavailable, "too many connections")
+		default:
+			return conn, nil
+		}
+		// It fits into the buffer of a new connection.
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
+		_, _ = conn.Write(answer)
+		conn.Close()
+	}
+}
+
+// add takes a connection in, if there is room or room can be made.
+func (c *conns) add(conn net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) >= maxConns {
+		var silent *connInfo
+		for _, i := range c.all {
+			if !i.working && (silent == nil || i.since.Before(silent.since)) {
+				silent = i
+			}
+		}
+		if silent == nil {
+			return false
+		}
+		delete(c.all, silent.conn)
+		silent.conn.Close()
+	}
+	c.all[conn] = &connInfo{conns: c, conn: conn, since: time.Now()}
+	return true
+}
+
+// state is http.Server.ConnState.
+func (c *conns) state(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := c.all[conn]
+	if i == nil {
+		return
+	}
+	switch state {
+	case http.StateIdle:
+		i.since, i.working = time.Now(), false
+	case http.StateClosed, http.StateHijacked:
+		delete(c.all, conn)
+	}
+}
+
+type connKey struct{}
+
+// context is http.Server.ConnContext: requests learn which connection is theirs.
+func (c *conns) context(ctx context.Context, conn net.Conn) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return context.WithValue(ctx, connKey{}, c.all[conn])
+}
+
+// work notes that a whole request has come on the connection of ctx: it is not silent until it has been answered.
+func work(ctx context.Context) {
+	i, _ := ctx.Value(connKey{}).(*connInfo)
+	if i == nil {
+		return
+	}
+	i.conns.mu.Lock()
+	defer i.conns.mu.Unlock()
+	i.working = true
+}

@@ -1,0 +1,263 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
+)
+
+// list is GET /v1/daemons.
+func (s *Server) list(w http.ResponseWriter, r *request) error {
+	names, err := s.lookups(r.URL.Query()["name"])
+	if err != nil {
+		return err
+	}
+	all, err := s.statuses(r.Context())
+	if err != nil {
+		return err
+	}
+	return s.answerDaemons(w, r, names.pick(all), false)
+}
+
+// show is GET /v1/daemons/{name}.
+func (s *Server) show(w http.ResponseWriter, r *request) error {
+	names, err := s.lookup(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	all, err := s.statuses(r.Context())
+	if err != nil {
+		return err
+	}
+	return s.answerDaemons(w, r, names.pick(all), true)
+}
+
+// answerDaemons writes a list of daemons; where a single name was asked for, and it stands for one daemon, that alone.
+func (s *Server) answerDaemons(w http.ResponseWriter, r *request, all []child.Status, one bool) error {
+	var b []byte
+	var err error
+	if paced := s.pace.do(r.Context(), answerRest, func() {
+		if one && len(all) == 1 {
+			b, err = json.Marshal(s.describe(all)[0])
+		} else {
+			b, err = json.Marshal(s.describe(all))
+		}
+	}); paced != nil {
+		return paced
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	r.write(w, http.StatusOK, append(b, '\n'))
+	return nil
+}
+
+// describe makes what clients see of daemons.
+func (s *Server) describe(all []child.Status) []client.Daemon {
+	use := s.o.Usage.Sample()
+	now := time.Now()
+	list := make([]client.Daemon, len(all))
+	for i := range all {
+		st, known := &all[i], s.o.Daemons[all[i].Name]
+		d := &list[i]
+		*d = client.Daemon{
+			Name: st.Name, Service: known.Service, State: client.State(st.State), Ready: st.State.Up(), Reason: st.Reason,
+			Since: st.Since.UTC(), PID: st.PID, Starts: st.Starts, Restarts: st.Restarts, Failures: st.Failures,
+			LastExit: exitOf(st.Last), Labels: known.Labels,
+		}
+		if d.Service == "" {
+			d.Service = d.Name
+		}
+		if st.PID != 0 {
+			d.CPU, d.RSS = seconds(use[st.PID].CPU), use[st.PID].RSS
+			if executed(st) {
+				d.Uptime = seconds(now.Sub(st.Started))
+			}
+		}
+	}
+	return list
+}
+
+func exitOf(e *child.Exit) *client.Exit {
+	if e == nil {
+		return nil
+	}
+	exit := &client.Exit{CPUTime: seconds(e.CPU), MaxRSS: e.MaxRSS}
+	if e.Signal != 0 {
+		name := child.SignalName(e.Signal)
+		exit.Signal = &name
+	} else {
+		exit.Code = &e.Code
+	}
+	if e.Err != nil {
+		exit.Error = e.Err.Error()
+	}
+	return exit
+}
+
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond)) / float64(time.Second)
+}
+
+// executed reports whether the program itself runs: not a step before it, and not one that is being executed.
+func executed(s *child.Status) bool {
+	if s.PID == 0 {
+		return false
+	}
+	return s.State != child.StateStarting || !s.Started.Before(s.Since)
+}
+
+// start is POST /v1/daemons/{name}/start, restart the same. Both are done when the program has been executed; that it is
+// ready is another question, for wait.
+func (s *Server) start(w http.ResponseWriter, r *request) error {
+	return s.act(w, r, child.Start{}, settled, started)
+}
+
+func (s *Server) restart(w http.ResponseWriter, r *request) error {
+	return s.act(w, r, child.Restart{}, settled, started)
+}
+
+// settled: the program runs, or will not by itself.
+func settled(s *child.Status) bool {
+	return s.State != child.StateStopping && executed(s) || s.State.Final() || s.State == child.StateBackoff
+}
+
+func started(s *child.Status) string {
+	switch {
+	case s.PID != 0:
+		return ""
+	case s.State == child.StateStopped:
+		return s.Name + " was stopped meanwhile"
+	case s.Last != nil && s.Last.Err != nil:
+		return fmt.Sprintf("%s cannot be started: %v", s.Name, s.Last.Err)
+	case s.Last != nil:
+		return fmt.Sprintf("%s ended with %s", s.Name, s.Last)
+	}
+	return fmt.Sprintf("%s is %s", s.Name, s.State)
+}
+
+// stop is POST /v1/daemons/{name}/stop.
+func (s *Server) stop(w http.ResponseWriter, r *request) error {
+	return s.act(w, r, child.Terminate{}, func(s *child.Status) bool { return !s.State.Alive() }, func(s *child.Status) string {
+		if s.State.Final() {
+			return ""
+		}
+		return fmt.Sprintf("%s is %s", s.Name, s.State)
+	})
+}
+
+// signal is POST /v1/daemons/{name}/signal.
+func (s *Server) signal(w http.ResponseWriter, r *request) error {
+	var body struct {
+		Signal string `json:"signal"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(r.body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&body); err != nil || body.Signal == "" {
+		return &failure{Status: http.StatusBadRequest, Message: `the body must be like {"signal":"HUP"}`}
+	}
+	sig, err := bundle.ParseSignal(body.Signal)
+	if err == nil && (sig == 32 || sig == 33) {
+		err = fmt.Errorf("%s is used by the C library itself", child.SignalName(sig))
+	}
+	if err != nil {
+		return &failure{Status: http.StatusBadRequest, Message: err.Error()}
+	}
+	// A daemon that is dead by then may have died of it, so only one that was dead before has not got it.
+	came := time.Now()
+	return s.act(w, r, child.Signal{Sig: sig}, func(*child.Status) bool { return true }, func(s *child.Status) string {
+		dead := s.State.Final() || s.State == child.StateBackoff || s.State == child.StateStopping
+		if dead && s.Since.Before(came) {
+			return fmt.Sprintf("%s is %s; it has not got %s", s.Name, s.State, child.SignalName(sig))
+		}
+		return ""
+	})
+}
+
+// act gives a command to the daemons that the path names, waits until it is done, and answers with them. failed says of
+// each what is wrong with the result, if anything is.
+func (s *Server) act(w http.ResponseWriter, r *request, m child.Msg, done func(*child.Status) bool, failed func(*child.Status) string) error {
+	name := r.PathValue("name")
+	names, err := s.lookup(name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel, err := r.timeout()
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	leave, err := s.stay()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	all, err := s.tell(ctx, name, names, m, done)
+	if err != nil {
+		return s.late(r, names, err)
+	}
+	f := &failure{Status: http.StatusInternalServerError}
+	if _, ok := m.(child.Signal); ok {
+		f.Status = http.StatusConflict
+	}
+	for i := range all {
+		if why := failed(&all[i]); why != "" {
+			if f.Message != "" {
+				f.Message += "; "
+			}
+			f.Message += why
+		}
+	}
+	if f.Message != "" {
+		f.Daemons = s.describe(all)
+		return f
+	}
+	return s.answerDaemons(w, r, all, true)
+}
+
+// late adds to a timeout how the daemons are.
+func (s *Server) late(r *request, names set, err error) error {
+	if err != errTimeout || r.Context().Err() != nil {
+		return err
+	}
+	all, askErr := s.statuses(r.Context())
+	if askErr != nil {
+		return askErr
+	}
+	f := *errTimeout
+	f.Daemons = s.describe(names.pick(all))
+	return &f
+}
+
+// stay takes one of the places for requests that take long.
+func (s *Server) stay() (leave func(), err error) {
+	select {
+	case s.long <- struct{}{}:
+		return func() { <-s.long }, nil
+	default:
+		return nil, &failure{Status: http.StatusServiceUnavailable, Message: "too many requests wait"}
+	}
+}
+
+// timeout is the context of the request with the timeout that it asks for, if it does.
+func (r *request) timeout() (context.Context, context.CancelFunc, error) {
+	v := r.URL.Query().Get("timeout")
+	if v == "" {
+		ctx, cancel := context.WithCancel(r.Context())
+		return ctx, cancel, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		return nil, nil, &failure{Status: http.StatusBadRequest, Message: "timeout must be a duration such as 10s"}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	return ctx, cancel, nil
+}

@@ -1,0 +1,158 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+// A handler answers a request, or returns an error, which becomes the answer. The body was read.
+type handler func(w http.ResponseWriter, r *request) error
+
+// A request is one whose body, which was small, has been read.
+type request struct {
+	*http.Request
+	body      []byte
+	ctl       *http.ResponseController
+	writeTime time.Duration // for each piece of the answer
+}
+
+// A failure is an answer that is no success.
+type failure struct {
+	Status  int             `json:"-"`
+	Message string          `json:"error"`
+	Nearest string          `json:"nearest,omitempty"`
+	Daemons []client.Daemon `json:"daemons,omitempty"`
+}
+
+func (f *failure) Error() string { return f.Message }
+
+// routes is the whole interface.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.table() {
+		s.handle(mux, r.method+" "+r.path, r.handler)
+		s.handle(mux, r.path, notAllowed(r.method)) // what no other pattern of that path takes
+	}
+	s.handle(mux, "/", s.notFound)
+	return mux
+}
+
+type route struct {
+	method, path string
+	handler      handler
+}
+
+// table lists the routes. There is one method for each path.
+func (s *Server) table() []route {
+	return []route{
+		{"GET", "/v1/daemons", s.list},
+		{"GET", "/v1/daemons/{name}", s.show},
+		{"GET", "/v1/daemons/{name}/logs", s.logs},
+		{"POST", "/v1/daemons/{name}/start", s.start},
+		{"POST", "/v1/daemons/{name}/stop", s.stop},
+		{"POST", "/v1/daemons/{name}/restart", s.restart},
+		{"POST", "/v1/daemons/{name}/signal", s.signal},
+		{"GET", "/v1/logs", s.logs},
+		{"GET", "/v1/events", s.events},
+		{"GET", "/v1/wait", s.wait},
+		{"GET", "/v1/healthy", s.healthy},
+		{"GET", "/metrics", s.metrics},
+	}
+}
+
+func notAllowed(method string) handler {
+	if method == "GET" {
+		method = "GET, HEAD"
+	}
+	return func(w http.ResponseWriter, r *request) error {
+		w.Header().Set("Allow", method)
+		return &failure{Status: http.StatusMethodNotAllowed, Message: "the method must be " + method}
+	}
+}
+
+func (s *Server) notFound(http.ResponseWriter, *request) error {
+	return &failure{Status: http.StatusNotFound, Message: "there is no such path; docs/openapi.yaml has them all"}
+}
+
+// handle makes an http.Handler of a handler.
+func (s *Server) handle(mux *http.ServeMux, pattern string, h handler) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, hr *http.Request) {
+		r := &request{Request: hr, ctl: http.NewResponseController(w), writeTime: writeTime}
+		err := r.read(w)
+		if err == nil {
+			work(r.Context())
+			err = h(w, r)
+		}
+		if err != nil && hr.Context().Err() == nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// read reads the body, so that whatever follows is about a client that has said all that it has to say.
+func (r *request) read(w http.ResponseWriter) error {
+	if r.ContentLength != 0 {
+		var tooLarge *http.MaxBytesError
+		var err error
+		if r.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); errors.As(err, &tooLarge) {
+			return &failure{Status: http.StatusRequestEntityTooLarge, Message: "the body is too large"}
+		} else if err != nil {
+			w.Header().Set("Connection", "close")
+			return &failure{Status: http.StatusBadRequest, Message: "cannot read the body"}
+		}
+	}
+	// A request that waits would otherwise be cancelled when the time to read it is over.
+	return r.ctl.SetReadDeadline(time.Time{})
+}
+
+// wrap is around all handlers: a mistake of ours is told in the log, and costs one answer.
+func (s *Server) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				s.o.Printf("internal error: %s %s: %v\n%s", r.Method, r.URL.Path, v, debug.Stack())
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// fail answers with an error.
+func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{Status: http.StatusInternalServerError, Message: err.Error()}
+	}
+	if f.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	_ = r.answer(w, f.Status, f)
+}
+
+// answer writes v as JSON. The error is that of the connection, which is nobody's business.
+func (r *request) answer(w http.ResponseWriter, status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	r.write(w, status, append(b, '\n'))
+	return nil
+}
+
+// write writes a whole answer.
+func (r *request) write(w http.ResponseWriter, status int, b []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	_ = r.ctl.SetWriteDeadline(time.Now().Add(r.writeTime))
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}

@@ -1,0 +1,204 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/actor"
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/usage"
+	"github.com/bot-bottle/sidecar-init/log"
+	"github.com/bot-bottle/sidecar-init/root"
+)
+
+// Options are what a Server speaks of, and speaks to.
+type Options struct {
+	// Paths are the places for the socket: the first one that can be made is used. client.DefaultSockets is the default.
+	Paths []string
+	// Root is the bundle.
+	Root actor.Ref[root.Msg]
+	// Lookup returns the daemons that a name stands for; see bundle.Bundle.Lookup.
+	Lookup func(name string) ([]string, error)
+	// Daemons has what is known of each daemon beside its status.
+	Daemons map[string]Daemon
+	// Events are the events; nil means that there are none.
+	Events *events.Hub
+	// Source is the source of events.
+	Source string
+	// Metrics writes the metrics; nil means that there are none. The statuses are those of all daemons.
+	Metrics func(w io.Writer, all []child.Status)
+	// Usage tells what daemons use; nil means a Sampler of its own.
+	Usage *usage.Sampler
+	// Printf writes a line of the supervisor's log. It must not block.
+	Printf func(format string, a ...any)
+}
+
+// A Daemon is what a Server knows of a daemon beside its status.
+type Daemon struct {
+	Service string
+	Labels  map[string]string
+	Log     *log.Stream // nil: there is none
+}
+
+// The limits. A client that needs more is no client of ours.
+const (
+	maxConns  = 400              // open connections
+	maxLong   = 256              // requests that wait or stream
+	maxHeader = 8 << 10          // bytes, to which net/http adds 4096
+	maxBody   = 4 << 10          // bytes
+	readTime  = 5 * time.Second  // for a whole request
+	writeTime = 10 * time.Second // for each piece of an answer
+	idleTime  = 30 * time.Second // between requests
+	endTime   = 30 * time.Millisecond
+)
+
+// A Server answers at the control socket, or, if NewMetrics made it, at a TCP address. Its shape is that of oklog/run.
+type Server struct {
+	o        Options
+	http     *http.Server
+	listener net.Listener
+	remove   func() // the socket file
+	conns    *conns
+	pace     pacer
+
+	closing chan struct{}
+	once    sync.Once
+	long    chan struct{} // has a token for each request that waits or streams
+	streams streams
+}
+
+// New makes the control socket. Where it cannot be made at any of the paths the error says so; where somebody else
+// listens at one, that is printed. Nobody is answered before Run.
+func New(o Options) (*Server, error) {
+	s := newServer(o)
+	l, remove, err := listen(s.o.Paths, s.o.Printf)
+	if err != nil {
+		return nil, err
+	}
+	s.listener, s.remove = s.conns.listener(l, true), remove
+	s.http.Handler = s.wrap(s.routes())
+	return s, nil
+}
+
+// NewMetrics listens at a TCP address, to answer GET /metrics and nothing else.
+func NewMetrics(addr string, o Options) (*Server, error) {
+	s := newServer(o)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s.listener, s.remove = s.conns.listener(l, false), func() {}
+	mux := http.NewServeMux()
+	s.handle(mux, "GET /metrics", s.metrics)
+	s.handle(mux, "/", s.notFound)
+	s.http.Handler = s.wrap(mux)
+	return s, nil
+}
+
+func newServer(o Options) *Server {
+	if o.Usage == nil {
+		o.Usage = &usage.Sampler{}
+	}
+	if o.Printf == nil {
+		o.Printf = func(string, ...any) {}
+	}
+	s := &Server{o: o, conns: newConns(), pace: newPacer(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
+	s.streams.ended = make(chan struct{})
+	s.http = &http.Server{
+		ReadTimeout:    readTime,
+		IdleTimeout:    idleTime,
+		MaxHeaderBytes: maxHeader,
+		ConnContext:    s.conns.context,
+		ConnState:      s.conns.state,
+		// What it would print are the mistakes of clients. Those of ours are printed by wrap.
+		ErrorLog: stdlog.New(io.Discard, "", 0),
+	}
+	return s
+}
+
+// Addr is where the server listens: the path of the socket, or the TCP address.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Run answers until Close.
+func (s *Server) Run() error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }() // ends when the listener is closed
+	select {
+	case err := <-served:
+		s.Close()
+		s.finish()
+		return err
+	case <-s.closing:
+	}
+	s.finish()
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// finish cuts all connections, after those that stream have had a moment to write what they have.
+func (s *Server) finish() {
+	s.remove()
+	s.listener.Close()
+	timer := time.NewTimer(endTime)
+	defer timer.Stop()
+	select {
+	case <-s.streams.end():
+	case <-timer.C:
+	}
+	s.http.Close()
+}
+
+// Close makes Run return. It may be called more than once, and before Run.
+func (s *Server) Close() { s.once.Do(func() { close(s.closing) }) }
+
+// streams counts the answers that stream.
+type streams struct {
+	mu     sync.Mutex
+	n      int
+	ending bool
+	ended  chan struct{} // closed when the last one has ended and no more begins
+}
+
+func (s *streams) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		return errEnded
+	}
+	s.n++
+	return nil
+}
+
+func (s *streams) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n--
+	if s.ending && s.n == 0 {
+		close(s.ended)
+	}
+}
+
+// end lets no more begin. The channel is closed when the last one has ended. It is called once.
+func (s *streams) end() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
+	if s.n == 0 {
+		close(s.ended)
+	}
+	return s.ended
+}
+
+// statuses asks root for the status of all daemons.
+func (s *Server) statuses(ctx context.Context) ([]child.Status, error) {
+	return ask(ctx, s.o.Root, func(r actor.Reply[[]child.Status]) root.Msg { return root.List{Reply: r} })
+}
