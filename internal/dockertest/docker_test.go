@@ -282,14 +282,22 @@ func TestBundle(t *testing.T) {
 func TestDeaf(t *testing.T) {
 	c := start(t, nil, "run", "-f", "/deaf.yaml")
 	c.wait(`\[deaf\] up`, `\[good\] up`)
-	took, code := c.stop()
-	if code != 0 || took < 7*time.Second || took > 9500*time.Millisecond {
+	// How long docker stop takes is Docker's affair too, so the log is the clock. Were it too late, the code would be 137.
+	stop := exec.Command("docker", "stop", c.name)
+	if err := stop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c.wait(`sidecar-init: shutting down \(SIGTERM\); forwarding SIGTERM`)
+	begin := time.Now()
+	c.wait(`sidecar-init: grace \(8s\) elapsed; SIGKILL on deaf`, `sidecar-init: exit 0`)
+	took := time.Since(begin)
+	if err := stop.Wait(); err != nil {
+		t.Error(err)
+	}
+	if code := c.end(); code != 0 || took < 7*time.Second || took > 9*time.Second {
 		t.Errorf("docker stop: exit code %d after %s, want 0 after 8 s", code, took)
 	}
-	if c.count("sidecar-init: grace (8s) elapsed; SIGKILL on deaf") != 1 {
-		t.Error("nothing in the log about the deadline")
-	}
-	t.Logf("docker stop took %s", took)
+	t.Logf("from the first line of the shutdown to its last %s", took)
 }
 
 func TestCrash(t *testing.T) {
