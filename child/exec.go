@@ -29,6 +29,13 @@ type Exec struct {
 	// Foreground puts the process into the foreground of the terminal that is Stdin, in a process group of its own in
 	// this session.
 	Foreground bool
+	// Shim is needed for a Spec that has an Attr. It turns cmd, which would execute the program, into a command that
+	// sets the attributes and then becomes the program, in the same process. It uses cmd's path, arguments, environment,
+	// directory, extra files and credential.
+	//
+	// It returns a function that is called once, when cmd has been started or could not be. That waits until
+	// the program has been executed, or returns why it was not: a *StartError, or the error of the execve.
+	Shim func(cmd *exec.Cmd, attr *Attr) (executed func() error, err error)
 }
 
 // An Output is where one life of a daemon writes.
@@ -94,7 +101,21 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	} else {
 		cmd.SysProcAttr.Setsid = true
 	}
+	executed := func() error { return nil }
+	if spec.Attr != nil {
+		if e.Shim == nil {
+			return nil, &StartError{Reason: "its attributes cannot be set", Code: 126}
+		}
+		if executed, err = e.Shim(cmd, spec.Attr); err != nil {
+			return nil, startError("its attributes", err)
+		}
+	}
 	p, err := start(cmd, spec.KillMode != KillProcess)
+	if execErr := executed(); err == nil && execErr != nil {
+		p.Wait()
+		p.Release(false)
+		err = execErr
+	}
 	if err != nil {
 		return nil, diagnose(spec, path, err)
 	}
@@ -153,6 +174,10 @@ func lookPath(spec *Spec) (string, error) {
 
 // diagnose says what is wrong: the kernel has one ENOENT for a missing program, interpreter and directory.
 func diagnose(spec *Spec, path string, err error) error {
+	var known *StartError
+	if errors.As(err, &known) {
+		return known
+	}
 	if spec.Dir != "" {
 		info, dirErr := os.Stat(spec.Dir)
 		if dirErr == nil && !info.IsDir() {

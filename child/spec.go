@@ -23,6 +23,8 @@ type Spec struct {
 	User string
 	// Groups are further groups, each a name or a number (Compose: group_add).
 	Groups []string
+	// Attr, unless nil, has further attributes of the process.
+	Attr *Attr
 
 	// Restart says what happens after an unrequested end.
 	Restart RestartPolicy
@@ -45,7 +47,7 @@ type Spec struct {
 	// package root.
 	Critical bool
 	// PreStart are steps that run one after the other before each start of the program, each to its end, which must be
-	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User and Groups matter.
+	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User, Groups and Attr matter.
 	PreStart []Spec
 	// PostStart are steps that run beside each new process, PreStop are those that run before it is sent the stop signal
 	// (not if it ends by itself), within half of the grace. A PostStart that fails makes the daemon unhealthy; a PreStop
