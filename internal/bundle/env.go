@@ -18,7 +18,7 @@ import (
 
 // An environment is the supervisor's, in its order, without what is meant for the supervisor alone.
 type environment struct {
-	names  []string
+	pairs  []string // NAME=VALUE
 	values map[string]string
 }
 
@@ -30,7 +30,7 @@ func newEnvironment(env []string) *environment {
 		if _, seen := e.values[name]; !ok || seen || name == "" || forSupervisor(name) {
 			continue
 		}
-		e.names = append(e.names, name)
+		e.pairs = append(e.pairs, kv)
 		e.values[name] = value
 	}
 	return e
@@ -45,10 +45,11 @@ func forSupervisor(name string) bool {
 type vault struct {
 	services []*service
 	all      []pattern
+	known    map[string]bool // whether a name is private, once asked
 }
 
 func newVault(services []*service) *vault {
-	v := &vault{services: services}
+	v := &vault{services: services, known: map[string]bool{}}
 	for _, s := range services {
 		v.all = append(v.all, s.own.private...)
 	}
@@ -56,7 +57,14 @@ func newVault(services []*service) *vault {
 }
 
 // private reports whether any service declares name.
-func (v *vault) private(name string) bool { return declares(v.all, name) }
+func (v *vault) private(name string) bool {
+	private, ok := v.known[name]
+	if !ok {
+		private = declares(v.all, name)
+		v.known[name] = private
+	}
+	return private
+}
 
 // hidden reports whether name is private, and not to s.
 func (v *vault) hidden(name string, s *service) bool {

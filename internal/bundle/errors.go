@@ -61,13 +61,23 @@ func (e *UnknownDaemonError) Error() string {
 	return fmt.Sprintf("unknown daemon %q; did you mean %q?", e.Name, e.Nearest)
 }
 
+// bad reports a problem of a value, unless one of it is reported already: a wrong type would be noticed again and again.
+func (p *problems) bad(n *node, format string, args ...any) {
+	if !n.bad {
+		n.bad = true
+		p.add(n.at, format, args...)
+	}
+}
+
 // problems collects what is wrong, each thing once.
 type problems struct {
-	list []Problem
-	seen map[Problem]bool
+	list  []Problem
+	seen  map[Problem]bool
+	count int // with repetitions
 }
 
 func (p *problems) add(at pos, format string, args ...any) {
+	p.count++
 	problem := Problem{at.file, at.line, at.col, fmt.Sprintf(format, args...)}
 	if p.seen[problem] {
 		return

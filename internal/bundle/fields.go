@@ -20,11 +20,12 @@ type reader struct {
 }
 
 func (r *reader) want(n *node, what, want string) {
-	if n.kind == text && len(n.items) == 0 {
-		r.probs.add(n.at, "%s must be %s, not %s", what, want, n.show())
-		return
+	not := n.kind.String()
+	switch n.kind {
+	case text, truth, number, date:
+		not = n.show()
 	}
-	r.probs.add(n.at, "%s must be %s, not %s", what, want, n.kind)
+	r.probs.bad(n, "%s must be %s, not %s", what, want, not)
 }
 
 // str reads a string. A number or boolean is none in Compose either.
@@ -36,7 +37,7 @@ func (r *reader) str(n *node, what string) string {
 		}
 		return n.text
 	case truth, number, date:
-		r.probs.add(n.at, "%s must be a string: write %q, with the quotes", what, n.text)
+		r.probs.bad(n, "%s must be a string: write %q, with the quotes", what, n.text)
 	default:
 		r.want(n, what, "a string")
 	}
@@ -118,12 +119,13 @@ func (r *reader) oneOf(n *node, what string, values ...string) string {
 	if len(n.vars) == 0 {
 		hint = didYouMean(s, values)
 	}
-	r.probs.add(n.at, "%s must be %s, not %s%s", what, or(values), n.show(), hint)
+	r.probs.bad(n, "%s must be %s, not %s%s", what, or(values), n.show(), hint)
 	return ""
 }
 
 // or is a list of alternatives for people.
 func or(values []string) string {
+	values = slices.DeleteFunc(slices.Clone(values), func(s string) bool { return s == "" })
 	if len(values) == 1 {
 		return values[0]
 	}
@@ -149,6 +151,7 @@ func (r *reader) command(n *node, what string) []string {
 }
 
 // mapping calls read for each key of a mapping but the x- keys; read returns false for a key that it does not know.
+// Nil for known means the keys of a service.
 func (r *reader) mapping(n *node, what string, known []string, read func(e entry) bool) bool {
 	if n.kind != dict {
 		r.want(n, what, "a mapping")
@@ -159,6 +162,9 @@ func (r *reader) mapping(n *node, what string, known []string, read func(e entry
 			continue
 		}
 		if !read(e) {
+			if known == nil {
+				known = slices.Concat(honoured, refused, keysOf(passedOver))
+			}
 			r.unknown(e, what, known)
 		}
 	}

@@ -261,6 +261,9 @@ func (g *graph) replica(d Daemon, s *service, name, first string) Daemon {
 func (g *graph) address(b *Bundle, sig syscall.Signal, names []*node) (out []string) {
 	for _, n := range names {
 		s := g.serviceOf(n.text)
+		if n.bad {
+			continue
+		}
 		if s == nil {
 			g.probs.add(n.at, "%s names an unknown daemon: %s", child.SignalName(sig),
 				unknown(n, append(keysOf(g.byName), keysOf(g.daemons)...)))

@@ -40,7 +40,7 @@ func (in *interpolator) tree(n *node, path []string) {
 		}
 		if c := castOf(path); c != nil {
 			if err := c(n); err != nil {
-				in.probs.add(n.at, "%s must be %v, not %s", dotted(path), err, n.show())
+				in.probs.bad(n, "%s must be %v, not %s", path[len(path)-1], err, n.show())
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func (in *interpolator) text(n *node) {
 		n.text = out
 		return
 	}
-	n.text = ""
+	n.text, n.bad = "", true
 	var missing *template.MissingRequiredError
 	if !errors.As(err, &missing) {
 		in.probs.add(n.at, "%s is no valid interpolation: write ${NAME}, or $$ for a plain $", strconv.Quote(raw))

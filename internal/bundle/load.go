@@ -71,7 +71,10 @@ type loader struct {
 	dotenv  map[string]string
 	name    string // of the bundle
 	named   bool
-	vault   *vault
+	broken  bool // a file is no YAML, or no mapping: what else would be found follows from that
+
+	services []*service
+	vault    *vault
 }
 
 // load reads sources into a bundle; base is the directory of the first, or empty for the built-in bundle.
@@ -83,8 +86,8 @@ func load(o Options, sources []source, base string, everything bool) (*Bundle, e
 		l.dotEnv(filepath.Join(base, ".env"))
 	}
 	tree := l.merge(sources)
-	if err := l.probs.err(files); err != nil {
-		return nil, err
+	if l.broken {
+		return nil, l.probs.err(files)
 	}
 	b, err := l.resolve(tree)
 	if err := l.probs.err(files); err != nil {
@@ -126,19 +129,24 @@ type document struct {
 func (l *loader) merge(sources []source) *node {
 	var docs []document
 	for _, source := range sources {
+		before := l.probs.count
 		nodes := documents(source.name, bytes.NewReader(source.data), l.probs)
+		l.broken = l.broken || l.probs.count > before
 		for _, n := range nodes {
 			b := &builder{file: source.name, probs: l.probs}
 			next := b.build(n.Content[0], nil, false)
 			switch {
 			case next == nil:
+				l.broken = l.probs.count > 0
 			case next.kind != dict:
+				l.broken = true
 				l.probs.add(next.at, "a bundle file must be a mapping with the key services, not %s", next.kind)
 			default:
 				docs = append(docs, document{next, b.resets})
 			}
 		}
-		if len(nodes) == 0 && len(l.probs.list) == 0 {
+		if len(nodes) == 0 && !l.broken {
+			l.broken = true
 			l.probs.add(pos{file: source.name}, "empty: a bundle file must have the key services")
 		}
 	}
@@ -153,7 +161,7 @@ func (l *loader) merge(sources []source) *node {
 		}
 		m.mapping(tree, doc.tree, nil)
 		m.uniques(tree)
-		l.reader.services(tree)
+		l.services = l.reader.services(tree)
 		m.canonical(tree)
 		m.uniques(tree)
 	}

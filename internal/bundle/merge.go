@@ -34,7 +34,7 @@ func (m *merger) mapping(base, over *node, path []string) *node {
 			continue
 		}
 		old.val = m.merge(old.val, e.val, append(path, e.key))
-		if e.val.kind != null {
+		if e.val.kind != null && e.val.kind != dict {
 			old.at = e.at
 		}
 	}
@@ -164,13 +164,13 @@ func (m *merger) dependencies(n *node) *node {
 	case list:
 		for _, item := range n.items {
 			if item.kind != text {
-				m.probs.add(item.at, "depends_on must list names of services, not %s", item.kind)
+				m.probs.bad(item, "depends_on must list names of services, not %s", item.kind)
 				continue
 			}
 			out.keys = append(out.keys, started(item))
 		}
 	default:
-		m.probs.add(n.at, "depends_on must be a list or a mapping, not %s", n.kind)
+		m.probs.bad(n, "depends_on must be a list or a mapping, not %s", n.kind)
 	}
 	return out
 }

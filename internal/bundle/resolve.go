@@ -11,7 +11,7 @@ import (
 // resolve turns the merged tree into a bundle: which daemons, with what environment, and who is told what by which
 // signal. The error is an *UnknownDaemonError; what is wrong with the file is in the problems.
 func (l *loader) resolve(tree *node) (*Bundle, error) {
-	services := l.reader.services(tree)
+	services := l.services
 	t := l.reader.top(tree)
 	l.vault = newVault(services)
 	l.topKeys(tree)
@@ -49,7 +49,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		for _, p := range s.late.list {
 			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", p.Message)
 		}
-		if len(s.entrypoint)+len(s.command) == 0 && len(s.late.list) == 0 {
+		if len(s.entrypoint)+len(s.command) == 0 && s.clean {
 			l.probs.add(s.at, "the service %s has no command, and nothing supplies one here: give it a command or an entrypoint", s.name)
 		}
 		d := l.daemon(s, files)
@@ -108,15 +108,19 @@ func (l *loader) profiles() []string {
 
 // environ is the environment of a daemon of s: the supervisor's without private names, then what the file gives.
 func (l *loader) environ(s *service, own []variable) []string {
-	out := make([]string, 0, len(l.env.names)+len(own)+1)
-	for _, name := range l.env.names {
-		if s != nil && l.vault.hidden(name, s) || slices.ContainsFunc(own, func(v variable) bool { return v.key == name }) {
-			continue
+	last := make(map[string]int, len(own)) // of several values for a name
+	for i, v := range own {
+		last[v.key] = i
+	}
+	out := make([]string, 0, len(l.env.pairs)+len(own)+1)
+	for _, kv := range l.env.pairs {
+		name, _, _ := strings.Cut(kv, "=")
+		if _, given := last[name]; !given && (s == nil || !l.vault.hidden(name, s)) {
+			out = append(out, kv)
 		}
-		out = append(out, name+"="+l.env.values[name])
 	}
 	for i, v := range own {
-		if v.value != nil && !slices.ContainsFunc(own[i+1:], func(o variable) bool { return o.key == v.key }) {
+		if v.value != nil && last[v.key] == i {
 			out = append(out, v.key+"="+*v.value)
 		}
 	}

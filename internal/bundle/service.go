@@ -16,6 +16,8 @@ type service struct {
 	node *node // for the search of private names
 	// late are the problems that count only if the service is run: Compose accepts them.
 	late problems
+	// clean: no problem was found in reading it.
+	clean bool
 	// passed are the keys that mean nothing here.
 	passed []PassedOver
 
@@ -74,8 +76,10 @@ func (r *reader) services(tree *node) []*service {
 			continue
 		}
 		s := &service{name: e.key, at: e.at, node: e.val, attach: true}
-		r.mapping(e.val, "services."+e.key, slices.Concat(honoured, refused), func(e entry) bool { return r.serviceKey(s, e) })
+		before := r.probs.count
+		r.mapping(e.val, "services."+e.key, nil, func(e entry) bool { return r.serviceKey(s, e) })
 		r.own(s, e.val)
+		s.clean = r.probs.count == before && s.late.count == 0
 		out = append(out, s)
 	}
 	return out
@@ -248,7 +252,9 @@ func (r *reader) dependsOn(s *service, n *node) (out []dependency) {
 	if n.kind == list {
 		r.strings(n, "depends_on", true)
 		for _, item := range n.items {
-			out = append(out, dependency{child.Dependency{Name: item.text, Condition: child.ServiceStarted}, item})
+			if item.kind == text && !item.bad {
+				out = append(out, dependency{child.Dependency{Name: item.text, Condition: child.ServiceStarted}, item})
+			}
 		}
 		return out
 	}

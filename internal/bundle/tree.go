@@ -43,6 +43,7 @@ type node struct {
 	items []*node
 	keys  []entry
 	vars  []string // names of the variables that interpolation looked up for the text
+	bad   bool     // a problem of it is reported already
 }
 
 // An entry is a key of a mapping, with its value.
@@ -97,6 +98,9 @@ func (n *node) show() string {
 	s := n.text
 	if len(s) > 60 {
 		s = s[:60] + "…"
+	}
+	if n.kind == truth || n.kind == number {
+		return s
 	}
 	return strconv.Quote(s)
 }

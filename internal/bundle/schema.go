@@ -1,0 +1,67 @@
+package bundle
+
+// The types of this file say what x-sidecar-init may hold. docs/sidecar-init.schema.json is generated from them
+// (schema_test.go), for editors; a test holds them, the schema and the reader (xkeys.go) together. Tags: json is the key,
+// doc its meaning, enum and pattern what a string may be, required the keys that must be there.
+
+type (
+	durationSchema string // such as 1m30s
+	signalSchema   string
+	nameSchema     []string // one name, or a list
+	commandSchema  []string // a list, or a string that is split into words
+)
+
+type topSchema struct {
+	GracePeriod  durationSchema               `json:"grace_period" doc:"Time from the first shutdown signal to SIGKILL. Every daemon has its stop signal by half of it. Default: 8s."`
+	Signals      map[signalSchema]routeSchema `json:"signals" doc:"What a signal to the supervisor does. SIGTERM, SIGINT and SIGQUIT stop the bundle and cannot be routed."`
+	Notify       []sinkSchema                 `json:"notify" doc:"Where events go, as CloudEvents."`
+	Log          logSchema                    `json:"log" doc:"How the log is written. The command line goes before it."`
+	ExitCodeFrom string                       `json:"exit_code_from" doc:"The daemon whose exit code is the bundle's. Default: the largest of all."`
+}
+
+type routeSchema struct {
+	Forward nameSchema `json:"forward" doc:"The daemons that get the signal."`
+	Restart nameSchema `json:"restart" doc:"The daemons that are restarted."`
+}
+
+type sinkSchema struct {
+	URL  string        `json:"url" pattern:"^(https?://|unix:///|exec:/)." doc:"http://, https:// or unix:///, which get a POST; exec:/path, which gets the event on its standard input."`
+	Exec commandSchema `json:"exec" doc:"A program with its arguments that gets each event on its standard input."`
+	one  struct{}      `oneOf:"url,exec"`
+}
+
+type logSchema struct {
+	Format     string `json:"format" enum:"text,json" doc:"text: [NAME] LINE; json: one object a line."`
+	Timestamps bool   `json:"timestamps" doc:"Begin each line with the time, RFC 3339 in UTC."`
+}
+
+type serviceSchema struct {
+	PrivateEnv []string      `json:"private_env" doc:"Names of variables, or patterns such as TOKEN_*, that no other daemon, probe, hook or notifier sees."`
+	Ready      readySchema   `json:"ready" doc:"How the daemon tells that it is ready; exactly one way. A healthcheck counts as readiness too."`
+	KillMode   string        `json:"kill_mode" enum:"group,process" doc:"Who is signalled to stop: the whole process group (default), or the main process alone."`
+	Critical   bool          `json:"critical" doc:"The end of this daemon ends the bundle, with its exit code."`
+	Backoff    backoffSchema `json:"backoff" doc:"The time between an end and the restart: initial, doubled up to max, with a jitter of 10 %."`
+	Limit      limitSchema   `json:"limit" doc:"Give up on a daemon that needs more than restarts restarts within window."`
+	Overflow   string        `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the daemon waits (default), or whole lines are discarded and counted."`
+}
+
+type readySchema struct {
+	TCP    any           `json:"tcp" doc:"PORT or HOST:PORT accepts a connection."`
+	HTTP   string        `json:"http" pattern:"^https?://." doc:"This URL answers with a status from 200 to 399."`
+	Exec   commandSchema `json:"exec" doc:"This program ends with 0."`
+	Log    string        `json:"log" doc:"A line of the output matches this regular expression."`
+	Notify string        `json:"notify" pattern:"^(sd|fd:([3-9]|[1-9][0-9]+))$" doc:"sd: READY=1 comes through NOTIFY_SOCKET; fd:N: a newline comes through descriptor N, as with s6."`
+	one    struct{}      `oneOf:"tcp,http,exec,log,notify"`
+}
+
+type backoffSchema struct {
+	Initial    durationSchema `json:"initial" doc:"Before the first restart. Default: 500ms."`
+	Max        durationSchema `json:"max" doc:"At most. Default: 30s."`
+	ResetAfter durationSchema `json:"reset_after" doc:"After so long alive, back to initial. Default: 1m."`
+}
+
+type limitSchema struct {
+	Restarts int            `json:"restarts" doc:"At least 1."`
+	Window   durationSchema `json:"window" doc:"More than 0."`
+	all      struct{}       `required:"restarts,window"`
+}
