@@ -45,6 +45,8 @@ type world struct {
 
 	told       bool // the process was asked to end
 	killed     bool // it was sent SIGKILL
+	kill       bool // Kill was told
+	ticking    bool // the event is the timer
 	final      bool // the bundle ends
 	ended      bool // the actor does
 	owed       bool // a start must follow
@@ -104,6 +106,7 @@ func (w *world) perform(e effect) {
 		case syscall.SIGCONT:
 			w.check(w.told, "SIGCONT before the stop signal")
 		case syscall.SIGKILL:
+			w.check(w.ticking && w.told || w.kill, "SIGKILL before the grace has passed")
 			w.killed = true
 		case syscall.SIGHUP, syscall.SIGUSR1:
 			w.check(!e.group, "a forwarded signal for the whole group")
@@ -163,6 +166,7 @@ func (w *world) invariants() {
 	w.check(m.steps == w.steps, "the machine is wrong about the steps that run")
 	w.check(m.steps == "" || m.steps == StepPostStart && m.state != StateStopping || m.steps == StepPreStop && m.state == StateStopping,
 		"%s in state %s", m.steps, m.state)
+	w.check(!w.kill || !w.alive || w.killed, "a process that is to be killed was not")
 	switch m.state {
 	case StateStopping:
 		alone := w.killed || w.final && w.spec.StopGrace == 0 && w.steps == ""
@@ -214,9 +218,8 @@ func (w *world) command(name string) {
 		w.owed, w.final = false, true
 		w.happen(m.retire)
 	case "kill":
-		w.owed, w.final = false, true
+		w.owed, w.final, w.kill = false, true, true
 		w.happen(m.kill)
-		w.check(w.ended || w.killed || w.spawning, "after kill there is a process that was not killed")
 	case "HUP", "USR1":
 		sig := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1}[name]
 		again := slices.Contains(w.waiting, sig)
@@ -269,8 +272,9 @@ func (w *world) exit(e Exit) {
 
 func (w *world) tick() {
 	w.m.now = w.timerAt
-	w.timer = false
+	w.timer, w.ticking = false, true
 	w.happen(w.m.timeout)
+	w.ticking = false
 }
 
 func (w *world) stepsDone(err error) {
