@@ -111,7 +111,7 @@ func (r *Root) signal(sig syscall.Signal) {
 	for _, name := range route.Forward {
 		for _, n := range r.find(name) {
 			if n.gone {
-				r.observe(child.Event{Kind: child.EventDropped, Daemon: n.spec.Name, Signal: sig, Exit: last(n)})
+				r.observe(dropped(n, sig))
 				continue
 			}
 			r.tell(n, child.Signal{Sig: sig})
@@ -122,11 +122,15 @@ func (r *Root) signal(sig syscall.Signal) {
 	}
 }
 
-func last(n *node) child.Exit {
+// dropped is the event that its child would have told of, were its actor still there.
+func dropped(n *node, sig syscall.Signal) child.Event {
+	e := child.Event{Kind: child.EventDropped, Daemon: n.spec.Name, Signal: sig}
 	if n.status.Last == nil {
-		return child.Exit{}
+		e.Reason = "it was not started"
+	} else {
+		e.Exit = *n.status.Last
 	}
-	return *n.status.Last
+	return e
 }
 
 // silent reports whether an unrouted signal is part of a process's everyday life.

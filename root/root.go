@@ -19,6 +19,7 @@ package root
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -68,11 +69,10 @@ type Root struct {
 	turn     *node     // is being started; the next one has its turn after it
 	turnEnds time.Time // at the latest
 
-	began    time.Time // of the shutdown
-	halfDone bool      // every daemon has been told to stop
-	code     *int      // the exit code, where a critical daemon or a panic decides it
-	err      error
-	awaits   []Await
+	began  time.Time // of the shutdown
+	code   *int      // the exit code, where a critical daemon or a panic decides it
+	err    error
+	awaits []Await
 }
 
 type phase int
@@ -161,7 +161,7 @@ func (r *Root) validate() error {
 		}
 	}
 	for sig, route := range r.cfg.Routes {
-		for _, name := range append(route.Forward, route.Restart...) {
+		for _, name := range slices.Concat(route.Forward, route.Restart) {
 			if len(r.find(name)) == 0 {
 				return fmt.Errorf("root: the route of %s names %s, which does not exist", child.SignalName(sig), name)
 			}
@@ -194,6 +194,15 @@ func (r *Root) Run() (code int, err error) {
 	if errors.As(err, &panicked) {
 		for _, n := range r.nodes { // nobody decides any more: end them all
 			_ = n.ref.Tell(child.Kill{})
+		}
+		joined := make(chan struct{})
+		go func() {
+			_ = children.Wait()
+			close(joined)
+		}()
+		select {
+		case <-joined:
+		case <-time.After(killWait):
 		}
 		return internalError, err
 	}

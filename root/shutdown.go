@@ -1,9 +1,12 @@
 package root
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
@@ -107,9 +110,16 @@ func (r *Root) remaining() []*node {
 // ended: the actor of a child has ended, after Terminate or by a panic.
 func (r *Root) ended(n *node, err error) {
 	n.gone = true
-	if err != nil && r.err == nil { // a panic: the daemon has no owner, so the bundle cannot go on
-		code := internalError
-		r.code, r.err = &code, err
-		r.shutdown(child.Event{Daemon: n.spec.Name, Reason: "internal error: " + err.Error()})
+	if err == nil || r.err != nil {
+		return
 	}
+	// A panic: the daemon has no owner, so the bundle cannot go on.
+	code := internalError
+	r.code, r.err = &code, err
+	reason := err.Error()
+	var panicked *actor.PanicError
+	if errors.As(err, &panicked) { // its stack has many lines; Run returns it
+		reason = fmt.Sprintf("panic: %v", panicked.Value)
+	}
+	r.shutdown(child.Event{Daemon: n.spec.Name, Reason: "internal error: " + reason})
 }
