@@ -135,9 +135,10 @@ func (l *loader) merge(sources []source) *node {
 		for _, n := range nodes {
 			b := &builder{file: source.name, probs: l.probs}
 			next := b.build(n.Content[0], nil, false)
+			l.broken = l.broken || b.full
 			switch {
 			case next == nil:
-				l.broken = l.probs.count > 0
+				l.broken = l.broken || l.probs.count > 0
 			case next.kind != dict:
 				l.broken = true
 				l.probs.add(next.at, "a bundle file must be a mapping with the key services, not %s", next.kind)

@@ -27,7 +27,7 @@ type routeSchema struct {
 type sinkSchema struct {
 	URL  string        `json:"url" pattern:"^(https?://|unix:///|exec:/)." doc:"http://, https:// or unix:///, which get a POST; exec:/path, which gets the event on its standard input."`
 	Exec commandSchema `json:"exec" doc:"A program with its arguments that gets each event on its standard input."`
-	one  struct{}      `oneOf:"url,exec"`
+	_    struct{}      `oneOf:"url,exec"`
 }
 
 type logSchema struct {
@@ -51,7 +51,7 @@ type readySchema struct {
 	Exec   commandSchema `json:"exec" doc:"This program ends with 0."`
 	Log    string        `json:"log" doc:"A line of the output matches this regular expression."`
 	Notify string        `json:"notify" pattern:"^(sd|fd:([3-9]|[1-9][0-9]+))$" doc:"sd: READY=1 comes through NOTIFY_SOCKET; fd:N: a newline comes through descriptor N, as with s6."`
-	one    struct{}      `oneOf:"tcp,http,exec,log,notify"`
+	_      struct{}      `oneOf:"tcp,http,exec,log,notify"`
 }
 
 type backoffSchema struct {
@@ -63,5 +63,5 @@ type backoffSchema struct {
 type limitSchema struct {
 	Restarts int            `json:"restarts" doc:"At least 1."`
 	Window   durationSchema `json:"window" doc:"More than 0."`
-	all      struct{}       `required:"restarts,window"`
+	_        struct{}       `required:"restarts,window"`
 }

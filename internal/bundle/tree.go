@@ -13,8 +13,12 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// maxNodes bounds the tree of one file, aliases expanded: 5000 services of 20 keys fit, an alias bomb does not.
-const maxNodes = 200_000
+// maxNodes bounds the tree of one document, aliases expanded, and so does a share of aliases that no honest file has:
+// an alias bomb is refused, at the latest where compose-go and its YAML library refuse it.
+const (
+	maxNodes   = 100_000
+	maxAliased = 98 // percent, of more than 1000 nodes
+)
 
 // kind is the type of a node, as YAML has it.
 type kind uint8
@@ -192,7 +196,9 @@ func yamlMessage(err error) string {
 type builder struct {
 	file  string
 	probs *problems
-	count int
+	// count are the nodes so far, aliased those of them below an alias; depth is that of aliases at the moment.
+	count, aliased, depth int
+	full                  bool // one of the bounds is reached
 	// open are the anchors that are being expanded.
 	open map[*yaml.Node]bool
 	// resets are the paths of values that carried !reset or !override: what earlier files gave there is forgotten.
@@ -203,14 +209,22 @@ type builder struct {
 // it looks at no tags there.
 func (b *builder) build(n *yaml.Node, path []string, verbatim bool) *node {
 	at := pos{b.file, n.Line, n.Column}
-	if b.count++; b.count > maxNodes {
-		if b.count == maxNodes+1 {
-			b.probs.add(at, "more than %d values once its aliases are expanded: repeat less", maxNodes)
-		}
+	if b.full {
+		return nil
+	}
+	b.count++
+	if b.depth > 0 {
+		b.aliased++
+	}
+	if b.count > maxNodes || b.count > 1000 && b.aliased*100 > b.count*maxAliased {
+		b.full = true
+		b.probs.add(at, "too many values once its aliases are expanded: repeat less")
 		return nil
 	}
 	target := n
 	if n.Kind == yaml.AliasNode {
+		b.depth++
+		defer func() { b.depth-- }()
 		target = n.Alias
 		if target == nil || b.open[target] {
 			b.probs.add(at, "*%s is inside its own anchor: it would never end", n.Value)
