@@ -1,6 +1,9 @@
 package log
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // stamp is RFC 3339 with exactly nine digits: time.RFC3339Nano drops trailing zeros, and columns would not line up.
 const stamp = "2006-01-02T15:04:05.000000000Z"
@@ -17,7 +20,7 @@ func newFrame(o Options, daemon string, stream stdStream) frame {
 	if o.Format != JSON {
 		return frame{time: o.Timestamps, fixed: "[" + daemon + "] "}
 	}
-	fixed := appendQuoted([]byte(`,"daemon":`), []byte(daemon))
+	fixed, _ := appendQuoted([]byte(`,"daemon":`), []byte(daemon))
 	if stream != 0 {
 		fixed = append(fixed, `,"stream":"`+stream.String()+`"`...)
 	}
@@ -65,4 +68,24 @@ func (f *frame) line(dst, header, line []byte, partial bool) []byte {
 	}
 	dst = append(dst, line...)
 	return append(dst, '\n')
+}
+
+// copyLines appends lines from the start of data, of which the first scanned bytes hold no newline, as long as they
+// are whole, at most limit bytes long, and fit into one write. It returns how many bytes of data and lines that was. In
+// Text this is the way of nearly all lines; line and splitter.next together take twice as long for short ones.
+func (f *frame) copyLines(dst, header, data []byte, scanned, limit int) (b []byte, used, lines int) {
+	for {
+		i := bytes.IndexByte(data[used+scanned:], '\n')
+		n := scanned + i + 1
+		if i < 0 || n > limit || len(dst)+len(header)+n > writeSize {
+			return dst, used, lines
+		}
+		at := len(dst)
+		dst = dst[:at+len(header)+n]
+		copy(dst[at:], header)
+		copy(dst[at+len(header):], data[used:used+n])
+		used += n
+		lines++
+		scanned = 0
+	}
 }

@@ -2,6 +2,7 @@ package log
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -10,11 +11,11 @@ import (
 
 // appendRest appends the value of "line" or "msg", and what follows it in the object.
 func appendRest(dst, line []byte, partial bool) []byte {
-	dst = appendQuoted(dst, line)
+	dst, valid := appendQuoted(dst, line)
 	if partial {
 		dst = append(dst, `,"partial":true`...)
 	}
-	if !utf8.Valid(line) {
+	if !valid {
 		dst = append(dst, `,"bytes":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, line)
 		dst = append(dst, '"')
@@ -22,43 +23,59 @@ func appendRest(dst, line []byte, partial bool) []byte {
 	return append(dst, '}', '\n')
 }
 
-// appendQuoted appends s as a JSON string, with U+FFFD for each byte that is not valid UTF-8. It escapes what
-// RFC 8259 demands and nothing more: log readers search for "<" and "&" as they are.
-func appendQuoted(dst, s []byte) []byte {
+// appendQuoted appends s as a JSON string, with U+FFFD for each byte that is not valid UTF-8, and reports whether
+// there was none. It escapes what RFC 8259 demands and nothing more: log readers search for "<" and "&" as they are.
+func appendQuoted(dst, s []byte) (b []byte, valid bool) {
 	const hex = "0123456789abcdef"
+	valid = true
 	dst = append(dst, '"')
-	clean := 0 // s[clean:i] needs no escape
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRune(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(dst, s[clean:i]...)
-				dst = append(dst, "\uFFFD"...)
-				clean = i + 1
-			}
-			i += size
-			continue
+	for {
+		n := plain(s)
+		dst = append(dst, s[:n]...)
+		if s = s[n:]; len(s) == 0 {
+			return append(dst, '"'), valid
 		}
-		i++
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, s[clean:i-1]...)
-		clean = i
-		switch c {
-		case '"', '\\':
+		switch c := s[0]; {
+		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case '\t':
+		case c == '\t':
 			dst = append(dst, '\\', 't')
-		case '\r':
+		case c == '\r':
 			dst = append(dst, '\\', 'r')
-		case '\n':
+		case c == '\n':
 			dst = append(dst, '\\', 'n')
-		default:
+		case c < ' ':
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			r, size := utf8.DecodeRune(s)
+			if r == utf8.RuneError && size == 1 {
+				valid = false
+			}
+			dst = utf8.AppendRune(dst, r)
+			s = s[size-1:]
+		}
+		s = s[1:]
+	}
+}
+
+// plain returns how many bytes at the start of s are ASCII and stand for themselves in a JSON string. It looks at
+// eight bytes at once, which makes the difference between a fifth of the speed of text and two thirds of it.
+func plain(s []byte) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := binary.LittleEndian.Uint64(s[i:])
+		quote, slash := x^ones*'"', x^ones*'\\'
+		// Each term has the high bit of a byte set if that byte is not ASCII, below ' ', a quote or a backslash; a
+		// borrow can set one too many, but only above a byte that is one of them.
+		if (x|(x-ones*' ')|(quote-ones)|(slash-ones))&high != 0 {
+			break
 		}
 	}
-	dst = append(dst, s[clean:]...)
-	return append(dst, '"')
+	for ; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
 }

@@ -41,8 +41,9 @@ func FuzzJSON(f *testing.F) {
 		var quoted, theirs string
 		b, _ := json.Marshal(string(line))
 		json.Unmarshal(b, &theirs)
-		if err := json.Unmarshal(appendQuoted(nil, line), &quoted); err != nil || quoted != theirs {
-			t.Errorf("got %q and %v, want %q", quoted, err, theirs)
+		b, valid := appendQuoted(nil, line)
+		if err := json.Unmarshal(b, &quoted); err != nil || quoted != theirs || valid != utf8.Valid(line) {
+			t.Errorf("got %q, valid %t and %v, want %q", quoted, valid, err, theirs)
 		}
 		switch {
 		case utf8.Valid(line) && object.Bytes != nil:

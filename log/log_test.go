@@ -375,15 +375,23 @@ func TestOwnLinesNeverBlock(t *testing.T) {
 		t.Errorf("stats: got %+v, want %d own lines, some dropped", st, total)
 	}
 	c.resume(held)
-	dropped := l.Stats().OwnDropped
-	for i := range total - int(dropped) {
-		c.want(fmt.Sprintf("sidecar-init: %d", i))
+	next, missing := 0, 0
+	for next < total {
+		var n int
+		switch line := c.line() + "\n"; {
+		case scan(line, "sidecar-init: %d lines of the supervisor dropped (stdout is full)\n", &n):
+			next += n
+			missing += n
+		case !scan(line, "sidecar-init: %d\n", &n) || n != next:
+			t.Fatalf("got %q, want line %d", line, next)
+		default:
+			next++
+		}
 	}
-	c.want(fmt.Sprintf("sidecar-init: %d lines of the supervisor dropped (stdout is full)", dropped))
 	l.Printf("on we go")
 	c.want("sidecar-init: on we go")
-	if st := l.Close(soon()); st.OwnDropped != dropped {
-		t.Errorf("got %d dropped, want %d", st.OwnDropped, dropped)
+	if st := l.Close(soon()); next != total || st.OwnDropped != uint64(missing) {
+		t.Errorf("got %d lines, %d dropped, want %d and %d", next, st.OwnDropped, total, missing)
 	}
 }
 

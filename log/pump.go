@@ -206,7 +206,15 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, last bool) (rest []by
 	out, lines := b.out[:0], 0
 	kept, fresh := 0, 0 // data[:kept] is in the ring, the next fresh lines are not
 	pos := 0
+	plain := !p.frame.json && !s.quiet
 	for {
+		if plain && match == nil && !p.split.cut {
+			var used, n int
+			out, used, n = p.frame.copyLines(out, b.head, data[pos:], max(scanned-pos, 0), p.split.whole)
+			pos += used
+			lines += n
+			fresh += n
+		}
 		n, used, partial, ok := p.split.next(data[pos:], max(scanned-pos, 0))
 		if !ok {
 			if !last || pos == len(data) {
@@ -216,8 +224,8 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, last bool) (rest []by
 			p.split.cut = false
 		}
 		line := data[pos : pos+n]
-		if match != nil && !s.callMatch(match, line) {
-			match = nil
+		if match != nil {
+			match = s.callMatch(match, line)
 		}
 		if partial {
 			s.ring.add(now, p.kind, false, data[kept:pos], fresh)
@@ -248,18 +256,18 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, last bool) (rest []by
 	return data[pos:]
 }
 
-// callMatch calls the match function. If that panics it reports false, and the function is called no more: it must
-// not end the supervisor.
-func (s *Stream) callMatch(f *func(line []byte), line []byte) (ok bool) {
+// callMatch calls the match function and returns the one for the next line: it may have been taken away. One that
+// panics is called no more; it must not end the supervisor.
+func (s *Stream) callMatch(f *func(line []byte), line []byte) (next *func(line []byte)) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.match.CompareAndSwap(f, nil)
 			s.log.Printf("%s: match function failed: %v", s.name, r)
-			ok = false
+			s.match.CompareAndSwap(f, nil)
+			next = nil
 		}
 	}()
 	(*f)(line)
-	return true
+	return s.match.Load()
 }
 
 // send hands whole lines to the writer, or to the queue in front of it.

@@ -39,6 +39,25 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// TestMatchOnce: a function that takes itself away is not called again.
+func TestMatchOnce(t *testing.T) {
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	s := l.Stream("web", StreamOptions{})
+	web := open(t, s)
+	calls := 0
+	s.SetMatch(func([]byte) {
+		calls++
+		s.SetMatch(nil)
+	})
+	web.say("a\nb\nc\n")
+	web.end()
+	l.Close(soon())
+	if calls != 1 {
+		t.Errorf("got %d calls, want 1", calls)
+	}
+}
+
 // TestMatchPanics: a match function that fails is not the end of PID 1.
 func TestMatchPanics(t *testing.T) {
 	got, _ := collect(t, Options{}, func(l *Log) {
@@ -107,14 +126,14 @@ func TestManyDrop(t *testing.T) {
 	begin := time.Now()
 	for i := range daemons {
 		web := open(t, l.Stream(fmt.Sprintf("web%d", i), StreamOptions{Overflow: Drop}))
-		web.say(strings.Repeat("x\n", 100_000))
+		web.say(strings.Repeat("x\n", 50_000))
 		web.stdout.Close()
 	}
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("took %v", took)
 	}
 	c.r.Close()
-	if st := l.Close(soon()); st.Lines != daemons*100_000 || st.Dropped != st.Lines {
+	if st := l.Close(soon()); st.Lines != daemons*50_000 || st.Dropped != st.Lines {
 		t.Errorf("got %d lines, %d dropped", st.Lines, st.Dropped)
 	}
 }
@@ -278,6 +297,28 @@ func TestLeaks(t *testing.T) {
 	rest()
 }
 
+// TestEndOfPipe: a pump ends by itself at the end of its pipe, however close upon the last line that comes.
+func TestEndOfPipe(t *testing.T) {
+	c := newConsumer(t)
+	c.rest()
+	l := New(c.w, Options{})
+	s := l.Stream("web", StreamOptions{})
+	for i := range 2000 {
+		web := open(t, s)
+		go func() {
+			web.say("a\n")
+			for range i % 100 {
+				runtime.Gosched()
+			}
+			web.stdout.Close()
+		}()
+		<-s.last[0].done // a test that hangs here fails
+	}
+	if st := l.Close(soon()); st.Lines != 2000 {
+		t.Errorf("got %d lines, want 2000", st.Lines)
+	}
+}
+
 // TestOpenFails: without descriptors it fails, leaves none behind, and works again.
 func TestOpenFails(t *testing.T) {
 	c := newConsumer(t)
@@ -320,11 +361,11 @@ func memory() uint64 {
 
 // TestEndlessLine: a daemon that never writes a newline does not fill the memory.
 func TestEndlessLine(t *testing.T) {
-	size := 1 << 30
-	if raceEnabled || testing.Short() {
-		size = 64 << 20
-	}
 	for _, format := range []Format{Text, JSON} {
+		size := 1 << 30
+		if raceEnabled || testing.Short() || format == JSON {
+			size = 64 << 20
+		}
 		c := newConsumer(t)
 		go func() { // reads without keeping
 			b := make([]byte, 256<<10)
