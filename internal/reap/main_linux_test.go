@@ -74,7 +74,11 @@ func (p place) run(t *testing.T, role string, params, result any) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
+	limit := 2 * time.Minute
+	if os.Getenv("SIDECAR_INIT_SOAK") != "" {
+		limit = time.Hour
+	}
+	timer := time.AfterFunc(limit, func() { cmd.Process.Kill() }) // and with PID 1 all the others
 	defer timer.Stop()
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("role %s: %v\n%s", role, err, &out)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bot-bottle/sidecar-init/internal/testproc/pidns"
 )
 
 type stressParams struct {
@@ -43,20 +41,25 @@ func stressRole() {
 			close(allReaped)
 		}
 	}
+	dir, err := os.MkdirTemp("", "reap")
+	must(err)
+	defer os.RemoveAll(dir)
+	exit, orphans := filepath.Join(dir, "exit"), filepath.Join(dir, "orphans")
+	must(os.WriteFile(exit, tinyExit, 0o755))
+	must(os.WriteFile(orphans, tinyOrphans, 0o755))
 	var result stressResult
 	go func() {
 		defer close(done)
 		var lost, wrong atomic.Int64
 		var g sync.WaitGroup
 		for range 4 {
-			// ( : & ) forks twice, and the second process is an orphan as soon as the first has ended.
-			g.Go(func() { wait(p.Orphans/4, 0, "i=0; while [ $i -lt $0 ]; do ( : & ); i=$((i+1)); done", &lost, &wrong) })
+			g.Go(func() { wait(0, orphans, p.Orphans/4, &lost, &wrong) })
 		}
 		next := make(chan int)
 		for range 16 {
 			g.Go(func() {
 				for i := range next {
-					wait(i&255, i&255, "exit $0", &lost, &wrong)
+					wait(i&255, exit, i&255, &lost, &wrong)
 				}
 			})
 		}
@@ -85,9 +88,9 @@ func stressRole() {
 	must(json.NewEncoder(os.Stdout).Encode(result))
 }
 
-// wait runs a shell script with the number arg as $0, and checks its exit code.
-func wait(arg, code int, script string, lost, wrong *atomic.Int64) {
-	err := exec.Command("/bin/sh", "-c", script, strconv.Itoa(arg)).Run()
+// wait runs a program with n arguments, and checks its exit code.
+func wait(code int, program string, n int, lost, wrong *atomic.Int64) {
+	err := exec.Command(program, make([]string, n)...).Run()
 	exit := (*exec.ExitError)(nil)
 	switch {
 	case err == nil && code == 0:
@@ -122,9 +125,12 @@ func TestNoStatusIsLost(t *testing.T) {
 			continue // concerns Sweep alone
 		}
 		t.Run(p.name, func(t *testing.T) {
-			params := stressParams{Children: 10_000, Orphans: 20_000}
-			if p.user == pidns.Nobody || testing.Short() || raceEnabled {
-				params = stressParams{Children: 500, Orphans: 1000}
+			params := stressParams{Children: 10_000, Orphans: 20_000} // for make soak
+			switch {
+			case testing.Short():
+				params = stressParams{Children: 200, Orphans: 400}
+			case os.Getenv("SIDECAR_INIT_SOAK") == "":
+				params = stressParams{Children: 1000, Orphans: 2000}
 			}
 			var got stressResult
 			p.run(t, "stress", params, &got)
@@ -139,7 +145,7 @@ func TestNoStatusIsLost(t *testing.T) {
 
 // Were this not to lose any, then TestNoStatusIsLost would prove nothing.
 func TestUsualLoopLosesStatuses(t *testing.T) {
-	params := stressParams{Children: 1000, Orphans: 400, Usual: true}
+	params := stressParams{Children: 300, Orphans: 100, Usual: true}
 	var got stressResult
 	places[0].run(t, "stress", params, &got)
 	t.Logf("lost %d of %d", got.Lost, params.Children)

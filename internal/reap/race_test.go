@@ -1,5 +1,0 @@
-//go:build race
-
-package reap
-
-const raceEnabled = true
