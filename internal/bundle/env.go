@@ -7,13 +7,9 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/compose-spec/compose-go/v2/dotenv"
-	"github.com/compose-spec/compose-go/v2/template"
 )
 
 // An environment is the supervisor's, in its order, without what is meant for the supervisor alone.
@@ -178,11 +174,11 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 	}
 	if f.raw {
 		l.rawEnv(f, at, data, all, look)
-	} else if err := dotenv.ParseWithFormat(bytes.NewReader(data), f.path, all, look, ""); err != nil {
+	} else if err := parseDotenv(string(data), all, look); err != nil {
 		if !f.secret {
-			at = dotenvPos(f.path, err)
+			at.line, at.col = err.line, 1
 		}
-		l.probs.add(at, "%s", dotenvMessage(err))
+		l.probs.add(at, "%s", err.message)
 	}
 	for key, value := range all {
 		if old, ok := before[key]; !ok || old != value {
@@ -234,37 +230,11 @@ func (l *loader) dotEnv(path string) {
 		l.probs.add(pos{file: path}, "cannot be read: %v", cause(err))
 		return
 	}
-	values, err := dotenv.UnmarshalBytesWithLookup(bytes.TrimPrefix(data, []byte("\uFEFF")), l.lookup)
-	if err != nil {
-		l.probs.add(dotenvPos(path, err), "%s", dotenvMessage(err))
+	values := map[string]string{}
+	if err := parseDotenv(string(data), values, l.lookup); err != nil {
+		l.probs.add(pos{path, err.line, 1}, "%s", err.message)
 	}
 	l.dotenv = values
-}
-
-// dotenvPos is the place of an error of the dotenv package, which has the line in its text.
-func dotenvPos(path string, err error) pos {
-	_, after, found := strings.Cut(err.Error(), "line ")
-	digits, _, _ := strings.Cut(after, ":")
-	if line, err := strconv.Atoi(digits); found && err == nil && line > 0 {
-		return pos{path, line, 1}
-	}
-	return pos{file: path}
-}
-
-// dotenvMessage says what is wrong with a file of variables. The package quotes the file, which may hold secrets.
-func dotenvMessage(err error) string {
-	var missing *template.MissingRequiredError
-	if errors.As(err, &missing) {
-		return "the variable " + missing.Variable + " must be set"
-	}
-	text := err.Error()
-	switch {
-	case strings.Contains(text, "unterminated quoted value"):
-		return "a quoted value has no end"
-	case strings.Contains(text, "Invalid template"):
-		return "no valid interpolation: write ${NAME}, or $$ for a plain $"
-	}
-	return "must be KEY=VALUE, with a key of letters, digits, dots, dashes and underscores"
 }
 
 // cause is the error without the operation and the path.

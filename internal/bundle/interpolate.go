@@ -5,14 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/compose-spec/compose-go/v2/template"
-	"github.com/sirupsen/logrus"
 )
-
-// quiet keeps compose-go's packages from writing to fd 2, which belongs to the log: they warn of unset variables through
-// logrus, template even with WithoutLogging (below ${A:-${B}}), and dotenv without a way to say no.
-func quiet() { logrus.SetLevel(logrus.PanicLevel) }
 
 // A lookup is the value of a variable, and whether it is set.
 type lookup func(name string) (string, bool)
@@ -49,35 +42,34 @@ func (in *interpolator) tree(n *node, path []string) {
 // text interpolates a string.
 func (in *interpolator) text(n *node) {
 	raw := n.text
-	out, err := template.SubstituteWithOptions(raw, func(name string) (string, bool) {
+	out, err := expand(raw, func(name string) (string, bool) {
 		if !slices.Contains(n.vars, name) {
 			n.vars = append(n.vars, name)
 		}
 		return in.vars(name)
-	}, template.WithoutLogging)
+	})
 	if err == nil {
 		n.text = out
 		return
 	}
 	n.text, n.bad = "", true
-	var missing *template.MissingRequiredError
-	if !errors.As(err, &missing) {
-		in.probs.add(n.at, "%s is no valid interpolation: write ${NAME}, or $$ for a plain $", strconv.Quote(raw))
-		return
-	}
-	// The reason may have values of variables in it: interpolate once more with a mask in their place.
-	_, err = template.SubstituteWithOptions(raw, func(name string) (string, bool) {
-		value, ok := in.vars(name)
+	in.probs.add(n.at, "%s", expandMessage(raw, in.vars))
+}
+
+// expandMessage says why raw cannot be expanded. The message of a ${NAME:?message} may refer to variables: they are
+// expanded once more, with a mask for the values.
+func expandMessage(raw string, vars lookup) string {
+	_, err := expand(raw, func(name string) (string, bool) {
+		value, ok := vars(name)
 		if value != "" {
 			value = "***"
 		}
 		return value, ok
-	}, template.WithoutLogging)
-	if !errors.As(err, &missing) || missing.Reason == "" {
-		in.probs.add(n.at, "the variable %s must be set", missing.Variable)
-		return
+	})
+	if err == errTemplate {
+		return strconv.Quote(raw) + " is no valid interpolation: " + err.Error()
 	}
-	in.probs.add(n.at, "the variable %s must be set: %s", missing.Variable, missing.Reason)
+	return err.Error()
 }
 
 // A cast turns a string into the type that Compose expects; the error says what that is.

@@ -9,11 +9,11 @@ var (
 		"profiles", "restart", "scale", "secrets", "security_opt", "stop_grace_period", "stop_signal", "ulimits", "user",
 		"working_dir", "x-sidecar-init",
 	}
-	// passedOver keys mean nothing inside one container.
-	passedOver = map[string]bool{
-		"annotations": true, "build": true, "container_name": true, "develop": true, "expose": true, "hostname": true,
-		"image": true, "init": true, "logging": true, "networks": true, "platform": true, "ports": true,
-		"pull_policy": true,
+	// passedOver keys mean nothing inside one container. Their type is checked, what is in them is not.
+	passedOver = map[string][]kind{
+		"annotations": {dict, list}, "build": {text, dict}, "container_name": {text}, "develop": {dict}, "expose": {list},
+		"hostname": {text}, "image": {text}, "init": {truth, text}, "logging": {dict}, "networks": {list, dict},
+		"platform": {text}, "ports": {list}, "pull_policy": {text},
 	}
 	// refused are the other keys of the Compose Specification: they would change what a service does, and cannot here.
 	refused = []string{
@@ -58,17 +58,19 @@ func why(key string) string {
 	return "it cannot be had for one daemon of a container"
 }
 
-// means reports whether a value says anything: what is empty, false or 0 changes nothing, so it is accepted anywhere.
-func means(n *node) bool {
-	switch n.kind {
-	case null:
-		return false
-	case truth:
-		return n.val.(bool)
-	case number:
-		return n.val != 0
-	case text:
-		return n.text != ""
+// empty reports whether the value of a refused key changes nothing: false, or an empty list or mapping, where the key can
+// have one. Such a key is accepted.
+func empty(key string, n *node) bool {
+	switch key {
+	case "privileged", "read_only", "tty", "stdin_open", "oom_kill_disable", "use_api_socket":
+		return n.kind == truth && !n.val.(bool)
+	case "volumes", "volumes_from", "devices", "device_cgroup_rules", "tmpfs", "dns", "dns_opt", "dns_search", "links",
+		"external_links":
+		return n.kind == list && len(n.items) == 0
+	case "extra_hosts", "sysctls":
+		return (n.kind == list || n.kind == dict) && len(n.items)+len(n.keys) == 0
+	case "storage_opt":
+		return n.kind == dict && len(n.keys) == 0
 	}
-	return len(n.items)+len(n.keys) > 0
+	return false
 }

@@ -132,10 +132,10 @@ func (r *reader) hooks(s *service, n *node, what string) (out []hook) {
 				h.envFiles = r.envFiles(e.val)
 			case e.key == "per_replica":
 				h.perReplica = r.truth(e.val, e.key)
-			case passedOver[e.key]:
-				s.passed = append(s.passed, passed(e, "services", s.name, what, e.key))
+			case passedOver[e.key] != nil:
+				r.passOver(s, e, passedOver[e.key], "services", s.name, what, e.key)
 			case slices.Contains(refused, e.key) || slices.Contains(honoured, e.key):
-				if meansDeep(e.val) {
+				if !empty(e.key, e.val) {
 					s.late.add(e.at, "%s is not supported in pre_start: a step runs with what the service has", e.key)
 				}
 			default:
@@ -186,7 +186,7 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 				if e.key != "mode" {
 					r.str(e.val, e.key)
 				}
-				if means(e.val) {
+				if e.val.kind != text || e.val.text != "" {
 					s.late.add(e.at, "%s is not supported: the file is used where it is, as it is", e.key)
 				}
 			default:
@@ -247,7 +247,7 @@ func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
 				f.what = e.key
 				ways++
 			case e.key == "external", e.key == "driver" && kind == "secrets":
-				if means(e.val) {
+				if e.val.kind != truth || e.val.val.(bool) {
 					f.what = e.key
 				}
 			case e.key == "name":

@@ -100,7 +100,6 @@ func load(o Options, sources []source, base string, everything bool) (*Bundle, e
 }
 
 func newLoader(o Options, base string, everything bool) *loader {
-	quiet()
 	l := &loader{options: o, probs: &problems{}, env: newEnvironment(o.Env)}
 	l.reader = &reader{probs: l.probs, base: base, home: l.env.values["HOME"], everything: everything}
 	return l

@@ -99,7 +99,7 @@ func specialOf(path []string) special {
 	key := path[2]
 	switch len(path) {
 	case 3:
-		if passedOver[key] {
+		if passedOver[key] != nil {
 			return mergeReplace
 		}
 		switch key {

@@ -82,7 +82,7 @@ func (l *loader) topKeys(tree *node) {
 				l.vault.search(e.val, nil, l.probs)
 			}
 		case slices.Contains(refusedTop, e.key):
-			if means(e.val) {
+			if !(e.val.kind == dict && len(e.val.keys) == 0 || e.val.kind == list && len(e.val.items) == 0) {
 				l.probs.add(e.at, "%s is not supported: %s", e.key, why(e.key))
 			}
 		case !slices.Contains(passedTop, e.key) && !strings.HasPrefix(e.key, "x-"):

@@ -152,10 +152,10 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 		r.process(s, e)
 	default:
 		switch {
-		case passedOver[e.key]:
-			s.passed = append(s.passed, passed(e, "services", s.name, e.key))
+		case passedOver[e.key] != nil:
+			r.passOver(s, e, passedOver[e.key], "services", s.name, e.key)
 		case slices.Contains(refused, e.key):
-			if means(n) {
+			if !empty(e.key, n) {
 				s.late.add(e.at, "%s is not supported: %s", e.key, why(e.key))
 			}
 		default:
@@ -168,7 +168,19 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 // maxReplicas bounds scale: each replica is a process.
 const maxReplicas = 1000
 
-// passed notes a key that means nothing here.
+// passOver notes a key of s that means nothing here, after a look at its type.
+func (r *reader) passOver(s *service, e entry, kinds []kind, path ...string) {
+	if !slices.Contains(kinds, e.val.kind) {
+		names := make([]string, len(kinds))
+		for i, k := range kinds {
+			names[i] = k.String()
+		}
+		r.want(e.val, e.key, or(names))
+	}
+	s.passed = append(s.passed, passed(e, path...))
+}
+
+// passed is a key that means nothing here.
 func passed(e entry, path ...string) PassedOver {
 	return PassedOver{strings.Join(path, "."), e.at.file, e.at.line, e.at.col}
 }
@@ -334,13 +346,17 @@ func (r *reader) deploy(s *service, n *node) {
 				s.late.add(e.val.at, "deploy.mode %s is not supported: only replicated is", e.val.show())
 			}
 		case "resources":
-			if meansDeep(e.val) {
+			if e.val.kind != dict || meansDeep(e.val) {
 				s.late.add(e.at, "deploy.resources is not supported: %s", why("resources"))
 			}
-		case "labels", "placement", "endpoint_mode", "rollback_config", "update_config":
-			if meansDeep(e.val) {
-				s.passed = append(s.passed, passed(e, "services", s.name, "deploy", e.key))
+		case "placement", "rollback_config", "update_config":
+			if e.val.kind != dict || meansDeep(e.val) {
+				r.passOver(s, e, []kind{dict}, "services", s.name, "deploy", e.key)
 			}
+		case "labels":
+			r.passOver(s, e, []kind{dict, list}, "services", s.name, "deploy", e.key)
+		case "endpoint_mode":
+			r.passOver(s, e, []kind{text}, "services", s.name, "deploy", e.key)
 		default:
 			return false
 		}
@@ -348,12 +364,12 @@ func (r *reader) deploy(s *service, n *node) {
 	})
 }
 
-// meansDeep is means, where a mapping of empty values says nothing either.
+// meansDeep reports whether anything but mappings is in n: docker compose config prints empty ones.
 func meansDeep(n *node) bool {
 	if n.kind == dict {
 		return slices.ContainsFunc(n.keys, func(e entry) bool { return meansDeep(e.val) })
 	}
-	return means(n)
+	return true
 }
 
 // A restartPolicy is deploy.restart_policy.
