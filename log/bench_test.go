@@ -185,7 +185,7 @@ func BenchmarkLines(b *testing.B) {
 				b.SetBytes(int64(len(data)))
 				b.ReportAllocs()
 				for b.Loop() {
-					p.lines(buf, data, 0, false)
+					p.lines(buf, data, 0, 0, false)
 				}
 			})
 		}

@@ -153,7 +153,7 @@ func (l *Log) Drain(deadline time.Time) {
 
 	if !ended(pumps, soft.Done()) {
 		for _, p := range pumps {
-			p.ask(stopAsked)
+			p.mark(true)
 		}
 		if !ended(pumps, hard.Done()) {
 			for _, p := range pumps {
@@ -184,15 +184,22 @@ func ended(pumps []*pump, timeout <-chan struct{}) bool {
 
 // before waits until done is closed, and reports whether that was before timeout.
 func before(done, timeout <-chan struct{}) bool {
-	select {
-	case <-done:
+	if isClosed(done) {
 		return true
-	default:
 	}
 	select {
 	case <-done:
 		return true
 	case <-timeout:
+		return false
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
 		return false
 	}
 }

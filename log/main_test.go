@@ -103,47 +103,47 @@ func (c *consumer) rest() func() string {
 // soon is a deadline that is not reached unless something hangs.
 func soon() time.Time { return time.Now().Add(20 * time.Second) }
 
-// A life is one call of Open.
-type life struct {
+// A process is what has been started with the write ends of one Open.
+type process struct {
 	t              testing.TB
 	stdout, stderr *os.File
 	exited         func()
 }
 
-func open(t testing.TB, s *Stream) *life {
+func open(t testing.TB, s *Stream) *process {
 	t.Helper()
 	stdout, stderr, exited, err := s.Open(-1, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { stdout.Close(); stderr.Close() })
-	return &life{t: t, stdout: stdout, stderr: stderr, exited: exited}
+	return &process{t: t, stdout: stdout, stderr: stderr, exited: exited}
 }
 
 // say writes as the daemon does.
-func (l *life) say(text string) {
-	l.t.Helper()
-	if _, err := l.stdout.WriteString(text); err != nil {
-		l.t.Error(err)
+func (p *process) say(text string) {
+	p.t.Helper()
+	if _, err := p.stdout.WriteString(text); err != nil {
+		p.t.Error(err)
 	}
 }
 
 // end is the death of the process, when nobody else holds its pipes.
-func (l *life) end() {
-	l.stdout.Close()
-	l.stderr.Close()
-	l.exited()
+func (p *process) end() {
+	p.stdout.Close()
+	p.stderr.Close()
+	p.exited()
 }
 
 // grandchild returns another holder of the write end.
-func (l *life) grandchild() *os.File {
-	l.t.Helper()
-	fd, err := syscall.Dup(int(l.stdout.Fd()))
+func (p *process) grandchild() *os.File {
+	p.t.Helper()
+	fd, err := syscall.Dup(int(p.stdout.Fd()))
 	if err != nil {
-		l.t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	f := os.NewFile(uintptr(fd), "grandchild")
-	l.t.Cleanup(func() { f.Close() })
+	p.t.Cleanup(func() { f.Close() })
 	return f
 }
 

@@ -3,6 +3,7 @@ package log
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -32,21 +33,23 @@ func (s stdStream) String() string { return [...]string{"", "stdout", "stderr"}[
 // A pump carries what comes out of one pipe to the writer. While the pipe is empty it holds nothing but the line
 // that has begun, and is parked in the poller.
 type pump struct {
-	s       *Stream
-	r       *os.File
-	kind    stdStream
-	life    uint64
-	after   <-chan struct{} // what must be closed before the first read; may be nil
-	through chan struct{}   // closed when everything up to the cut, or the end, has been written
-	done    chan struct{}   // closed at the end
-
-	asked atomic.Int32 // cutAsked, stopAsked
-	cut   bool         // the cut has been made
-	eof   bool
+	s     *Stream
+	r     *os.File
+	conn  syscall.RawConn // of r
+	kind  stdStream
+	after <-chan struct{} // what must be closed before the first read; may be nil
+	done  chan struct{}   // closed at the end
 
 	frame frame
 	split splitter
 	begun []byte // the line that has begun
+
+	mu    sync.Mutex // held for system calls only that do not block
+	life  uint64     // the last one that writes to this pipe
+	taken int64      // bytes read
+	marks []mark     // those still ahead, in order
+	stop  bool       // to end at the last mark
+	ended bool       // nothing will be read any more
 
 	// For the count of what a consumer that has stopped has not taken; see abandon.
 	waiting atomic.Int64 // lines that are being written
@@ -54,61 +57,68 @@ type pump struct {
 	midline atomic.Bool  // what was read ends within a line
 }
 
-// What a pump can be asked for, beside pumping.
-const (
-	cutAsked  = 1 // to write everything that is in the pipe now as whole lines, and go on
-	stopAsked = 2 // the same, and to end
-)
+// A mark is the place in what comes out of a pipe where a life ended: what was in the pipe at that moment is before
+// it. The line that has begun there is ended.
+type mark struct {
+	at      int64
+	life    uint64
+	through chan struct{} // closed when everything up to the mark has been written
+}
 
 func newPump(s *Stream, r *os.File, kind stdStream) *pump {
-	p := &pump{
-		s: s, r: r, kind: kind,
-		through: make(chan struct{}), done: make(chan struct{}),
-		frame: newFrame(s.log.options, s.name, kind),
-	}
+	p := &pump{s: s, r: r, kind: kind, done: make(chan struct{}), frame: newFrame(s.log.options, s.name, kind)}
+	p.conn, _ = r.SyscallConn() // fails for a nil file only, in tests
 	p.split = p.frame.splitter()
 	return p
 }
 
-// ask asks for a cut or a stop. It does not block.
-func (p *pump) ask(what int32) {
-	for {
-		old := p.asked.Load()
-		if old >= what {
-			return
-		}
-		if p.asked.CompareAndSwap(old, what) {
-			break
-		}
+// mark sets a mark, and with stop it is the last. It returns the channel that is closed when the pump is through.
+// It does not block.
+func (p *pump) mark(stop bool) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return p.done
 	}
-	p.r.SetReadDeadline(time.Unix(0, 1)) // wakes it; it clears the deadline itself
+	p.stop = p.stop || stop
+	m := mark{at: p.taken, life: p.life}
+	p.conn.Control(func(fd uintptr) { m.at += int64(buffered(fd)) })
+	if n := len(p.marks); n > 0 && p.marks[n-1].at == m.at {
+		return p.marks[n-1].through // so there are never more marks than bytes in the pipe
+	}
+	m.through = make(chan struct{})
+	p.marks = append(p.marks, m)
+	p.r.SetReadDeadline(time.Unix(0, 1)) // wakes the pump, which clears the deadline itself
+	return m.through
+}
+
+// reopen returns another write end of the pipe for the next life, if the pump has not yet come to the mark of the
+// one before, else nil. Where that is not possible it returns nil too.
+func (p *pump) reopen(life uint64) *os.File {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || len(p.marks) == 0 {
+		return nil
+	}
+	var w *os.File
+	p.conn.Control(func(fd uintptr) { w, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_WRONLY, 0) })
+	if w != nil {
+		p.life = life
+	}
+	return w
 }
 
 // run pumps until the end.
 func (p *pump) run() {
 	if p.after != nil {
 		<-p.after
-		p.after = nil // it would keep the pumps of all earlier lives in memory
+		p.after = nil
 	}
-	conn, err := p.r.SyscallConn()
-	p.eof = err != nil
 	step := p.step
-	for !p.eof {
-		if p.due() {
-			stop := p.asked.Load() == stopAsked
-			p.drain(conn)
-			if stop {
-				break
-			}
-		}
-		switch err := conn.Read(step); {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			p.r.SetReadDeadline(time.Time{})
-		case err != nil:
-			p.eof = true
-		}
+	for errors.Is(p.conn.Read(step), os.ErrDeadlineExceeded) {
+		p.r.SetReadDeadline(time.Time{}) // there is a mark
 	}
-	p.finish()
+	p.end()
 	p.r.Close()
 	close(p.done)
 	p.s.log.mu.Lock()
@@ -116,90 +126,137 @@ func (p *pump) run() {
 	p.s.log.mu.Unlock()
 }
 
-// due reports whether something has been asked for that has not been done.
-func (p *pump) due() bool {
-	asked := p.asked.Load()
-	return asked == stopAsked || asked == cutAsked && !p.cut
+// end writes the line that has begun, and lets go whoever waits for a mark.
+func (p *pump) end() {
+	p.mu.Lock()
+	p.ended = true
+	marks, life := p.marks, p.life
+	if len(marks) > 0 {
+		life = marks[0].life
+	}
+	p.mu.Unlock()
+	b := p.s.pool.get()
+	p.flush(b, life)
+	p.s.pool.put(b)
+	for _, m := range marks {
+		close(m.through)
+	}
 }
 
-// step reads until the pipe is empty, and then reports false, so that the poller waits. That a read gets less than it
-// asked for is not enough to know it: if the end of the pipe lies behind, the poller, which is edge-triggered, has
-// told of it already, and will not again.
+// What a read has found.
+type found int
+
+const (
+	something found = iota // there may be more
+	nothing                // the pipe is empty
+	theEnd                 // of the pipe, or of what is to be read
+)
+
+// step reads until the pipe is empty, and then reports false, so that the poller waits; or until the end.
+//
+// That a read gets less than it asked for is not enough to know that the pipe is empty: if its end lies behind, the
+// poller, which is edge-triggered, has told of it already, and will not again.
 func (p *pump) step(fd uintptr) bool {
-	for !p.due() {
-		if n := p.read(int(fd), readSize); n == 0 {
-			return p.eof
+	for {
+		switch p.read(int(fd)) {
+		case nothing:
+			return false
+		case theEnd:
+			return true
 		}
 	}
-	return true
 }
 
-// drain reads what is in the pipe now, and no more: somebody may be writing all the time.
-func (p *pump) drain(conn syscall.RawConn) {
-	conn.Control(func(fd uintptr) {
-		for left := buffered(fd); left > 0 && !p.eof; {
-			n := p.read(int(fd), min(left, readSize))
-			if n == 0 {
-				break
-			}
-			left -= n
-		}
-	})
-	p.finish()
-}
-
-// finish writes the line that has begun, and lets the next life begin.
-func (p *pump) finish() {
-	if len(p.begun) > 0 {
-		b := p.s.pool.get()
-		n := copy(b.in, p.begun)
-		p.midline.Store(false)
-		p.lines(b, b.in[:n], n, true)
-		p.s.pool.put(b)
-		p.begun = nil
-	}
-	if !p.cut {
-		p.cut = true
-		close(p.through)
-	}
-}
-
-// read reads up to limit bytes, and sends off the lines that are complete. It returns how many bytes it read; at
-// the end of the pipe it sets eof.
-func (p *pump) read(fd, limit int) int {
+// read reads once, not beyond the next mark, and sends off the lines that are complete.
+func (p *pump) read(fd int) found {
 	b := p.s.pool.get()
 	defer p.s.pool.put(b)
 	old := copy(b.in, p.begun)
-	var n int
-	var err error
-	for {
-		n, err = syscall.Read(fd, b.in[old:old+limit])
-		if err != syscall.EINTR {
-			break
+
+	p.mu.Lock()
+	size, life := readSize, p.life
+	ahead := len(p.marks) > 0
+	if ahead {
+		size, life = int(min(int64(size), p.marks[0].at-p.taken)), p.marks[0].life
+	}
+	n, state := 0, something
+	if size > 0 {
+		n, state = readFD(fd, b.in[old:old+size])
+		p.taken += int64(n)
+		p.ended = state == theEnd
+	}
+	// The pipe can be empty before the mark has been reached, where buffered is but a bound.
+	reached := ahead && (p.taken == p.marks[0].at || state == nothing)
+	p.mu.Unlock()
+
+	if n > 0 {
+		p.s.bytes.Add(uint64(n))
+		data := b.in[:old+n]
+		p.midline.Store(data[len(data)-1] != '\n')
+		rest := p.lines(b, data, old, life, false)
+		p.begun = append(p.begun[:0], rest...)
+		if len(rest) == 0 && cap(p.begun) > 1<<10 {
+			p.begun = nil
 		}
 	}
-	if n <= 0 {
-		p.eof = err != syscall.EAGAIN
-		return 0
+	if reached {
+		p.flush(b, life)
+		return p.pass()
 	}
-	p.s.bytes.Add(uint64(n))
-	data := b.in[:old+n]
-	p.midline.Store(data[len(data)-1] != '\n')
-	rest := p.lines(b, data, old, false)
-	p.begun = append(p.begun[:0], rest...)
-	if len(rest) == 0 && cap(p.begun) > 1<<10 {
-		p.begun = nil
+	return state
+}
+
+// readFD reads once.
+func readFD(fd int, b []byte) (int, found) {
+	for {
+		switch n, err := syscall.Read(fd, b); {
+		case n > 0:
+			return n, something
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, nothing
+		default:
+			return 0, theEnd
+		}
 	}
-	return n
+}
+
+// flush writes the line that has begun. It uses b.
+func (p *pump) flush(b *buffers, life uint64) {
+	if len(p.begun) == 0 {
+		return
+	}
+	n := copy(b.in, p.begun)
+	p.begun = nil
+	p.midline.Store(false)
+	p.lines(b, b.in[:n], n, life, true)
+}
+
+// pass leaves the first mark behind.
+func (p *pump) pass() found {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.marks[0].through)
+	p.marks = p.marks[1:]
+	if len(p.marks) > 0 {
+		return something
+	}
+	p.marks = nil
+	if p.stop {
+		p.ended = true
+		return theEnd
+	}
+	return something
 }
 
 // lines sends off the lines in data, which is in b.in and known to hold no newline in its first scanned bytes, and
-// returns the rest, which is a line that has begun. With last the rest is sent off too.
-func (p *pump) lines(b *buffers, data []byte, scanned int, last bool) (rest []byte) {
+// returns the rest, which is a line that has begun. With last the rest is sent off too. The lines are from that life,
+// or an earlier one.
+func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last bool) (rest []byte) {
 	s := p.s
 	now := time.Now()
 	match := s.match.Load()
-	if s.life.Load() != p.life {
+	if s.lives.Load() != life {
 		match = nil
 	}
 	b.head = p.frame.header(b.head[:0], now)
@@ -292,28 +349,24 @@ func (p *pump) send(out []byte, lines int) {
 // abandon counts the lines that have not been written and will not be, because the consumer has stopped: those in
 // the pump, which hangs in a write or waits for buffers, and those in the pipe.
 func (p *pump) abandon() {
-	select {
-	case <-p.done:
+	if isClosed(p.done) {
 		return
-	default:
 	}
 	unread := p.behind.Load() // read from the pipe, in truth, but not counted as such yet
 	midline := p.midline.Load()
-	if conn, err := p.r.SyscallConn(); err == nil {
-		conn.Control(func(fd uintptr) {
-			b := make([]byte, 8<<10)
-			for left := buffered(fd); left > 0; {
-				n, err := syscall.Read(int(fd), b[:min(left, len(b))])
-				if n <= 0 || err != nil {
-					break
-				}
-				left -= n
-				p.s.bytes.Add(uint64(n))
-				unread += int64(bytes.Count(b[:n], newline))
-				midline = b[n-1] != '\n'
+	p.conn.Control(func(fd uintptr) {
+		b := make([]byte, 8<<10)
+		for left := buffered(fd); left > 0; {
+			n, _ := readFD(int(fd), b[:min(left, len(b))])
+			if n == 0 {
+				break
 			}
-		})
-	}
+			left -= n
+			p.s.bytes.Add(uint64(n))
+			unread += int64(bytes.Count(b[:n], newline))
+			midline = b[n-1] != '\n'
+		}
+	})
 	if midline {
 		unread++
 	}

@@ -38,10 +38,10 @@ func FuzzPump(f *testing.F) {
 			old := copy(b.in, p.begun)
 			copy(b.in[old:], rest[:n])
 			rest = rest[n:]
-			p.begun = append([]byte(nil), p.lines(b, b.in[:old+n], old, false)...)
+			p.begun = append([]byte(nil), p.lines(b, b.in[:old+n], old, 0, false)...)
 		}
 		l.block.put(b)
-		p.finish()
+		p.end()
 
 		want := splitAll(t, p.frame.splitter(), data, min(1+int(chunk), readSize))
 		if match && len(matched) != len(want) {

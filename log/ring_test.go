@@ -99,9 +99,9 @@ func TestNoRing(t *testing.T) {
 // TestRingModel compares a ring with a slice of lines: what it holds is always the end of what was added, and
 // never much less than fits.
 func TestRingModel(t *testing.T) {
-	rounds := 40
+	rounds := 12
 	if raceEnabled {
-		rounds = 8
+		rounds = 4
 	}
 	for seed := range uint64(rounds) {
 		random := rand.New(rand.NewPCG(seed, 0))

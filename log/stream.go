@@ -45,9 +45,10 @@ type Stream struct {
 
 	bytes, lines, dropped atomic.Uint64
 	match                 atomic.Pointer[func(line []byte)]
-	life                  atomic.Uint64 // counts the calls of Open; only the last one's lines are matched
+	lives                 atomic.Uint64 // the number of the last life; only its lines are matched
 
-	last      []*pump // of the last life; guarded by log.mu
+	opening   sync.Mutex // one Open at a time
+	last      *life
 	chownFail sync.Once
 }
 
@@ -102,8 +103,13 @@ func (s *Stream) SetMatch(f func(line []byte)) {
 	s.match.Store(&f)
 }
 
-// settle is how long exited waits for the consumer.
-const settle = 100 * time.Millisecond
+// A life is what one Open has made.
+type life struct {
+	s       *Stream
+	pumps   []*pump // one for each pipe
+	once    sync.Once
+	through []<-chan struct{} // for each pump, closed when the output of this life has been written
+}
 
 // Open makes the pipes for one life of the daemon's process and starts to read from them. In Text stdout and stderr
 // are the same file, so that the order of lines is kept; in JSON they are two. They are in blocking mode; the caller
@@ -117,40 +123,81 @@ const settle = 100 * time.Millisecond
 // 100 ms if the consumer does not take it; the rest follows then. Processes that still hold the pipe can go on
 // writing. A second call does nothing more.
 //
-// The next Open does not wait, but reading for the next life begins only after that point of the life before, or
-// the end of its pipes. If exited has not been called for that life, the next Open does so itself.
+// The next Open does not wait, but what the next life writes is read only after what was in the pipes at the end of
+// the life before. If exited has not been called for that life, the next Open marks its end.
 func (s *Stream) Open(uid, gid int) (stdout, stderr *os.File, exited func(), err error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if s.last != nil {
+		s.last.end()
+	}
 	kinds := []stdStream{0}
 	if s.log.options.Format == JSON {
 		kinds = []stdStream{stdoutStream, stderrStream}
 	}
-	var pumps []*pump
+	number := s.lives.Add(1)
+	next := &life{s: s}
 	var ends []*os.File
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("cannot open the log pipe of %s: %w", s.name, err)
-			for i, p := range pumps {
-				p.r.Close()
-				ends[i].Close()
+	var fresh []*pump
+	for i, kind := range kinds {
+		var p *pump
+		var w *os.File
+		if p, w = s.share(i, number); w == nil {
+			if p, w, err = s.pipe(i, kind, number); err != nil {
+				break
 			}
+			fresh = append(fresh, p)
 		}
-	}()
-	for _, kind := range kinds {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		// Pipe has made both ends non-blocking. The read end must stay so, for the poller; the write end must not:
-		// programs do not expect EAGAIN from stdout. Fd sets it to blocking for good.
+		// The poller needs the read end to be non-blocking, the write end must not be: programs do not expect
+		// EAGAIN from stdout. Fd sets it to blocking for good.
 		w.Fd()
 		s.chown(w, uid, gid)
-		pumps = append(pumps, newPump(s, r, kind))
+		next.pumps = append(next.pumps, p)
 		ends = append(ends, w)
 	}
-	if err := s.start(pumps); err != nil {
-		return nil, nil, nil, err
+	if err == nil {
+		err = s.log.start(fresh)
 	}
-	return ends[0], ends[len(ends)-1], func() { s.exited(pumps) }, nil
+	if err != nil {
+		for _, p := range fresh {
+			p.r.Close()
+		}
+		for _, w := range ends {
+			w.Close()
+		}
+		return nil, nil, nil, fmt.Errorf("cannot open the log pipe of %s: %w", s.name, err)
+	}
+	s.last = next
+	return ends[0], ends[len(ends)-1], next.exited, nil
+}
+
+// share returns another write end of a pipe of the last life, if the output of that is still waiting for the consumer.
+// A daemon that is restarted again and again while the consumer has stopped would otherwise fill a pipe each time, and
+// at last there would be no descriptor left.
+func (s *Stream) share(i int, number uint64) (*pump, *os.File) {
+	if s.last == nil || isClosed(s.last.through[i]) {
+		return nil, nil
+	}
+	return s.last.pumps[i], s.last.pumps[i].reopen(number)
+}
+
+// pipe returns a new pipe and its pump, which begins when what came before has been written.
+func (s *Stream) pipe(i int, kind stdStream, number uint64) (*pump, *os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.SetReadDeadline(time.Time{}); err != nil { // it could not be put into the poller
+		r.Close()
+		w.Close()
+		return nil, nil, err
+	}
+	p := newPump(s, r, kind)
+	p.life = number
+	if s.last != nil {
+		p.after = s.last.through[i]
+	}
+	return p, w, nil
 }
 
 // chown gives a pipe to the daemon's user. Both ends share the inode.
@@ -163,40 +210,43 @@ func (s *Stream) chown(w *os.File, uid, gid int) {
 	}
 }
 
-// start starts the pumps of the next life, each to begin when its predecessor is through.
-func (s *Stream) start(pumps []*pump) error {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	if s.log.closing {
+// start starts pumps.
+func (l *Log) start(pumps []*pump) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
 		return ErrClosed
 	}
-	life := s.life.Add(1)
-	for i, p := range pumps {
-		p.life = life
-		if s.last != nil {
-			p.after = s.last[i].through
-			s.last[i].ask(cutAsked)
-		}
-		s.log.pumps[p] = struct{}{}
+	for _, p := range pumps {
+		l.pumps[p] = struct{}{}
 		go p.run() // ends at the end of the pipe, or when the Log is drained
 	}
-	s.last = pumps
 	return nil
 }
 
-// exited cuts the pumps and waits for that, for a bounded time.
-func (s *Stream) exited(pumps []*pump) {
+// settle is how long exited waits for the consumer.
+const settle = 100 * time.Millisecond
+
+// end marks the end of the life.
+func (f *life) end() {
+	f.once.Do(func() {
+		for _, p := range f.pumps {
+			f.through = append(f.through, p.mark(false))
+		}
+	})
+}
+
+// exited marks the end and waits, for a bounded time, until everything before it has been written.
+func (f *life) exited() {
+	f.end()
 	ctx, cancel := context.WithTimeout(context.Background(), settle)
 	defer cancel()
-	for _, p := range pumps {
-		p.ask(cutAsked)
-	}
-	for _, p := range pumps {
-		if !before(p.through, ctx.Done()) {
+	for _, through := range f.through {
+		if !before(through, ctx.Done()) {
 			return
 		}
 	}
-	if s.queue != nil {
-		s.queue.empty(ctx.Done())
+	if f.s.queue != nil {
+		f.s.queue.empty(ctx.Done())
 	}
 }

@@ -312,10 +312,54 @@ func TestEndOfPipe(t *testing.T) {
 			}
 			web.stdout.Close()
 		}()
-		<-s.last[0].done // a test that hangs here fails
+		<-s.last.pumps[0].done // a test that hangs here fails
 	}
 	if st := l.Close(soon()); st.Lines != 2000 {
 		t.Errorf("got %d lines, want 2000", st.Lines)
+	}
+}
+
+// TestManyLivesWhileStuck: restarts while the consumer has stopped take neither ever more descriptors nor ever more
+// goroutines; each life's output still comes out apart from the next one's.
+func TestManyLivesWhileStuck(t *testing.T) {
+	const lives = 100
+	for _, format := range []Format{Text, JSON} {
+		t.Run(string(format), func(t *testing.T) {
+			c := newConsumer(t)
+			l := New(c.w, Options{Format: format})
+			s := l.Stream("web", StreamOptions{})
+			held := c.stopped()
+			fds := descriptors(t)
+			for i := range lives {
+				web := open(t, s)
+				web.say(fmt.Sprintf("%d begins\n%d ends", i, i))
+				web.stdout.Close()
+				web.stderr.Close()
+				s.last.end() // as exited does, but does not wait
+			}
+			if got := descriptors(t); got > fds+6 {
+				t.Errorf("got %d descriptors, want at most %d", got, fds+6)
+			}
+			l.mu.Lock()
+			pumps := len(l.pumps)
+			l.mu.Unlock()
+			if pumps > 4 {
+				t.Errorf("got %d pumps, want at most 4", pumps)
+			}
+			c.resume(held)
+			for i := range lives {
+				for _, what := range []string{"begins", "ends"} {
+					text := fmt.Sprintf("%d %s", i, what)
+					got := c.line()
+					if format == Text && got != "[web] "+text || !strings.Contains(got, text) {
+						t.Fatalf("got %q, want %q", got, text)
+					}
+				}
+			}
+			if st := l.Close(soon()); st.Lines != 2*lives || st.Dropped != 0 {
+				t.Errorf("stats: got %+v", st)
+			}
+		})
 	}
 }
 
@@ -410,7 +454,7 @@ func TestIdle(t *testing.T) {
 		c := newConsumer(t)
 		rest := c.rest()
 		l := New(c.w, Options{})
-		var lives []*life
+		var lives []*process
 		before := memory()
 		for i := range daemons {
 			s := l.Stream(fmt.Sprintf("web%d", i), StreamOptions{})
@@ -418,7 +462,7 @@ func TestIdle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lives = append(lives, &life{t: t, stdout: stdout, stderr: stdout, exited: exited})
+			lives = append(lives, &process{t: t, stdout: stdout, stderr: stdout, exited: exited})
 			if wrote {
 				stdout.WriteString("listening\n")
 			}
