@@ -163,6 +163,7 @@ var lockers = map[string]string{
 	"internal/demo init":    "main itself: forks once, and ends with the process",
 
 	"internal/reap onMainThread": "panics on any thread but the main one, which does not end before the process; unlocks what it locked",
+	"internal/shim Main":         "never unlocks and never forks: the process becomes a daemon, or ends",
 	"internal/prime WarmThreads": "starts no process while locked, and unlocks before it ends",
 }
 

@@ -133,4 +133,4 @@ func (p *osProcess) Release(kill bool) {
 }
 
 // maxRSS is in bytes; Linux counts kilobytes.
-func maxRSS(ru *syscall.Rusage) int64 { return ru.Maxrss * 1024 }
+func maxRSS(ru *syscall.Rusage) int64 { return int64(ru.Maxrss) * 1024 }

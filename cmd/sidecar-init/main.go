@@ -9,11 +9,16 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/bot-bottle/sidecar-init/internal/shim"
 )
 
 func init() { runtime.LockOSThread() }
 
-func main() { os.Exit(Main()) }
+func main() {
+	shim.Main() // does not return in a process that is to become a daemon
+	os.Exit(Main())
+}
 
 // version is set by the linker.
 var version string

@@ -14,6 +14,7 @@ func specs(b *bundle.Bundle, flags *runFlags) []child.Spec {
 	all := b.Specs()
 	for i := range all {
 		all[i].RestartGrace = flags.restartGrace
+		setAttr(&all[i], attr(&b.Daemons[i]))
 	}
 	return all
 }

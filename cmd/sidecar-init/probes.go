@@ -36,7 +36,7 @@ func newProbes(b *bundle.Bundle, specs []child.Spec, spawner child.Exec, outputs
 		name := d.Spec.Name
 		program := func(argv []string) probe.Check {
 			return probe.Exec(spawner, &child.Spec{
-				Name: name, Argv: argv, Env: d.HelperEnv, Dir: d.Spec.Dir, User: d.Spec.User, Groups: d.Spec.Groups,
+				Name: name, Argv: argv, Env: d.HelperEnv, Dir: d.Spec.Dir, User: d.Spec.User, Groups: d.Spec.Groups, Attr: attr(d),
 			})
 		}
 		var plan probe.Plan
@@ -78,11 +78,18 @@ func newTold(r *bundle.Ready, spec *child.Spec, printf func(format string, a ...
 			return t, fmt.Errorf("cannot wait for the log line of %s: %w", spec.Name, err)
 		}
 	case r.NotifySD:
-		t.socket, err = sdnotify.Listen(sdnotify.Options{
-			Daemon: spec.Name, Watchdog: sdnotify.Watchdog(spec.Env), Printf: printf,
-		})
+		watchdog := sdnotify.Watchdog(spec.Env)
+		t.socket, err = sdnotify.Listen(sdnotify.Options{Daemon: spec.Name, Watchdog: watchdog, Printf: printf})
 		if err != nil {
 			return t, err
+		}
+		if watchdog > 0 { // some libraries look whether it is meant for them
+			a := child.Attr{}
+			if spec.Attr != nil {
+				a = *spec.Attr
+			}
+			a.PIDVariable = "WATCHDOG_PID"
+			spec.Attr = &a
 		}
 		spec.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], "NOTIFY_SOCKET="+t.socket.Address())
 	default:

@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
+	"github.com/bot-bottle/sidecar-init/internal/shim"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -53,7 +54,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	end := newEnding(b.Grace)
 	all := specs(b, flags)
 	var r *root.Root
-	probes, err := newProbes(b, all, child.Exec{}, openOutputs(logger, b), logger.Printf, func(daemon string, m child.Msg) {
+	probes, err := newProbes(b, all, child.Exec{Shim: shim.Prepare}, openOutputs(logger, b), logger.Printf, func(daemon string, m child.Msg) {
 		_ = r.Ref().Tell(root.Fact{Name: daemon, Msg: m}) // it may have just ended
 	})
 	if err != nil {
@@ -61,7 +62,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}
 	r, err = root.New(root.Config{
 		Specs:        all,
-		Spawner:      child.Exec{Output: probes.open},
+		Spawner:      child.Exec{Output: probes.open, Shim: shim.Prepare},
 		Grace:        b.Grace,
 		Routes:       routes(b),
 		ExitCodeFrom: b.ExitCodeFrom,

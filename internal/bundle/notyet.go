@@ -7,13 +7,8 @@ import "slices"
 var notYet = []string{
 	"notify",
 
-	"cap_add",
-	"cap_drop",
 	"configs",
-	"oom_score_adj",
 	"secrets",
-	"security_opt",
-	"ulimits",
 }
 
 // supported reports whether a key has its effect; if not, that is a problem of the service.

@@ -1,0 +1,119 @@
+package shim
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// self is this program, whatever has become of its file.
+const self = "/proc/self/exe"
+
+// word is the argument that makes a process a shim.
+const word = "__exec"
+
+// Prepare is child.Exec.Shim.
+func Prepare(cmd *exec.Cmd, attr *child.Attr) (executed func() error, err error) {
+	r := &request{
+		Rlimits: attr.Rlimits, NoNewPrivileges: attr.NoNewPrivileges, OOMScoreAdj: attr.OOMScoreAdj, PIDVariable: attr.PIDVariable,
+		Credential: cmd.SysProcAttr.Credential, path: cmd.Path, dir: cmd.Dir, argv: cmd.Args, env: cmd.Environ(),
+	}
+	var errAdd, errDrop error
+	r.Caps.Add, r.Caps.AddAll, errAdd = parseCaps(attr.CapAdd)
+	r.Caps.Drop, r.Caps.DropAll, errDrop = parseCaps(attr.CapDrop)
+	if err := errors.Join(errAdd, errDrop); err != nil {
+		return nil, err
+	}
+	b, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(self); err != nil {
+		return nil, fmt.Errorf("a /proc is needed for them: %w", err)
+	}
+	memory, err := memoryFile(b)
+	if err != nil {
+		return nil, err
+	}
+	report, w, err := os.Pipe()
+	if err != nil {
+		memory.Close()
+		return nil, err
+	}
+	fd := 3 + len(cmd.ExtraFiles)
+	cmd.ExtraFiles = append(cmd.ExtraFiles[:len(cmd.ExtraFiles):len(cmd.ExtraFiles)], memory, w)
+	cmd.Path, cmd.Args = self, []string{"sidecar-init", word, strconv.Itoa(fd)}
+	cmd.Env, cmd.Dir, cmd.SysProcAttr.Credential = []string{}, "", nil
+	return func() error {
+		memory.Close()
+		w.Close()
+		defer report.Close()
+		return readReport(report)
+	}, nil
+}
+
+// memoryFile returns a file that has no name.
+func memoryFile(b []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("sidecar-init", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), "memfd")
+	if _, err := f.WriteAt(b, 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// The report of a shim is one of these, then for the latter an error number, a space, and what could not be done.
+// Without either the shim has died.
+const (
+	executing = '+'
+	failed    = '-'
+)
+
+// maxReport bounds a report.
+const maxReport = 4096
+
+// theExec is what could not be done where it was to execute the program.
+const theExec = "execve"
+
+// readReport returns why the program was not executed.
+func readReport(r io.Reader) error {
+	b, err := io.ReadAll(io.LimitReader(r, maxReport))
+	i := bytes.IndexByte(b, failed)
+	if err == nil && i < 0 && bytes.IndexByte(b, executing) < 0 {
+		err = errors.New("it died")
+	}
+	switch {
+	case err != nil:
+		return &child.StartError{Reason: "its shim: " + err.Error(), Code: 126, Err: err}
+	case i < 0:
+		return nil
+	}
+	number, what, _ := bytes.Cut(b[i+1:], []byte{' '})
+	n, err := strconv.Atoi(string(number))
+	if err != nil {
+		return &child.StartError{Reason: "its shim: " + string(b), Code: 126}
+	}
+	errno := syscall.Errno(n)
+	if string(what) == theExec {
+		return errno
+	}
+	e := &child.StartError{Reason: string(what), Code: 126, Err: errno}
+	if errno != 0 {
+		e.Reason += ": " + errno.Error()
+	}
+	e.Transient = errno == unix.EAGAIN || errno == unix.ENOMEM
+	return e
+}
