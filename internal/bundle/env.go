@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 )
@@ -224,7 +225,7 @@ func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, l
 func (l *loader) dotEnv(path string) {
 	data, err := os.ReadFile(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EISDIR): // some keep a directory of that name
 		return
 	case err != nil:
 		l.probs.add(pos{file: path}, "cannot be read: %v", cause(err))

@@ -94,10 +94,14 @@ func (p *problems) err(files []string) error {
 	if len(p.list) == 0 {
 		return nil
 	}
+	rank := func(p Problem) int {
+		if i := slices.Index(files, p.File); i >= 0 {
+			return i
+		}
+		return len(files) // an env_file
+	}
 	slices.SortStableFunc(p.list, func(a, b Problem) int {
-		return cmp.Or(
-			cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)),
-			cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
 	return &Errors{p.list}
 }

@@ -210,8 +210,8 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 // A fileSource is an entry of secrets or configs at the top.
 type fileSource struct {
 	at   pos
-	path string // absolute, or empty where it is no file
-	what string // what it is instead
+	path string // absolute
+	what string // the key that makes it more than a file, or none
 }
 
 // fileSources reads the secrets or configs at the top. What is no file is a problem only where a service uses it.
@@ -246,10 +246,14 @@ func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
 				r.str(e.val, e.key)
 				f.what = e.key
 				ways++
-			case e.key == "external", e.key == "driver" && kind == "secrets":
+			case e.key == "external":
 				if e.val.kind != truth || e.val.val.(bool) {
 					f.what = e.key
 				}
+			case e.key == "template_driver", kind == "secrets" && (e.key == "driver" || e.key == "driver_opts"):
+				f.what = e.key
+			case e.key == "labels":
+				r.labels(e.val)
 			case e.key == "name":
 				r.str(e.val, e.key)
 			default:

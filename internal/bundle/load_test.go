@@ -183,3 +183,85 @@ func TestRestart(t *testing.T) {
 		}
 	}
 }
+
+func TestLookup(t *testing.T) {
+	b := mustLoad(t, `
+services:
+  a: {command: [a], scale: 2}
+  b: {command: [b]}
+  c: {command: [c], profiles: [off]}
+`, Options{})
+	tests := []struct {
+		name, want, err string
+	}{
+		{"a", "a-1 a-2", ""},
+		{"a-2", "a-2", ""},
+		{"b", "b", ""},
+		{"c", "", ""}, // exists, and is not selected
+		{"a-3", "", `unknown daemon "a-3"; did you mean "a-1"?`},
+		{"zebra", "", `unknown daemon "zebra"`},
+	}
+	for _, tt := range tests {
+		got, err := b.Lookup(tt.name)
+		if strings.Join(got, " ") != tt.want || (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
+			t.Errorf("%s: got %v, %v; want %s, %s", tt.name, got, err, tt.want, tt.err)
+		}
+	}
+}
+
+// TestPreStartOnce: a step that is not per_replica is run by the first replica, and the others wait for that.
+func TestPreStartOnce(t *testing.T) {
+	b := mustLoad(t, `
+services:
+  a:
+    command: [a]
+    scale: 3
+    pre_start: [{command: [once]}, {command: [each], per_replica: true}]
+`, Options{Subset: "a-2,a-3", SubsetSet: true})
+	var got []string
+	for _, s := range b.Specs() {
+		line := s.Name + ":"
+		for _, step := range s.PreStart {
+			line += " " + step.Argv[0]
+		}
+		for _, d := range s.After {
+			line += " after " + d.Name
+		}
+		got = append(got, line)
+	}
+	if want := []string{"a-2: once each", "a-3: each after a-2"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestEnvironmentFiles: .env serves interpolation, a directory of that name is nothing, and standard input is a file.
+func TestEnvironmentFiles(t *testing.T) {
+	path := write(t, map[string]string{"b.yaml": "services: {a: {command: [\"$A\"], environment: [B]}}\n", ".env": "A=from .env\nB=${A}!\n"})
+	b, err := Load(Options{Files: []string{path("b.yaml")}, Env: []string{"A=from env"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.Daemons[0].Spec.Argv, []string{"from env"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := b.Daemons[0].Spec.Env, []string{"A=from env", "B=from env!", "SIDECAR_INIT_DAEMON=a"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+
+	path = write(t, map[string]string{"b.yaml": "services: {a: {command: [x]}}\n"})
+	if err := os.Mkdir(path(".env"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Options{Files: []string{path("b.yaml")}}); err != nil {
+		t.Errorf("a directory .env: %v", err)
+	}
+	if err := os.Remove(path(".env")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path(".env"), []byte("A=1\nwhat? is this\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Options{Files: []string{path("b.yaml")}}); err == nil || !strings.Contains(err.Error(), ".env:2:1: must be KEY=VALUE") {
+		t.Errorf("a bad .env: got %v", err)
+	}
+}

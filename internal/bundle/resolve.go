@@ -43,7 +43,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	for _, s := range services {
 		b.PassedOver = append(b.PassedOver, s.passed...)
 		if !g.enabled[s] {
-			b.Unselected = append(b.Unselected, s.name)
+			b.Unselected, b.services[s.name] = append(b.Unselected, s.name), nil
 			continue
 		}
 		for _, p := range s.late.list {
@@ -181,8 +181,8 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		switch {
 		case !ok:
 			l.probs.add(f.name.at, "unknown %s: %s", kind, unknown(f.name, keysOf(files[f.kind])))
-		case source.path == "":
-			l.probs.add(source.at, "%s.%s must be a file here: %s is not supported", f.kind, f.source, source.what)
+		case source.what != "":
+			l.probs.add(source.at, "%s.%s must be a plain file here: %s is not supported", f.kind, f.source, source.what)
 		default:
 			d.Files = append(d.Files, File{kind, f.source, source.path, f.target})
 		}
