@@ -217,6 +217,7 @@ Each flag has an environment variable: --grace-period is $SIDECAR_INIT_GRACE_PER
 	flags.register(run.Flags())
 
 	root.AddCommand(run, p.checkCommand(), p.versionCommand())
+	root.AddCommand(p.controlCommands()...)
 	return root
 }
 

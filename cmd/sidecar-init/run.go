@@ -54,7 +54,9 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	end := newEnding(b.Grace)
 	all := specs(b, flags)
 	var r *root.Root
-	probes, err := newProbes(b, all, child.Exec{Shim: shim.Prepare}, openOutputs(logger, b), logger.Printf, func(daemon string, m child.Msg) {
+	outputs := openOutputs(logger, b)
+	ops := newOperations(b, outputs, logger.Printf)
+	probes, err := newProbes(b, all, child.Exec{Shim: shim.Prepare}, outputs, logger.Printf, func(daemon string, m child.Msg) {
 		_ = r.Ref().Tell(root.Fact{Name: daemon, Msg: m}) // it may have just ended
 	})
 	if err != nil {
@@ -70,6 +72,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 			end.observe(e)
 			probes.observe(e)
 			report.observe(e)
+			ops.observe(e)
 		},
 	})
 	if err != nil {
@@ -96,6 +99,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
 	})
 	g.Add(forward(signals, r.Ref()))
+	ops.join(&g, flags, r.Ref())
 	done := make(chan struct{})
 	var runErr error
 	go func() {

@@ -74,9 +74,9 @@ func start(t *testing.T, fake *testproc.Fake, specs ...child.Spec) *fixture {
 			t.Fatal(err)
 		}
 		b.writers[s.Name] = stdout
-		daemons[s.Name] = Daemon{Service: s.Service, Labels: map[string]string{"tier": "front"}, Log: stream}
+		daemons[s.Name] = Daemon{Service: s.Service, Labels: map[string]string{"tier": "front"}, Logs: []*log.Stream{stream}}
 	}
-	b.hub = events.New(events.Options{Source: "/shop", Tail: func(d string, n int) []log.Line { return daemons[d].Log.Tail(n) }})
+	b.hub = events.New(events.Options{Source: "/shop", Tail: func(d string, n int) []log.Line { return daemons[d].Logs[0].Tail(n) }})
 	b.root, err = root.New(root.Config{Specs: specs, Spawner: fake, Grace: 2 * time.Second, Observe: b.hub.Observe})
 	if err != nil {
 		t.Fatal(err)

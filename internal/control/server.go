@@ -44,7 +44,7 @@ type Options struct {
 type Daemon struct {
 	Service string
 	Labels  map[string]string
-	Log     *log.Stream // nil: there is none
+	Logs    []*log.Stream // what it writes, and what the steps before and beside it do
 }
 
 // The limits. A client that needs more is no client of ours.
@@ -74,11 +74,11 @@ type Server struct {
 	streams streams
 }
 
-// New makes the control socket. Where it cannot be made at any of the paths the error says so; where somebody else
-// listens at one, that is printed. Nobody is answered before Run.
+// New makes the control socket at the first of the paths where that is possible. The error says why it is not possible at
+// the last one. Nobody is answered before Run.
 func New(o Options) (*Server, error) {
 	s := newServer(o)
-	l, remove, err := listen(s.o.Paths, s.o.Printf)
+	l, remove, err := listen(s.o.Paths)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 var errLive = errors.New("another supervisor answers there")
 
 // listen makes the socket at the first path where that is possible, and returns how to remove it.
-func listen(paths []string, printf func(string, ...any)) (net.Listener, func(), error) {
+func listen(paths []string) (net.Listener, func(), error) {
 	err := errors.New("there is no path for it")
 	for _, path := range paths {
 		var l *net.UnixListener
@@ -24,9 +24,6 @@ func listen(paths []string, printf func(string, ...any)) (net.Listener, func(), 
 			return l, remove, nil
 		}
 		err = fmt.Errorf("%s: %w", path, plain(err))
-		if errors.Is(err, errLive) && len(paths) > 1 {
-			printf("control socket %v; it is left alone", err)
-		}
 	}
 	return nil, nil, err
 }

@@ -2,13 +2,12 @@ package control
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"slices"
+	"sort"
 	"strconv"
 	"sync"
 	"time"
@@ -137,14 +136,14 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	defer st.end()
-	followers := map[string]*log.Follower{}
+	var all []follower
 	for name := range names {
-		if l := s.o.Daemons[name].Log; l != nil {
-			followers[name] = l.Follow(n)
+		for _, l := range s.o.Daemons[name].Logs {
+			all = append(all, follower{name, l.Follow(n)})
 		}
 	}
 	var b []byte
-	if err := s.pace.do(r.Context(), followRest, func() { b = last(followers, n) }); err != nil {
+	if err := s.pace.do(r.Context(), followRest, func() { b = last(all, n) }); err != nil {
 		return nil
 	}
 	if st.write(b) != nil || !follow {
@@ -154,9 +153,9 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	var group sync.WaitGroup
-	for name, f := range followers {
+	for _, f := range all {
 		group.Go(func() {
-			if st.follow(ctx, name, f) != nil {
+			if st.follow(ctx, f) != nil {
 				cancel() // a client that one of them has lost is lost to all
 			}
 		})
@@ -172,8 +171,14 @@ var ended = func() context.Context {
 	return ctx
 }()
 
+// A follower reads one stream of a daemon.
+type follower struct {
+	daemon string
+	*log.Follower
+}
+
 // last takes the last lines of all followers, and puts them into one order.
-func last(followers map[string]*log.Follower, n int) []byte {
+func last(followers []follower, n int) []byte {
 	type line struct {
 		log.Line
 		daemon string
@@ -182,13 +187,19 @@ func last(followers map[string]*log.Follower, n int) []byte {
 	if n == 0 {
 		return nil
 	}
-	for name, f := range followers {
+	for _, f := range followers {
 		lines, _, _ := f.Next(ended) // an error means that there are none
 		for _, l := range lines {
-			all = append(all, line{l, name})
+			all = append(all, line{l, f.daemon})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b line) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.daemon, b.daemon)) })
+	// Package slices would make 20 KB of code for this type.
+	sort.SliceStable(all, func(i, j int) bool {
+		if c := all[i].Time.Compare(all[j].Time); c != 0 {
+			return c < 0
+		}
+		return all[i].daemon < all[j].daemon
+	})
 	var buf bytes.Buffer
 	for i := range all {
 		appendLine(&buf, all[i].daemon, &all[i].Line)
@@ -196,9 +207,9 @@ func last(followers map[string]*log.Follower, n int) []byte {
 	return buf.Bytes()
 }
 
-// follow writes the lines of one daemon as they come. Whoever is behind takes turns with the others: then only the one
+// follow writes the lines of one stream as they come. Whoever is behind takes turns with the others: then only the one
 // whose turn it is holds lines in memory. The error is that of the connection.
-func (st *stream) follow(ctx context.Context, name string, f *log.Follower) error {
+func (st *stream) follow(ctx context.Context, f follower) error {
 	closing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // ends with this function
@@ -217,10 +228,10 @@ func (st *stream) follow(ctx context.Context, name string, f *log.Follower) erro
 				var lost int
 				lines, lost, err = f.Next(ctx)
 				if lost > 0 {
-					appendJSON(&buf, &client.LogLine{Time: time.Now().UTC(), Daemon: name, Lost: lost})
+					appendJSON(&buf, &client.LogLine{Time: time.Now().UTC(), Daemon: f.daemon, Lost: lost})
 				}
 				for i := range lines {
-					appendLine(&buf, name, &lines[i])
+					appendLine(&buf, f.daemon, &lines[i])
 				}
 			}
 		}

@@ -19,7 +19,7 @@ import (
 // line writes a line to a daemon's log, and waits until it has been read.
 func (b *fixture) line(name, text string) {
 	b.t.Helper()
-	f := b.opts.Daemons[name].Log.Follow(0)
+	f := b.opts.Daemons[name].Logs[0].Follow(0)
 	b.write(name, text+"\n")
 	if _, _, err := f.Next(ctx(b.t)); err != nil {
 		b.t.Fatal(err)

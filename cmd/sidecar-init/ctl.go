@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+// The exit codes of calls to a running supervisor, besides exitUsage, which an unknown daemon is too.
+const (
+	exitFailed       = 1
+	exitNoSupervisor = 69
+	exitTimeout      = 99
+)
+
+// controlCommands are the commands that speak to a running supervisor.
+func (p *program) controlCommands() []*cobra.Command {
+	return []*cobra.Command{
+		p.statusCommand(),
+		p.actionCommand("start", "Start daemons, and wait until they run", "started", (*client.Client).Start),
+		p.actionCommand("stop", "Stop daemons, and wait until they are dead; they stay so until they are started by hand", "stopped", (*client.Client).Stop),
+		p.actionCommand("restart", "Restart daemons, and wait until they run", "restarted", (*client.Client).Restart),
+		p.signalCommand(), p.logsCommand(), p.eventsCommand(), p.waitCommand(), p.healthyCommand(), p.completionCommand(),
+	}
+}
+
+// A caller is what these commands have in common.
+type caller struct {
+	*program
+	control string
+	timeout time.Duration
+	format  string
+}
+
+// newCaller gives a command the flags that it needs, and completion of daemons' names.
+func (p *program) newCaller(cmd *cobra.Command) *caller {
+	c := &caller{program: p, format: "text"}
+	cmd.Flags().StringVar(&c.control, "control", "", "`PATH` of the control socket (default /run/sidecar-init.sock, else in /dev/shm)")
+	cmd.ValidArgsFunction = c.complete
+	return c
+}
+
+func (c *caller) withTimeout(cmd *cobra.Command) *caller {
+	cmd.Flags().DurationVar(&c.timeout, "timeout", 0, "exit with 99 when it has not come true in `TIME`, such as 10s (default: wait for ever)")
+	return c
+}
+
+func (c *caller) withFormat(cmd *cobra.Command) *caller {
+	cmd.Flags().StringVar(&c.format, "format", "text", "text or json")
+	return c
+}
+
+// connect checks the flags and returns the client, and a context that ends with the timeout.
+func (c *caller) connect() (*client.Client, context.Context, context.CancelFunc, error) {
+	path := c.control
+	if path == "" {
+		path, _ = c.getenv(envPrefix + "CONTROL")
+	}
+	switch {
+	case c.format != "text" && c.format != "json":
+		return nil, nil, nil, usagef("invalid value %q of --format: want text or json", c.format)
+	case c.timeout < 0:
+		return nil, nil, nil, usagef("a timeout cannot be negative")
+	case path == "off":
+		return nil, nil, nil, c.failed(fmt.Errorf("%w: control is off", client.ErrNoSupervisor))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if c.timeout > 0 {
+		ctx, cancel = context.WithTimeout(context.Background(), c.timeout)
+	}
+	return client.New(path), ctx, cancel, nil
+}
+
+// failed says what went wrong, and returns the error with the exit code for it.
+func (c *caller) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	c.complain("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return exitError(codeOf(err))
+}
+
+// codeOf is the exit code of a call that failed.
+func codeOf(err error) int {
+	var e *client.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	case !errors.As(err, &e): // nobody answers, or the supervisor has ended in the middle
+		return exitNoSupervisor
+	case e.Status == 400 || e.Status == 404:
+		return exitUsage
+	case e.Status == 503:
+		return exitNoSupervisor
+	case e.Status == 504:
+		return exitTimeout
+	}
+	return exitFailed
+}
+
+// known returns the daemons, or the error for those that the bundle does not have.
+func (c *caller) known(ctx context.Context, to *client.Client, names []string) ([]client.Daemon, error) {
+	all, err := to.Daemons(ctx, names...)
+	return all, c.failed(err)
+}
+
+// complete suggests the names of daemons to the shell.
+func (c *caller) complete(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	c.timeout = time.Second
+	to, ctx, cancel, err := c.connect()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer cancel()
+	all, err := to.Daemons(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, d := range all {
+		names = append(names, d.Name+"\t"+string(d.State))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// printJSON prints v for people and programs alike.
+func (c *caller) printJSON(v any) error {
+	enc := json.NewEncoder(c.stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// isTerminal reports whether f is a terminal.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// The colours, and how to end them.
+const (
+	green    = "\x1b[32m"
+	yellow   = "\x1b[33m"
+	red      = "\x1b[31m"
+	faint    = "\x1b[2m"
+	uncolour = "\x1b[0m"
+)
+
+// colours reports whether what goes to stdout may have colours; see no-color.org.
+func (p *program) colours() bool {
+	no, _ := p.getenv("NO_COLOR")
+	term, _ := p.getenv("TERM")
+	return no == "" && term != "dumb" && isTerminal(p.stdout)
+}
+
+// A cell is a piece of a table.
+type cell struct{ text, colour string }
+
+// printTable prints rows whose columns are aligned: the last ones, from right on, to the right.
+func printTable(w io.Writer, rows [][]cell, right int, colours bool) error {
+	var width []int
+	for _, row := range rows {
+		for i, c := range row {
+			if i == len(width) {
+				width = append(width, 0)
+			}
+			width[i] = max(width[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		for i, c := range row {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c.text))
+			text := c.text
+			if colours && c.colour != "" {
+				text = c.colour + text + uncolour
+			}
+			switch {
+			case i >= right:
+				text = pad + text
+			case i < len(row)-1:
+				text += pad
+			}
+			if i > 0 {
+				b.WriteString("  ")
+			}
+			b.WriteString(text)
+		}
+		b.WriteString("\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

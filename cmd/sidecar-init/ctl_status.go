@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+// watchTime is the time between two looks of status --watch.
+const watchTime = time.Second
+
+func (p *program) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status [--watch] [--format text|json] [DAEMON...]",
+		Short: "Show how the daemons are",
+		Long: `Show how the daemons are. CPU is the processor time of a daemon and what it has started, RSS their resident
+memory. With --watch the table is drawn anew every second; as JSON each one is a line then.`,
+	}
+	c := p.newCaller(cmd).withFormat(cmd)
+	watch := cmd.Flags().BoolP("watch", "w", false, "go on, once a second")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		to, ctx, cancel, err := c.connect()
+		if err != nil {
+			return err
+		}
+		defer cancel()
+		if *watch {
+			return c.watch(ctx, to, args)
+		}
+		all, err := c.known(ctx, to, args)
+		if err != nil {
+			return err
+		}
+		if c.format == "json" {
+			return c.printJSON(all)
+		}
+		return printTable(p.stdout, statusTable(all), 2, p.colours())
+	}
+	return cmd
+}
+
+// watch prints the table again and again, on a terminal in its place.
+func (c *caller) watch(ctx context.Context, to *client.Client, names []string) error {
+	terminal := isTerminal(c.stdout)
+	for lines := 0; ; {
+		all, err := c.known(ctx, to, names)
+		if err != nil {
+			return err
+		}
+		var out bytes.Buffer
+		switch {
+		case c.format == "json":
+			b, err := json.Marshal(all)
+			if err != nil {
+				return err
+			}
+			out.Write(append(b, '\n'))
+		case terminal:
+			if lines > 0 {
+				fmt.Fprintf(&out, "\x1b[%dA", lines) // up to where it began
+			}
+			// Without the wrapping of long lines, so that a line is a line; what was below is erased.
+			out.WriteString("\x1b[?7l\x1b[J")
+			_ = printTable(&out, statusTable(all), 2, c.colours())
+			out.WriteString("\x1b[?7h")
+			lines = len(all) + 1
+		default:
+			if lines > 0 {
+				out.WriteByte('\n')
+			}
+			_ = printTable(&out, statusTable(all), 2, false)
+			lines = 1
+		}
+		if _, err := c.stdout.Write(out.Bytes()); err != nil {
+			return err
+		}
+		<-time.After(watchTime)
+	}
+}
+
+// statusTable is the table that status prints.
+func statusTable(all []client.Daemon) [][]cell {
+	rows := [][]cell{{}}
+	for _, title := range []string{"NAME", "STATE", "PID", "UPTIME", "RESTARTS", "LAST-EXIT", "CPU", "RSS"} {
+		rows[0] = append(rows[0], cell{text: title})
+	}
+	for i := range all {
+		d := &all[i]
+		pid, uptime, cpu, rss := "-", "-", "-", "-"
+		if d.PID != 0 {
+			pid, uptime, cpu, rss = strconv.Itoa(d.PID), span(d.Uptime), processor(d.CPU), size(d.RSS)
+		}
+		rows = append(rows, []cell{
+			{d.Name, ""},
+			{string(d.State), stateColour(d)},
+			{pid, ""},
+			{uptime, ""},
+			{strconv.Itoa(d.Restarts), ""},
+			{d.LastExit.String(), ""},
+			{cpu, ""},
+			{rss, ""},
+		})
+	}
+	return rows
+}
+
+func stateColour(d *client.Daemon) string {
+	switch d.State {
+	case client.StateRunning, client.StateReady:
+		return green
+	case client.StateUnhealthy, client.StateGaveUp, client.StateBackoff:
+		return red
+	case client.StateExited:
+		if d.LastExit != nil && d.LastExit.String() != "0" {
+			return red
+		}
+		return faint
+	case client.StateStopped:
+		return faint
+	}
+	return yellow
+}
+
+// span is a time in its two largest units.
+func span(seconds float64) string {
+	s := int(seconds)
+	m, h, d := s/60, s/3600, s/86400
+	switch {
+	case d > 0:
+		return fmt.Sprintf("%dd%dh", d, h%24)
+	case h > 0:
+		return fmt.Sprintf("%dh%dm", h, m%60)
+	case m > 0:
+		return fmt.Sprintf("%dm%ds", m, s%60)
+	}
+	return fmt.Sprintf("%ds", s)
+}
+
+// processor is a processor time.
+func processor(seconds float64) string {
+	if seconds < 60 {
+		return fmt.Sprintf("%.2fs", seconds)
+	}
+	return span(seconds)
+}
+
+// size is a number of bytes.
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1fG", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1fM", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%dK", n>>10)
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+func (p *program) logsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "logs [--follow] [--lines N] [DAEMON...]",
+		Short: "Show the last lines of daemons",
+		Long: `Show the last lines of each daemon, as far as they are kept, in order of time. They look as in the log of the
+container.`,
+	}
+	c := p.newCaller(cmd)
+	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the lines that come")
+	lines := cmd.Flags().IntP("lines", "n", -1, "the last `N` lines of each; -1 is all that are kept")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		to, ctx, cancel, err := c.connect()
+		if err != nil {
+			return err
+		}
+		defer cancel()
+		out := newLineWriter(p, *follow)
+		for l, err := range to.Logs(ctx, client.LogOptions{Lines: *lines, Follow: *follow}, args...) {
+			if err != nil {
+				out.Flush()
+				return c.failed(err)
+			}
+			if l.Lost > 0 {
+				fmt.Fprintf(out, "[%s] %d lines are missing here\n", l.Daemon, l.Lost)
+			} else {
+				fmt.Fprintf(out, "[%s] %s\n", l.Daemon, l.Raw())
+			}
+			if err := out.done(); err != nil {
+				return err
+			}
+		}
+		return out.Flush()
+	}
+	return cmd
+}
+
+// A lineWriter writes lines to stdout: many at once, or each as it comes.
+type lineWriter struct {
+	*bufio.Writer
+	each bool
+}
+
+func newLineWriter(p *program, each bool) *lineWriter {
+	return &lineWriter{bufio.NewWriterSize(p.stdout, 64<<10), each}
+}
+
+// done is called after each line.
+func (w *lineWriter) done() error {
+	if w.each {
+		return w.Flush()
+	}
+	return nil
+}
+
+func (p *program) eventsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "events [--follow] [--format text|json]",
+		Short: "Show what has happened to the daemons",
+		Long:  "Show the last events, as far as they are kept. As JSON each is a CloudEvent in a line of its own.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("events takes no arguments")
+			}
+			return nil
+		},
+	}
+	c := p.newCaller(cmd).withFormat(cmd)
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the events that come")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		to, ctx, cancel, err := c.connect()
+		if err != nil {
+			return err
+		}
+		defer cancel()
+		out := newLineWriter(p, *follow)
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		for e, err := range to.Events(ctx, *follow) {
+			if err != nil {
+				out.Flush()
+				return c.failed(err)
+			}
+			if c.format == "json" {
+				err = enc.Encode(e)
+			} else {
+				_, err = fmt.Fprintln(out, eventText(&e))
+			}
+			if err == nil {
+				err = out.done()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return out.Flush()
+	}
+	return cmd
+}
+
+// eventText is an event as a line for people.
+func eventText(e *client.Event) string {
+	d := &e.Data
+	line := e.Time.Format("2006-01-02T15:04:05.000Z07:00") + " "
+	if n := e.Lost(); n > 0 {
+		return line + fmt.Sprintf("%d events are missing here", n)
+	}
+	kind := e.Type[strings.LastIndexByte(e.Type, '.')+1:]
+	line += e.Subject + " " + kind
+	switch {
+	case d.Signal != nil:
+		line += " by " + *d.Signal
+	case d.Code != nil:
+		line += fmt.Sprintf(" with code %d", *d.Code)
+	}
+	var more []string
+	add := func(format string, a ...any) { more = append(more, fmt.Sprintf(format, a...)) }
+	if d.PID != 0 {
+		add("pid %d", d.PID)
+	}
+	if d.Uptime > 0 {
+		add("up %s", rough(d.Uptime))
+	}
+	if e.Type == client.EventExited {
+		add("%s", d.Cause)
+	}
+	if d.OOM {
+		add("killed by the OOM killer")
+	}
+	if d.NextDelay != nil {
+		add("attempt %d in %s", d.Attempt, rough(*d.NextDelay))
+	} else if e.Type == client.EventGaveUp {
+		add("after %d restarts", d.Attempt)
+	}
+	if d.Reason != "" {
+		add("%s", d.Reason)
+	}
+	if len(more) > 0 {
+		line += " (" + strings.Join(more, ", ") + ")"
+	}
+	return line
+}
+
+// rough makes seconds readable.
+func rough(seconds float64) time.Duration {
+	return round(time.Duration(seconds * float64(time.Second)))
+}

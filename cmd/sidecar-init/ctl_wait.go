@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+func (p *program) waitCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "wait [--for ready|exited] [--timeout TIME] [DAEMON...]",
+		Short: "Wait until daemons are ready, or have ended",
+		Long: `Wait until all daemons, or those that are named, are ready, or with --for exited until they are dead and not
+restarted by themselves. A daemon that has ended with 0 does not keep others from being ready.`,
+	}
+	c := p.newCaller(cmd).withTimeout(cmd)
+	until := cmd.Flags().String("for", "ready", "ready or exited")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		condition := client.Condition(*until)
+		if condition != client.Ready && condition != client.Exited {
+			return usagef("invalid value %q of --for: want ready or exited", *until)
+		}
+		to, ctx, cancel, err := c.connect()
+		if err != nil {
+			return err
+		}
+		defer cancel()
+		_, err = to.Wait(ctx, condition, args...)
+		if err == nil || codeOf(err) != exitTimeout {
+			return c.failed(err)
+		}
+		late := ""
+		if all, err := to.Daemons(context.Background(), args...); err == nil {
+			for _, d := range all {
+				if condition == client.Ready && !d.Ready || condition == client.Exited && d.PID != 0 {
+					late += fmt.Sprintf("; %s is %s", d.Name, d.State)
+				}
+			}
+		}
+		c.complain("timeout (%s)%s", c.timeout, late)
+		return exitError(exitTimeout)
+	}
+	return cmd
+}
+
+func (p *program) healthyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "healthy",
+		Short: "Exit with 0 if all is well, else with 1 and the names of those that are not",
+		Long: `Exit with 0 when no daemon is waiting, starting, unhealthy, in backoff, given up, or ended with a failure; else
+with 1, and say which are. It is made for HEALTHCHECK and for probes of Kubernetes.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("healthy takes no arguments")
+			}
+			return nil
+		},
+	}
+	c := p.newCaller(cmd).withTimeout(cmd)
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		to, ctx, cancel, err := c.connect()
+		if err != nil {
+			return err
+		}
+		defer cancel()
+		health, err := to.Healthy(ctx)
+		if err != nil {
+			return c.failed(err)
+		}
+		if health.Healthy {
+			return nil
+		}
+		for _, problem := range health.Problems {
+			line := fmt.Sprintf("%s is %s", problem.Name, problem.State)
+			if problem.Reason != "" {
+				line += ": " + problem.Reason
+			}
+			fmt.Fprintln(p.stdout, line)
+		}
+		return exitError(exitFailed)
+	}
+	return cmd
+}
+
+func (p *program) completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish"}
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish",
+		Short: "Print a script that makes a shell complete commands, flags and daemons",
+		Long: `Print a script that makes a shell complete commands, flags and the names of daemons. For bash:
+
+	source <(sidecar-init completion bash)`,
+		ValidArgs: shells,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("completion needs one of bash, zsh and fish")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch root := cmd.Root(); args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(p.stdout, true)
+			case "zsh":
+				return root.GenZshCompletion(p.stdout)
+			case "fish":
+				return root.GenFishCompletion(p.stdout, true)
+			}
+			return usagef("there is no completion for %q: want bash, zsh or fish", args[0])
+		},
+	}
+}
