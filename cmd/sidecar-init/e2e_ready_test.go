@@ -53,12 +53,18 @@ func TestReadiness(t *testing.T) {
 			{"notify sd, by a child", "fork { notify READY=1 }; block", []string{ready("notify: sd")}},
 			{"notify fd:3", "writefd 3 x; closefd 3; block", []string{ready("notify: fd:3")}},
 			{"notify fd:9", "writefd 9 x; block", []string{ready("notify: fd:9")}},
-			{"healthcheck", "touch FILE; block",
-				[]string{"healthcheck: { test: [CMD, test, -e, FILE], interval: 20ms, retries: 1000 }"}},
-			{"CMD-SHELL", "touch FILE; block",
-				[]string{`healthcheck: { test: [CMD-SHELL, "test -e FILE && exit 0; exit 1"], start_interval: 20ms, start_period: 60s }`}},
-			{"both", "touch FILE.1; sleep 30ms; touch FILE; block",
-				[]string{ready("exec: [test, -e, FILE.1]"), "healthcheck: { test: [CMD, test, -e, FILE], interval: 20ms, retries: 1000 }"}},
+			{
+				"healthcheck", "touch FILE; block",
+				[]string{"healthcheck: { test: [CMD, test, -e, FILE], interval: 20ms, retries: 1000 }"},
+			},
+			{
+				"CMD-SHELL", "touch FILE; block",
+				[]string{`healthcheck: { test: [CMD-SHELL, "test -e FILE && exit 0; exit 1"], start_interval: 20ms, start_period: 60s }`},
+			},
+			{
+				"both", "touch FILE.1; sleep 30ms; touch FILE; block",
+				[]string{ready("exec: [test, -e, FILE.1]"), "healthcheck: { test: [CMD, test, -e, FILE], interval: 20ms, retries: 1000 }"},
+			},
 		} {
 			if p.name != asRoot.name && !strings.HasPrefix(tt.name, "notify") {
 				continue // nothing in it depends on who we are
