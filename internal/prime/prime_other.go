@@ -2,9 +2,12 @@
 
 package prime
 
-// What this package is about is Linux's; elsewhere nothing is done.
+import "errors"
 
-func clearMask() error       { return nil }
-func closeOnExec() error     { return nil }
-func eraseEnviron() error    { return nil }
-func becomeSubreaper() error { return nil }
+// What these are about is Linux's.
+
+func clearMask() error       { return errors.ErrUnsupported }
+func defaultSignals() error  { return errors.ErrUnsupported }
+func closeOnExec() error     { return errors.ErrUnsupported }
+func eraseEnviron() error    { return errors.ErrUnsupported }
+func becomeSubreaper() error { return errors.ErrUnsupported }
