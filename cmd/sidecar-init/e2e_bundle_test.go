@@ -341,7 +341,7 @@ func TestStdoutFull(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
 			_, w := pipe(t)
-			s := start(t, call{place: p, stdout: w, bundle: bundle, args: []string{"--grace-period", "1s"}})
+			s := start(t, call{place: p, program: shipped(), stdout: w, bundle: bundle, args: []string{"--grace-period", "1s"}})
 			full(t, w)
 			at := s.signal(syscall.SIGTERM)
 			if code := s.wait(); code != 0 {

@@ -84,7 +84,9 @@ func TestCommandStreams(t *testing.T) {
 func TestCommandGrace(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
-			s := start(t, command(p, "ignore TERM INT; print ready; block", "--grace-period", "1s"))
+			c := command(p, "ignore TERM INT; print ready; block", "--grace-period", "1s")
+			c.program = shipped()
+			s := start(t, c)
 			s.expect("ready")
 			s.signal(syscall.SIGINT)
 			at := s.signal(syscall.SIGTERM)

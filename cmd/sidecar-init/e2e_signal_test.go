@@ -35,7 +35,7 @@ func TestDeadline(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		deaf := "ignore TERM; print ready; block"
 		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
-			s := start(t, call{place: p, args: []string{"--grace-period", "1s"}, bundle: services(
+			s := start(t, call{place: p, program: shipped(), args: []string{"--grace-period", "1s"}, bundle: services(
 				daemon("a", deaf), daemon("b", "setsid { "+deaf+" }; "+deaf), daemon("c", "print ready; block"))})
 			s.expect("[a] ready", "[b] ready", "[b] ready", "[c] ready")
 			at := s.signal(syscall.SIGTERM)
@@ -56,7 +56,7 @@ func TestDeadline(t *testing.T) {
 	t.Run("default", func(t *testing.T) {
 		t.Parallel()
 		inTime(t, 8300*time.Millisecond, func() (time.Duration, error) {
-			s := start(t, call{bundle: services(daemon("a", "ignore TERM; print ready; block"))})
+			s := start(t, call{program: shipped(), bundle: services(daemon("a", "ignore TERM; print ready; block"))})
 			s.expect("[a] ready")
 			at := s.signal(syscall.SIGTERM)
 			err := s.ends(0)

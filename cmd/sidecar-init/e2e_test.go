@@ -67,7 +67,7 @@ var tools = sync.OnceValue(func() string {
 	return dir
 })
 
-// shipped is sidecar-init as it is shipped, for what is to be measured.
+// shipped is sidecar-init as it is shipped, for what is to be measured: with the race detector even its exit takes time.
 var shipped = sync.OnceValue(func() string {
 	exe := filepath.Join(tools(), "sidecar-init")
 	build(exe, ".")
@@ -92,10 +92,10 @@ type place struct {
 var (
 	asRoot    = place{"PID1", pidns.Self.Command, pidns.Self.Require}
 	asNobody  = place{"PID1 as nobody", pidns.Nobody.Command, pidns.Nobody.Require}
-	subreaper = place{"subreaper", plain, func(testing.TB) {}}
+	subreaper = place{"subreaper", ordinary, func(testing.TB) {}}
 )
 
-func plain(name string, args ...string) *exec.Cmd {
+func ordinary(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
