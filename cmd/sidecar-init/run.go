@@ -37,6 +37,9 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := p.placeFiles(b); err != nil {
+		return 0, err
+	}
 	logger := log.New(p.stdout, logOptions(flags, b))
 	for _, w := range p.warnings {
 		logger.Printf("%s", w)

@@ -6,9 +6,6 @@ import "slices"
 // To enable a key, delete its line. A path with = names one value of a key.
 var notYet = []string{
 	"notify",
-
-	"configs",
-	"secrets",
 }
 
 // supported reports whether a key has its effect; if not, that is a problem of the service.

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/files"
+)
+
+// placeFiles puts the secrets and configs of the bundle where its daemons look for them. What cannot be put there is told,
+// and is exit code 78.
+func (p *program) placeFiles(b *bundle.Bundle) error {
+	var all []files.File
+	for i := range b.Daemons {
+		for _, f := range b.Daemons[i].Files {
+			all = append(all, files.File(f))
+		}
+	}
+	err := files.Ensure(all)
+	if err == nil {
+		return nil
+	}
+	for line := range strings.Lines(err.Error()) {
+		p.complain("%s", strings.TrimSuffix(line, "\n"))
+	}
+	return exitError(exitConfig)
+}

@@ -1,0 +1,115 @@
+// Package files puts secrets and configs where daemons look for them.
+//
+// In Compose a secret or config that is a file is mounted into the container of its service. Here it lies in the container
+// already, or is mounted by whoever runs that; so all there is to do is to make the name under which the daemons open it.
+//
+// Guarantees:
+//
+//  1. After Ensure has returned nil each target has the content of its source: it had it before, or it is a symbolic
+//     link to it now.
+//  2. Nothing that exists is changed, neither replaced nor written to. A target that has another content is an error.
+//  3. All errors are returned, not only the first. Contents are compared, and never told.
+package files
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A File is a secret or config that is a file.
+type File struct {
+	Kind   string // "secret" or "config"
+	Name   string
+	Source string // absolute
+	Target string // absolute
+}
+
+// Ensure makes each target have the content of its source. Directories are made as they are needed.
+func Ensure(list []File) error {
+	var errs []error
+	for _, f := range list {
+		if err := f.ensure(); err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", f.Kind, f.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (f File) ensure() error {
+	source, err := os.Stat(f.Source)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot find its file: %w", err)
+	case !source.Mode().IsRegular():
+		return fmt.Errorf("%s is not a file", f.Source)
+	}
+	for range 2 {
+		if _, err := os.Lstat(f.Target); errors.Is(err, fs.ErrNotExist) {
+			if err := os.MkdirAll(filepath.Dir(f.Target), 0o755); err != nil {
+				return fmt.Errorf("cannot make the directory of %s: %w", f.Target, err)
+			}
+			err := os.Symlink(f.Source, f.Target)
+			if errors.Is(err, fs.ErrExist) {
+				continue // somebody was faster: look what it is
+			}
+			if err != nil {
+				return fmt.Errorf("cannot make a link: %w", err)
+			}
+			return nil
+		}
+		break
+	}
+	target, err := os.Stat(f.Target)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot look at what is there: %w", err)
+	case os.SameFile(source, target):
+		return nil
+	case !target.Mode().IsRegular():
+		return fmt.Errorf("%s is there, and is not a file", f.Target)
+	}
+	same, err := sameContent(f.Source, f.Target)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot compare: %w", err)
+	case source.Size() != target.Size() || !same:
+		return fmt.Errorf("%s is there, with another content than %s", f.Target, f.Source)
+	}
+	return nil
+}
+
+// sameContent compares two files.
+func sameContent(one, two string) (bool, error) {
+	a, err := os.Open(one)
+	if err != nil {
+		return false, err
+	}
+	defer a.Close()
+	b, err := os.Open(two)
+	if err != nil {
+		return false, err
+	}
+	defer b.Close()
+	bufA, bufB := make([]byte, 16<<10), make([]byte, 16<<10)
+	for {
+		n, errA := io.ReadFull(a, bufA)
+		m, errB := io.ReadFull(b, bufB)
+		if !bytes.Equal(bufA[:n], bufB[:m]) {
+			return false, nil
+		}
+		end := errors.Is(errA, io.EOF) || errors.Is(errA, io.ErrUnexpectedEOF)
+		switch {
+		case end:
+			return errors.Is(errB, io.EOF) || errors.Is(errB, io.ErrUnexpectedEOF), nil
+		case errA != nil:
+			return false, errA
+		case errB != nil:
+			return false, errB
+		}
+	}
+}
