@@ -9,20 +9,23 @@ GOTOOL  := go tool -modfile=tools/go.mod
 PUBLIC  := $(foreach p,mailbox actor child root log client,$(if $(wildcard $(p)/*.go),./$(p)))
 
 BIN      ?= bin/sidecar-init
+DEMO     ?= bin/demo
 FUZZTIME ?= 30s
 SOAK     ?= 10m
 BENCH    ?= .
 COUNT    ?= 6
 NOSKIP   ?=
 
-.PHONY: build run test test-docker lint bench fuzz soak image size clean
+.PHONY: build run demo test test-docker lint bench fuzz soak image size clean
 
 build: ## the static binary, bin/sidecar-init
 	$(GOBUILD) -o $(BIN) ./cmd/sidecar-init
 
-run: build ## a demonstration with five daemons; ends with "Error N" if the supervisor's exit code N is not 0
-	@CGO_ENABLED=0 go build -o bin/demo ./internal/demo
-	@bin/demo $(BIN)
+run: build demo ## a demonstration with five daemons; ends with "Error N" if the supervisor's exit code N is not 0
+	@$(DEMO) $(BIN)
+
+demo:
+	@CGO_ENABLED=0 go build -trimpath -o $(DEMO) ./internal/demo
 
 test: ## all tests that need no Docker; NOSKIP=REGEXP fails if one is skipped for such a reason
 	@go run ./internal/gotest -noskip '$(NOSKIP)' -- -timeout 5m ./...

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -247,18 +249,9 @@ func TestDeps(t *testing.T) {
 // maxBinary is the budget of the binary: it is copied into every image, and PID 1 maps it.
 const maxBinary = 8 << 20
 
-// TestBinarySize builds the binary as `make build` does.
+// TestBinarySize holds it.
 func TestBinarySize(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the binary; -short is set")
-	}
-	bin := filepath.Join(t.TempDir(), "sidecar-init")
-	cmd := exec.Command("make", "build", "BIN="+bin)
-	cmd.Env = linux()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	info, err := os.Stat(bin)
+	info, err := os.Stat(binary(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,4 +259,42 @@ func TestBinarySize(t *testing.T) {
 	if info.Size() > maxBinary {
 		t.Errorf("sidecar-init has %d bytes, want at most %d", info.Size(), maxBinary)
 	}
+}
+
+// built is the folder of the binary that binary makes; TestMain removes it.
+var built string
+
+var build = sync.OnceValues(func() (string, error) {
+	var err error
+	if built, err = os.MkdirTemp("", "sidecar-init-build"); err != nil {
+		return "", err
+	}
+	bin := filepath.Join(built, "sidecar-init")
+	cmd := exec.Command("make", "build", "BIN="+bin)
+	cmd.Env = append(linux(), "MAKEFLAGS=", "MAKELEVEL=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return bin, nil
+})
+
+// binary is what `make build` makes. With -short the test is skipped.
+func binary(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds the binary; -short is set")
+	}
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		os.RemoveAll(built)
+	}
+	os.Exit(code)
 }

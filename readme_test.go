@@ -110,13 +110,11 @@ func TestReadmeDocker(t *testing.T) {
 
 // TestReadmeBundle runs the bundle of README.md, with scripts for its programs.
 func TestReadmeBundle(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds and runs the binary; -short is set")
-	}
-	dir, env := programs(t)
+	bin := binary(t)
+	dir, env := programs(t, bin)
 	write(t, filepath.Join(dir, "bundle.yaml"), the(t, "yaml"), 0o644)
 
-	cmd := exec.Command(filepath.Join(dir, "sidecar-init"), "check", "-f", "bundle.yaml")
+	cmd := exec.Command(bin, "check", "-f", "bundle.yaml")
 	cmd.Dir, cmd.Env = dir, env
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "worker") {
 		t.Errorf("check: %v: %s", err, out)
@@ -124,7 +122,7 @@ func TestReadmeBundle(t *testing.T) {
 
 	// The log that README shows is that of the first seconds. Lines of different daemons come in any order.
 	want := the(t, "text")
-	out := runUntil(t, dir, env, want, "run", "-f", "bundle.yaml")
+	out := runUntil(t, bin, dir, env, want, "run", "-f", "bundle.yaml")
 	for line := range strings.Lines(want) {
 		if !strings.Contains(out, line) {
 			t.Errorf("the log has no line %q:\n%s", line, out)
@@ -134,7 +132,7 @@ func TestReadmeBundle(t *testing.T) {
 		t.Errorf("the log does not end with exit code 0:\n%s", out)
 	}
 
-	out = runUntil(t, dir, env, "listening on :8080\n", "run", "--", "api", "--listen", ":8080")
+	out = runUntil(t, bin, dir, env, "listening on :8080\n", "run", "--", "api", "--listen", ":8080")
 	if out != "listening on :8080\n" {
 		t.Errorf("run -- api: the output is %q", out)
 	}
@@ -145,7 +143,7 @@ func TestReadmeEmbedding(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles and runs a program; -short is set")
 	}
-	dir, env := programs(t)
+	dir, env := programs(t, "")
 	source, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "embed")
 	write(t, source, the(t, "go"), 0o644)
 	top, err := os.Getwd()
@@ -177,19 +175,15 @@ func TestReadmeEmbedding(t *testing.T) {
 	}
 }
 
-// programs makes a folder with sidecar-init and what README's bundle runs, and the environment in which they are found.
-func programs(t *testing.T) (dir string, env []string) {
+// programs makes a folder with what README's bundle runs, and the environment in which that and bin are found.
+func programs(t *testing.T, bin string) (dir string, env []string) {
 	t.Helper()
 	dir = t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "sidecar-init"), "./cmd/sidecar-init")
-	build.Env = linux()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	const script = "#!/bin/sh\ntrap 'exit 0' TERM\necho %s\n[ -n \"$ENDS\" ] && exit\nwhile :; do sleep 60 & wait $!; done\n"
 	write(t, filepath.Join(dir, "api"), fmt.Sprintf(script, `"listening on $2"`), 0o755)
 	write(t, filepath.Join(dir, "worker"), fmt.Sprintf(script, `"waiting for jobs"`), 0o755)
-	return dir, append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "SIDECAR_INIT_CONTROL=off")
+	path := dir + ":" + filepath.Dir(bin) + ":" + os.Getenv("PATH")
+	return dir, append(os.Environ(), "PATH="+path, "SIDECAR_INIT_CONTROL=off")
 }
 
 func write(t *testing.T, path, text string, mode os.FileMode) {
@@ -201,9 +195,9 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 
 // runUntil runs sidecar-init until it has printed each of the lines, ends it with SIGTERM, which must give exit code 0, and
 // returns what it printed.
-func runUntil(t *testing.T, dir string, env []string, lines string, args ...string) string {
+func runUntil(t *testing.T, bin, dir string, env []string, lines string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(dir, "sidecar-init"), args...)
+	cmd := exec.Command(bin, args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, env, os.Stderr
 	cmd.WaitDelay = time.Second
 	out, err := cmd.StdoutPipe()

@@ -49,12 +49,11 @@ func build(dir string) error {
 		return err
 	}
 	demo, supervisor = filepath.Join(dir, "demo"), filepath.Join(dir, "sidecar-init")
-	for bin, pkg := range map[string]string{demo: ".", supervisor: "../../cmd/sidecar-init"} {
-		cmd := exec.Command("go", "build", "-o", bin, pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%v: %s", err, out)
-		}
+	cmd := exec.Command("make", "build", "demo", "BIN="+supervisor, "DEMO="+demo)
+	cmd.Dir = top
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %s", err, out)
 	}
 	return nil
 }
@@ -323,9 +322,6 @@ func TestExitCode(t *testing.T) {
 
 // TestMake: make run is the same, down to the process group, and TERM to make ends it too.
 func TestMake(t *testing.T) {
-	if _, err := exec.LookPath("make"); err != nil {
-		t.Skip(err)
-	}
 	for _, toMake := range []bool{false, true} {
 		r := start(t, exec.Command("make", "run"))
 		pid := r.pid()
