@@ -31,14 +31,17 @@ type program struct {
 	free    chan struct{} // holds a token while no process of it exists
 }
 
+// errBusy is the error of a check that was never made.
+var errBusy = errors.New("the one before cannot be ended")
+
 // killWait is how long a check waits for the process that it has killed.
 const killWait = 100 * time.Millisecond
 
 func (p *program) check(ctx context.Context) error {
 	select {
-	case <-p.free:
-	default:
-		return errors.New("the one before cannot be ended")
+	case <-p.free: // the one of the life before may be about to die
+	case <-ctx.Done():
+		return errBusy
 	}
 	done := make(chan error, 1)
 	go func() { // neither a program that hangs while it is executed nor one that cannot be killed holds us up

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
@@ -67,7 +70,7 @@ func TestExecKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	if got, want := text(check(t.Context())), "the one before cannot be ended"; got != want {
+	if got, want := text(attempt(t.Context(), time.Millisecond, check)), "the one before cannot be ended"; got != want {
 		t.Errorf("a second check at the same time: got %q, want %q", got, want)
 	}
 	cancel()
@@ -87,4 +90,39 @@ func TestExecCancelled(t *testing.T) {
 	if err == nil {
 		t.Error("got nil")
 	}
+}
+
+// TestNothingStays: many checks, of many lives, leave neither descriptors nor goroutines nor zombies.
+func TestNothingStays(t *testing.T) {
+	check := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/true"}})
+	fail := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/false"}})
+	_, _ = check(t.Context()), fail(t.Context()) // what is made once
+	fds, goroutines := countFDs(t), runtime.NumGoroutine()
+	told := make(chan child.Msg)
+	p := New(map[string]Plan{"web": {Ready: check, Health: &Health{Check: fail, Interval: 1, Retries: 1}}},
+		func(_ string, m child.Msg) { told <- m })
+	for gen := uint64(1); gen <= 20; gen++ {
+		p.Observe(started(gen))
+		if m := <-told; m != (child.Unhealthy{Gen: gen, Reason: "its health check has failed: it ended with code 1"}) {
+			t.Errorf("told: got %v", m)
+		}
+		p.Observe(exited(gen))
+	}
+	for begin := time.Now(); countFDs(t) > fds || runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("%d descriptors and %d goroutines, want %d and %d", countFDs(t), runtime.NumGoroutine(), fds, goroutines)
+		}
+	}
+	if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD {
+		t.Errorf("a child is left: %v", err)
+	}
+}
+
+func countFDs(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }

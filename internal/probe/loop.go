@@ -92,7 +92,7 @@ func attempt(ctx context.Context, timeout time.Duration, check Check) (err error
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err = check(ctx)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err != nil && !errors.Is(err, errBusy) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = fmt.Errorf("it took longer than %s", timeout)
 	}
 	return err
