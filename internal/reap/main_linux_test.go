@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,10 +57,24 @@ var places = []place{
 	{"subreaper without children files", pidns.Self, false, true},
 }
 
+// placesOfSelf are those that are not about users.
+func placesOfSelf() []place {
+	return slices.DeleteFunc(slices.Clone(places), func(p place) bool { return p.user == pidns.Nobody })
+}
+
+// each runs f as a subtest for each place.
+func each(t *testing.T, places []place, f func(t *testing.T, p place)) {
+	for _, p := range places {
+		t.Run(p.name, func(t *testing.T) {
+			p.user.Require(t)
+			f(t, p)
+		})
+	}
+}
+
 // run runs a role with params and decodes what it prints into result.
 func (p place) run(t *testing.T, role string, params, result any) {
 	t.Helper()
-	p.user.Require(t)
 	arg, err := json.Marshal(params)
 	if err != nil {
 		t.Fatal(err)
