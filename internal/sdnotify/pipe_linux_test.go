@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -124,4 +126,37 @@ func s6Dir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// TestNothingStays: lives leave no descriptors and no goroutines.
+func TestNothingStays(t *testing.T) {
+	count := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries) + runtime.NumGoroutine()
+	}
+	b := listen(t, Options{})
+	before := count()
+	for range 20 {
+		l := newLife()
+		b.Begin(l)
+		b.send("READY=1")
+		files, closeFiles, err := Pipe(4, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := files[1].WriteString("\n"); err != nil {
+			t.Fatal(err)
+		}
+		l.want(t, "ready", "ready")
+		closeFiles()
+		l.end()
+	}
+	for begin := time.Now(); count() > before; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("%d descriptors and goroutines, want %d", count(), before)
+		}
+	}
 }
