@@ -25,6 +25,7 @@ var roles = map[string]func(){
 	"sweep":   sweepRole,
 	"stopped": stoppedRole,
 	"misused": misusedRole,
+	"report":  reportRole,
 }
 
 func init() { runtime.LockOSThread() }
