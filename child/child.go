@@ -107,9 +107,10 @@ type Child struct {
 	m       *machine
 	spawner Spawner
 	hooks   Hooks
-	proc    Process // the present life's, or the last one's until it is released
-	dead    bool    // proc has been waited for
-	cease   func()  // ends the steps that run
+	proc    Process         // the present life's, or the last one's until it is released
+	dead    bool            // proc has been waited for
+	cease   func()          // ends the steps that run
+	steps   <-chan struct{} // closed when the last ones are gone; nil before there were any
 	seen    uint64
 }
 
@@ -140,9 +141,9 @@ func (c *Child) Run() error {
 	c.cease()
 	if c.proc != nil && !c.dead { // wait releases it
 		_ = c.proc.Signal(syscall.SIGKILL, true)
-		return err
 	}
 	c.release(false)
+	await(c.steps)
 	return err
 }
 
@@ -237,7 +238,7 @@ func (h *handler) perform() error {
 	for _, e := range h.m.out {
 		switch e.kind {
 		case doSpawn:
-			go h.spawn(h.m.gen, e.spec, h.take()) // posts one message, then ends
+			go h.spawn(h.m.gen, e.spec, h.take(), h.steps) // posts one message, then ends
 		case doSignal:
 			// An error means that the process has just ended, which its exit will tell.
 			_ = h.proc.Signal(e.sig, e.group)
@@ -246,9 +247,9 @@ func (h *handler) perform() error {
 		case doDisarm:
 			h.actor.Disarm()
 		case doSteps:
-			ceased := make(chan struct{})
-			h.cease = sync.OnceFunc(func() { close(ceased) })
-			go h.runSteps(h.m.gen, e.steps, ceased) // posts one message, then ends
+			ceased, gone := make(chan struct{}), make(chan struct{})
+			go h.runSteps(h.m.gen, e.steps, h.steps, ceased, gone) // posts one message, then ends
+			h.cease, h.steps = sync.OnceFunc(func() { close(ceased) }), gone
 		case doCease:
 			h.cease()
 		case doEmit:
@@ -275,8 +276,33 @@ func (h *handler) take() Process {
 	return p
 }
 
-// spawn starts the next life, after what is left of the last one is gone.
-func (h *handler) spawn(gen uint64, spec *Spec, last Process) {
+// stepsWait bounds how long steps that were killed, and are perhaps stuck in the kernel, hold up what comes after them.
+const stepsWait = 50 * time.Millisecond
+
+// await waits until the steps are gone whose channel that is; nil stands for none.
+func await(gone <-chan struct{}) {
+	if gone == nil {
+		return
+	}
+	bound := time.NewTimer(stepsWait)
+	defer bound.Stop()
+	select {
+	case <-gone:
+	case <-bound.C:
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// spawn starts the next life, after what is left of the last one, and of its steps, is gone.
+func (h *handler) spawn(gen uint64, spec *Spec, last Process, steps <-chan struct{}) {
 	fact := spawned{gen: gen}
 	defer func() {
 		if v := recover(); v != nil {
@@ -287,6 +313,7 @@ func (h *handler) spawn(gen uint64, spec *Spec, last Process) {
 			h.wait(gen, fact.proc)
 		}
 	}()
+	await(steps)
 	if last != nil {
 		last.Release(h.m.spec.KillMode != KillProcess)
 	}
@@ -306,23 +333,26 @@ func (h *handler) wait(gen uint64, p Process) {
 	fact.exit = p.Wait()
 }
 
-// runSteps runs steps one after the other until one fails or they are to cease.
-func (h *handler) runSteps(gen uint64, steps []Spec, ceased <-chan struct{}) {
+// runSteps runs steps one after the other until one fails or they are to cease. It begins when those that ran last are
+// gone, and closes gone at its end.
+func (h *handler) runSteps(gen uint64, steps []Spec, last, ceased <-chan struct{}, gone chan<- struct{}) {
 	fact := stepsDone{gen: gen, step: steps[0].Step}
 	defer func() {
+		close(gone)
 		if v := recover(); v != nil {
 			fact.err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 		_ = h.actor.Ref().Tell(fact)
 	}()
+	await(last)
 	for i := range steps {
-		exit := h.runStep(&steps[i], ceased)
-		select {
-		case <-ceased:
+		if isClosed(ceased) {
 			return
-		default:
 		}
+		exit := h.runStep(&steps[i], ceased)
 		switch {
+		case isClosed(ceased):
+			return
 		case exit.Err != nil:
 			fact.err = fmt.Errorf("%s cannot be started: %w", fact.step, exit.Err)
 		case exit.Failed():

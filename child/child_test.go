@@ -47,7 +47,6 @@ func experiment(t *testing.T, spec child.Spec, lives map[string][]testproc.Life,
 		if err := <-l.done; err != nil {
 			t.Errorf("Run: got %v, want nil", err)
 		}
-		synctest.Wait() // steps that were killed with the daemon
 		l.fake.Check(t)
 	})
 	return l

@@ -170,6 +170,38 @@ func TestSteps(t *testing.T) {
 				9s exited with code -9 (SIGKILL), as requested`,
 		},
 		{
+			name: "the next life waits until the steps of the last one are gone", spec: child.Spec{PostStart: post},
+			lives: lives{"post": {{KillDelay: 20 * time.Millisecond}}}, told: []at{{s, child.Restart{}}, {9 * s, final}},
+			events: `
+				0s starting
+				0s started
+				1s restarting
+				1s exited with code -15 (SIGTERM), as requested
+				1.02s started in place
+				9s exited with code -15 (SIGTERM), as requested`,
+			trace: `
+				web/1 spawned
+				post/1 spawned
+				web/1 ended code -15 (SIGTERM)
+				post/1 ended code -9 (SIGKILL)
+				web/2 spawned
+				post/2 spawned
+				web/2 ended code -15 (SIGTERM)
+				post/2 ended code -9 (SIGKILL)`,
+		},
+		{
+			name: "but not for ever", spec: child.Spec{PreStop: stop, StopGrace: 4 * s}, lives: lives{"stop": {{KillDelay: 3 * s}}},
+			told: []at{{s, child.Restart{}}, {9 * s, child.Kill{}}},
+			events: `
+				0s starting
+				0s started
+				1s restarting
+				3s stepfailed: pre_stop took too long
+				3s exited with code -15 (SIGTERM), as requested
+				3.05s started in place
+				9s exited with code -9 (SIGKILL), as requested`,
+		},
+		{
 			name: "pre_stop ends post_start", spec: child.Spec{PostStart: post, PreStop: stop}, lives: lives{"stop": takes(s, 0)},
 			told: []at{{s, child.Terminate{}}, kill},
 			events: `
