@@ -1,0 +1,293 @@
+package root_test
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/testproc"
+	"github.com/bot-bottle/sidecar-init/root"
+)
+
+// chaosGrace is the grace of each bundle of TestChaos.
+const chaosGrace = 8 * s
+
+// A play is a bundle, how its processes behave, and what happens to it.
+type play struct {
+	specs  []child.Spec
+	lives  lives
+	routes map[syscall.Signal]root.Route
+	from   string
+	acts   []act
+	end    time.Duration // SIGTERM
+	insist time.Duration // SIGINT after it; 0: none
+}
+
+// An act is a message at a time.
+type act struct {
+	at  time.Duration
+	msg root.Msg
+}
+
+// A report is what has happened in a play.
+type report struct {
+	begin   time.Time
+	events  []child.Event
+	records []testproc.Record
+	wrong   []string // violations and leftovers of the fake
+	code    int
+	err     error
+	end     time.Time
+	high    int
+}
+
+// TestChaos runs random bundles to which random things happen, and then a SIGTERM. The full size is
+// go test ./root -run TestChaos -rapid.checks=50000.
+func TestChaos(t *testing.T) {
+	checks(t, 1500)
+	rapid.Check(t, func(rt *rapid.T) {
+		p := drawPlay(rt)
+		r := p.run(t) // whatever fails in it must not unwind the bubble
+		defer func() {
+			if rt.Failed() {
+				rt.Logf("%s", r.story())
+			}
+		}()
+		p.check(rt, r)
+	})
+}
+
+// checks makes rapid draw n cases, unless the command line says how many.
+func checks(t *testing.T, n int) {
+	explicit := false
+	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "rapid.checks" })
+	if explicit {
+		return
+	}
+	f := flag.Lookup("rapid.checks")
+	was := f.Value.String()
+	if err := f.Value.Set(strconv.Itoa(n)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Value.Set(was) })
+}
+
+// run performs the play in a bubble.
+func (p *play) run(t *testing.T) (r report) {
+	synctest.Test(t, func(*testing.T) {
+		var mu sync.Mutex
+		gens := map[int]uint64{} // by PID
+		fake := &testproc.Fake{Lives: p.lives}
+		bundle, err := root.New(root.Config{
+			Specs: p.specs, Spawner: fake, Grace: chaosGrace, Routes: p.routes, ExitCodeFrom: p.from,
+			Observe: func(e child.Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				r.events = append(r.events, e)
+				if e.Kind == child.EventStarted {
+					gens[e.PID] = e.Gen
+				}
+			},
+		})
+		if err != nil {
+			r.err = err
+			return
+		}
+		fake.OnReady = func(daemon string, _, pid int) {
+			mu.Lock()
+			defer mu.Unlock()
+			_ = bundle.Ref().Tell(root.Fact{Name: daemon, Msg: child.Ready{Gen: gens[pid]}})
+		}
+		r.begin = time.Now()
+		acts := append(slices.Clone(p.acts), act{p.end, root.Signal{Sig: syscall.SIGTERM}})
+		if p.insist > 0 {
+			acts = append(acts, act{p.end + p.insist, root.Signal{Sig: syscall.SIGINT}})
+		}
+		var timers []*time.Timer
+		for _, a := range acts {
+			timers = append(timers, time.AfterFunc(a.at, func() { _ = bundle.Ref().Tell(a.msg) }))
+		}
+		r.code, r.err = bundle.Run()
+		r.end = time.Now()
+		for _, timer := range timers {
+			timer.Stop()
+		}
+		synctest.Wait()
+		r.records = fake.Records()
+		r.wrong = append(fake.Violations(), fake.Leftovers()...)
+		r.high = bundle.Ref().HighWater()
+	})
+	return r
+}
+
+// story is the report as text.
+func (r *report) story() string {
+	var b strings.Builder
+	type line struct {
+		at   time.Time
+		text string
+	}
+	var all []line
+	for _, e := range r.events {
+		all = append(all, line{e.Time, fmt.Sprintf("%s %s %v %s %v", e.Daemon, e.Kind, e.Signal, e.Reason, e.Names)})
+	}
+	for _, rec := range r.records {
+		all = append(all, line{rec.At, "\t\t\t" + rec.String()})
+	}
+	slices.SortStableFunc(all, func(a, b line) int { return a.at.Compare(b.at) })
+	for _, l := range all {
+		fmt.Fprintf(&b, "%8v %s\n", l.at.Sub(r.begin), l.text)
+	}
+	fmt.Fprintf(&b, "%8v end with %d, %v", r.end.Sub(r.begin), r.code, r.err)
+	return b.String()
+}
+
+// drawPlay draws all that is random: nothing is drawn in the bubble.
+func drawPlay(t *rapid.T) *play {
+	p := &play{lives: lives{}, end: time.Duration(rapid.IntRange(0, 40_000).Draw(t, "end")) * ms}
+	n := rapid.IntRange(1, 6).Draw(t, "daemons")
+	for i := range n {
+		p.drawDaemon(t, i)
+	}
+	// The file order is not that of the dependencies.
+	p.specs = rapid.Permutation(p.specs).Draw(t, "order")
+	daemon := func(label string) string { return "d" + strconv.Itoa(rapid.IntRange(0, n-1).Draw(t, label)) }
+	p.routes = map[syscall.Signal]root.Route{
+		syscall.SIGHUP:  {Forward: []string{daemon("HUP")}},
+		syscall.SIGUSR1: {Restart: []string{daemon("USR1")}},
+		syscall.SIGUSR2: {Restart: []string{daemon("USR2")}, Forward: []string{daemon("USR2")}, Absent: []string{"other"}},
+	}
+	if rapid.IntRange(0, 3).Draw(t, "from") == 0 {
+		p.from = daemon("from")
+	}
+	if rapid.IntRange(0, 5).Draw(t, "insist") == 0 {
+		p.insist = time.Duration(rapid.IntRange(1, 9000).Draw(t, "insist after")) * ms
+	}
+	for range rapid.IntRange(0, 8).Draw(t, "acts") {
+		at := time.Duration(rapid.IntRange(0, 40_000).Draw(t, "at")) * ms
+		var msg root.Msg
+		switch rapid.SampledFrom([]string{"signal", "signal", "restart", "stop", "start", "hup", "unhealthy", "extend", "shutdown"}).Draw(t, "act") {
+		case "signal":
+			msg = root.Signal{Sig: rapid.SampledFrom([]syscall.Signal{
+				syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM,
+			}).Draw(t, "signal")}
+		case "restart":
+			msg = root.Do{Name: daemon("who"), Msg: child.Restart{}}
+		case "stop":
+			msg = root.Do{Name: daemon("who"), Msg: child.Terminate{}}
+		case "start":
+			msg = root.Do{Name: daemon("who"), Msg: child.Start{}}
+		case "hup":
+			msg = root.Do{Name: daemon("who"), Msg: child.Signal{Sig: syscall.SIGHUP}}
+		case "unhealthy":
+			msg = root.Fact{Name: daemon("who"), Msg: child.Unhealthy{Gen: rapid.Uint64Range(1, 3).Draw(t, "gen"), Reason: "no answer"}}
+		case "extend":
+			msg = root.Fact{Name: daemon("who"), Msg: child.Extend{Gen: rapid.Uint64Range(1, 3).Draw(t, "gen"), By: 7 * s}}
+		case "shutdown":
+			if rapid.IntRange(0, 3).Draw(t, "early") > 0 {
+				continue
+			}
+			msg = root.Shutdown{Reason: "early"}
+		}
+		p.acts = append(p.acts, act{at, msg})
+	}
+	return p
+}
+
+// drawDaemon draws a daemon that depends on some of those before it, and its lives.
+func (p *play) drawDaemon(t *rapid.T, i int) {
+	one := func(of int, label string) bool { return rapid.IntRange(1, of).Draw(t, label) == of }
+	spec := child.Spec{
+		Name: "d" + strconv.Itoa(i), Argv: []string{"/bin/d"},
+		Restart: child.RestartPolicy{
+			Policy: rapid.SampledFrom([]child.Policy{child.RestartNo, child.RestartOnFailure, child.RestartAlways}).Draw(t, "policy"),
+			Max:    rapid.IntRange(0, 3).Draw(t, "max"),
+		},
+		Backoff:   child.Backoff{Initial: time.Duration(rapid.SampledFrom([]int{0, 1, 3000}).Draw(t, "backoff")) * ms, Fixed: one(2, "fixed")},
+		StopGrace: rapid.SampledFrom([]time.Duration{0, 0, s, 20 * s}).Draw(t, "grace"),
+		Readiness: one(3, "readiness"),
+		Critical:  one(10, "critical"),
+	}
+	if one(4, "limit") {
+		spec.Limit = child.Limit{Restarts: 2, Window: 10 * s}
+	}
+	if one(4, "kill mode") {
+		spec.KillMode = child.KillProcess
+	}
+	for j := range i {
+		if one(3, "depends") {
+			spec.After = append(spec.After, child.Dependency{
+				Name: "d" + strconv.Itoa(j),
+				Condition: rapid.SampledFrom([]child.Condition{
+					"", child.ServiceStarted, child.ServiceHealthy, child.ServiceCompletedSuccessfully,
+				}).Draw(t, "condition"),
+				Optional: one(4, "optional"), Restart: one(4, "follows"),
+			})
+		}
+	}
+	step := func(kind child.Step, suffix string) []child.Spec {
+		if !one(8, suffix) {
+			return nil
+		}
+		name := spec.Name + suffix
+		for range rapid.IntRange(1, 2).Draw(t, "lives of "+suffix) {
+			life := drawLife(t, true)
+			if kind != child.StepPreStart { // a step that hangs in the kernel is waited for only so long
+				life.StartDelay, life.KillDelay = 0, min(life.KillDelay, 20*ms)
+			}
+			p.lives[name] = append(p.lives[name], life)
+		}
+		return []child.Spec{{Name: name, Argv: []string{"/bin/step"}, Step: kind}}
+	}
+	spec.PreStart, spec.PostStart, spec.PreStop = step(child.StepPreStart, ".pre"), step(child.StepPostStart, ".post"), step(child.StepPreStop, ".stop")
+	for range rapid.IntRange(1, 3).Draw(t, "lives") {
+		p.lives[spec.Name] = append(p.lives[spec.Name], drawLife(t, false))
+	}
+	p.specs = append(p.specs, spec)
+}
+
+// drawLife draws how a process behaves. A step ends, one way or another.
+func drawLife(t *rapid.T, step bool) testproc.Life {
+	anExit := rapid.SampledFrom([]child.Exit{{}, {}, {Code: 1}, {Code: 3}, {Signal: syscall.SIGSEGV}})
+	life := testproc.Life{
+		StartDelay: time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 150, 3000}).Draw(t, "start")) * ms,
+		KillDelay:  time.Duration(rapid.SampledFrom([]int{0, 0, 50}).Draw(t, "dies")) * ms,
+		Exit:       anExit.Draw(t, "exit"),
+		On:         testproc.Reactions{},
+	}
+	switch rapid.IntRange(0, 9).Draw(t, "fails") {
+	case 0:
+		life.StartError = &child.StartError{Reason: "no such file", Code: 127}
+	case 1:
+		life.StartError = &child.StartError{Reason: "out of memory", Code: 126, Transient: true}
+	}
+	if d := rapid.SampledFrom([]int{0, 0, 1, 500, 10_000}).Draw(t, "ends"); d > 0 || step {
+		life.ExitAfter = time.Duration(d+1) * ms
+	}
+	if d := rapid.SampledFrom([]int{0, 1, 2000}).Draw(t, "ready"); d > 0 && !step {
+		life.ReadyAfter = time.Duration(d) * ms
+	}
+	switch rapid.IntRange(0, 5).Draw(t, "TERM") {
+	case 0:
+		life.On[syscall.SIGTERM] = testproc.Reaction{Ignore: true}
+	case 1, 2:
+		life.On[syscall.SIGTERM] = testproc.Reaction{
+			After: time.Duration(rapid.SampledFrom([]int{0, 1, 1500, 6000}).Draw(t, "after")) * ms,
+			Exit:  rapid.SampledFrom([]child.Exit{{}, {Code: 143}, {Code: 7}}).Draw(t, "exit"),
+		}
+	}
+	if rapid.Bool().Draw(t, "HUP") {
+		life.On[syscall.SIGHUP] = testproc.Reaction{Ignore: true}
+	}
+	return life
+}
