@@ -196,7 +196,7 @@ func TestDockerfileSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `CGO_ENABLED=0 go build -trimpath -tags ` + tags(t) + ` -ldflags "-s -w -X main.version=${VERSION}"`
+	const want = `RUN make build VERSION="${VERSION}" BIN=/sidecar-init`
 	if !strings.Contains(string(text), want) {
 		t.Errorf("Dockerfile.source does not say %s", want)
 	}
