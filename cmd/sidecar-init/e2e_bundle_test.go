@@ -84,6 +84,7 @@ func TestExitCodes(t *testing.T) {
 		signal []syscall.Signal // after that
 		code   int
 		end    []string // other lines
+		like   string   // another one
 	}{
 		{
 			name: "all is well", bundle: services(daemon("a", lives), daemon("b", "trap TERM exit 0; "+lives)),
@@ -168,6 +169,7 @@ func TestExitCodes(t *testing.T) {
 			name: "not started",
 			bundle: services(daemon("a", "exit 0"), daemon("b", "exit 2"),
 				daemon("c", lives, "depends_on: { b: { condition: service_completed_successfully } }")), code: 2,
+			end: []string{"sidecar-init: starting b"}, like: "sidecar-init: c not started: .*b.*",
 		},
 		{
 			name: "not started counts 1",
@@ -183,6 +185,9 @@ func TestExitCodes(t *testing.T) {
 			s.signal(tt.signal...)
 			s.exit(tt.code)
 			s.expect(tt.end...)
+			if tt.like != "" {
+				s.match(tt.like)
+			}
 		})
 	}
 }
@@ -205,8 +210,10 @@ func TestRestartPolicies(t *testing.T) {
 	})
 	t.Run("limit", func(t *testing.T) {
 		t.Parallel()
-		s := start(t, call{bundle: services(daemon("a", "exit 5", "x-sidecar-init: { backoff: { initial: 1ms } }")),
-			args: []string{"--restart", "on-failure:2"}})
+		s := start(t, call{
+			bundle: services(daemon("a", "exit 5", "x-sidecar-init: { backoff: { initial: 1ms } }")),
+			args:   []string{"--restart", "on-failure:2"},
+		})
 		s.exit(5)
 		s.match(`sidecar-init: a exited with code 5; giving up after 2 restarts in \S+`)
 		if n := s.count(`sidecar-init: starting a`); n != 3 {
@@ -371,4 +378,65 @@ func TestStdoutFull(t *testing.T) {
 			t.Errorf("the output does not contain %q", want)
 		}
 	})
+}
+
+// TestOverflow: with "overflow: drop" a daemon does not wait for a reader that has stopped, and what is lost is whole lines,
+// which are counted.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	const n = 50_000
+	done := openDir(t) + "/done"
+	r, w := pipe(t)
+	s := start(t, call{stdout: w, bundle: services(
+		daemon("a", fmt.Sprintf("lines %d 100; touch %s; block", n, done), "x-sidecar-init: { overflow: drop }"))})
+	w.Close()
+	eventually(t, "all is written", func() bool {
+		_, err := os.Stat(done)
+		return err == nil
+	})
+	s.signal(syscall.SIGTERM)
+	out, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := s.wait(); code != 0 {
+		t.Errorf("exit code: got %d, want 0", code)
+	}
+	next, told, dropped := 0, 0, 0 // of those told of, dropped are not yet seen to be missing
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSuffix(line, "\n")
+		var i, lost int
+		if _, err := fmt.Sscanf(line, "sidecar-init: a: %d lines dropped", &lost); err == nil {
+			told += lost
+			dropped += lost
+			continue
+		}
+		if _, err := fmt.Sscanf(line, "[a] %d ", &i); err != nil {
+			continue
+		}
+		if line != "[a] "+testproc.Line(i, 100) || i < next {
+			t.Fatalf("after line %d: %q", next-1, line)
+		}
+		dropped -= i - next
+		next = i + 1
+	}
+	if dropped != n-next || told == 0 {
+		t.Errorf("the last line is %d of %d; %d are told to be dropped, %d more than are missing before it", next-1, n, told, dropped)
+	}
+}
+
+// TestKillMode: with "kill_mode: process" the stop signal is for the main process alone; the others get theirs at the end.
+func TestKillMode(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t)
+	s := start(t, call{bundle: routed("USR1: { restart: a }", daemon("a", "once "+dir+"/1 { fork { trap TERM { print bye; exit 0 }; trap HUP print alive; touch "+
+		dir+"/forked; pid; block }; waitfile "+dir+"/forked }; print ready; block", "x-sidecar-init: { kill_mode: process }"))})
+	s.expect("[a] ready")
+	s.match(`\[a\] pid \d+`)
+	s.signal(syscall.SIGUSR1)
+	s.expect("sidecar-init: a exited with code -15 (SIGTERM)", "[a] ready")
+	s.never(`\[a\] bye`)
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+	s.expect("[a] bye")
 }

@@ -207,8 +207,10 @@ func TestRestartOfTheStubborn(t *testing.T) {
 	t.Parallel()
 	t.Run("stubborn", func(t *testing.T) {
 		t.Parallel()
-		s := start(t, call{args: []string{"--restart-grace", "200ms", "--grace-period", "1s"},
-			bundle: routed("USR1: { restart: a }", daemon("a", "ignore TERM; print ready; block"))})
+		s := start(t, call{
+			args:   []string{"--restart-grace", "200ms", "--grace-period", "1s"},
+			bundle: routed("USR1: { restart: a }", daemon("a", "ignore TERM; print ready; block")),
+		})
 		s.expect("[a] ready")
 		s.signal(syscall.SIGUSR1)
 		s.expect("sidecar-init: restarting a", "sidecar-init: a did not exit within 200ms of SIGTERM; SIGKILL",
@@ -383,6 +385,12 @@ func TestShutdownAnyTime(t *testing.T) {
 			for name, n := range starts {
 				if n > 1 {
 					t.Errorf("after the shutdown %d starts of %s", n, name)
+				}
+			}
+			for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+				lives := s.count("sidecar-init: (starting " + name + "|" + name + ` restarted \(pid \d+\))`)
+				if deaths := s.count("sidecar-init: " + name + " exited with code .*"); deaths != lives {
+					t.Errorf("%s: %d lives and %d deaths", name, lives, deaths)
 				}
 			}
 			if want := fmt.Sprintf("sidecar-init: exit %d", s.cmd.ProcessState.ExitCode()); s.last() != want {

@@ -31,32 +31,50 @@ func TestLives(t *testing.T) {
 		took    time.Duration
 		members int // alive after Wait
 	}{
-		{name: "ends by itself", life: testproc.Life{ExitAfter: 5 * second, Exit: child.Exit{Code: 3}},
-			want: child.Exit{Code: 3}, took: 5 * second},
-		{name: "has ended before Spawn returns", life: testproc.Life{ExitAfter: testproc.AtOnce, Exit: child.Exit{Code: 3}},
-			want: child.Exit{Code: 3}},
+		{
+			name: "ends by itself", life: testproc.Life{ExitAfter: 5 * second, Exit: child.Exit{Code: 3}},
+			want: child.Exit{Code: 3}, took: 5 * second,
+		},
+		{
+			name: "has ended before Spawn returns", life: testproc.Life{ExitAfter: testproc.AtOnce, Exit: child.Exit{Code: 3}},
+			want: child.Exit{Code: 3},
+		},
 		{name: "starts slowly", life: testproc.Life{StartDelay: second, ExitAfter: second}, took: 2 * second},
 		{name: "default action", do: send(term), want: child.Exit{Signal: term}},
 		{name: "default is to ignore", life: testproc.Life{ExitAfter: second}, do: send(cont, syscall.SIGCHLD, 0), took: second},
-		{name: "reaction", life: testproc.Life{On: testproc.Reactions{term: {After: second, Exit: child.Exit{Code: 9}}}},
-			do: send(term), want: child.Exit{Code: 9}, took: second},
-		{name: "ignored, then killed", life: testproc.Life{On: testproc.Reactions{term: {Ignore: true}}},
+		{
+			name: "reaction", life: testproc.Life{On: testproc.Reactions{term: {After: second, Exit: child.Exit{Code: 9}}}},
+			do: send(term), want: child.Exit{Code: 9}, took: second,
+		},
+		{
+			name: "ignored, then killed", life: testproc.Life{On: testproc.Reactions{term: {Ignore: true}}},
 			do:   func(p child.Process) { send(term)(p); time.Sleep(second); send(kill)(p) },
-			want: child.Exit{Signal: kill}, took: second},
-		{name: "killed while it reacts", life: testproc.Life{On: testproc.Reactions{term: {After: second}}},
-			do: send(term, kill), want: child.Exit{Signal: kill}},
+			want: child.Exit{Signal: kill}, took: second,
+		},
+		{
+			name: "killed while it reacts", life: testproc.Life{On: testproc.Reactions{term: {After: second}}},
+			do: send(term, kill), want: child.Exit{Signal: kill},
+		},
 		{name: "dies slowly", life: testproc.Life{KillDelay: second}, do: send(kill), want: child.Exit{Signal: kill}, took: second},
 		{name: "unkillable", life: testproc.Life{Unkillable: true, ExitAfter: 60 * second}, do: send(term, kill), took: 60 * second},
-		{name: "stopped, then continued", life: testproc.Life{},
+		{
+			name: "stopped, then continued", life: testproc.Life{},
 			do:   func(p child.Process) { send(stop, term)(p); time.Sleep(second); send(cont)(p) },
-			want: child.Exit{Signal: term}, took: second},
+			want: child.Exit{Signal: term}, took: second,
+		},
 		{name: "stopped, then killed", do: send(stop, term, kill), want: child.Exit{Signal: kill}},
-		{name: "cannot end while it is stopped", life: testproc.Life{ExitAfter: second},
-			do: func(p child.Process) { send(stop)(p); time.Sleep(3 * second); send(cont)(p) }, took: 3 * second},
-		{name: "group", life: testproc.Life{Fork: []testproc.Life{{}, {On: testproc.Reactions{term: {Ignore: true}}}}},
-			do: func(p child.Process) { p.Signal(term, true) }, want: child.Exit{Signal: term}, members: 1},
-		{name: "not the group", life: testproc.Life{Fork: []testproc.Life{{}, {}}}, do: send(term),
-			want: child.Exit{Signal: term}, members: 2},
+		{
+			name: "cannot end while it is stopped", life: testproc.Life{ExitAfter: second},
+			do: func(p child.Process) { send(stop)(p); time.Sleep(3 * second); send(cont)(p) }, took: 3 * second,
+		},
+		{
+			name: "group", life: testproc.Life{Fork: []testproc.Life{{}, {On: testproc.Reactions{term: {Ignore: true}}}}},
+			do: func(p child.Process) { p.Signal(term, true) }, want: child.Exit{Signal: term}, members: 1,
+		},
+		{
+			name: "not the group", life: testproc.Life{Fork: []testproc.Life{{}, {}}}, do: send(term),
+			want: child.Exit{Signal: term}, members: 2,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -168,35 +186,47 @@ func TestViolations(t *testing.T) {
 		do   func(*testproc.Fake)
 		want string
 	}{
-		{"two lives", func(f *testproc.Fake) { spawn(f); spawn(f) },
-			"web/2 is spawned while life 1 is alive; web/1 is alive; web/2 is alive"},
+		{
+			"two lives", func(f *testproc.Fake) { spawn(f); spawn(f) },
+			"web/2 is spawned while life 1 is alive; web/1 is alive; web/2 is alive",
+		},
 		{"two spawns", func(f *testproc.Fake) {
 			f.Lives = map[string][]testproc.Life{"web": {{StartDelay: 1, StartError: os.ErrNotExist}}}
 			go spawn(f)
 			spawn(f)
 		}, "web/2 is spawned while another life is being spawned"},
-		{"not released", func(f *testproc.Fake) { spawn(f); f.End("web", child.Exit{}); spawn(f); f.End("web", child.Exit{}) },
-			"web/2 is spawned before life 1 is released; web/1 is not waited for; web/2 is not waited for"},
-		{"waited twice", func(f *testproc.Fake) {
-			p := spawn(f)
-			f.End("web", child.Exit{})
-			p.Wait()
-			p.Wait()
-			p.Release(false)
+		{
+			"not released", func(f *testproc.Fake) { spawn(f); f.End("web", child.Exit{}); spawn(f); f.End("web", child.Exit{}) },
+			"web/2 is spawned before life 1 is released; web/1 is not waited for; web/2 is not waited for",
 		},
-			"web/1 is waited for twice"},
-		{"released twice", func(f *testproc.Fake) {
-			p := spawn(f)
-			f.End("web", child.Exit{})
-			p.Wait()
-			p.Release(false)
-			p.Release(true)
+		{
+			"waited twice", func(f *testproc.Fake) {
+				p := spawn(f)
+				f.End("web", child.Exit{})
+				p.Wait()
+				p.Wait()
+				p.Release(false)
+			},
+			"web/1 is waited for twice",
 		},
-			"web/1 is released twice"},
-		{"released too early", func(f *testproc.Fake) { p := spawn(f); p.Release(false) },
-			"web/1 is released before Wait has returned; web/1 is alive"},
-		{"never released", func(f *testproc.Fake) { p := spawn(f); f.End("web", child.Exit{}); p.Wait() },
-			"web/1 is not released"},
+		{
+			"released twice", func(f *testproc.Fake) {
+				p := spawn(f)
+				f.End("web", child.Exit{})
+				p.Wait()
+				p.Release(false)
+				p.Release(true)
+			},
+			"web/1 is released twice",
+		},
+		{
+			"released too early", func(f *testproc.Fake) { p := spawn(f); p.Release(false) },
+			"web/1 is released before Wait has returned; web/1 is alive",
+		},
+		{
+			"never released", func(f *testproc.Fake) { p := spawn(f); f.End("web", child.Exit{}); p.Wait() },
+			"web/1 is not released",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
