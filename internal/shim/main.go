@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -20,8 +19,6 @@ func Main() {
 	}
 	// Capabilities and user IDs belong to a thread, and the program gets those of the thread that executes it.
 	runtime.LockOSThread()
-	// Limits count from when they are set: what we need from then on should be there.
-	debug.SetGCPercent(-1)
 	fd, err := strconv.Atoi(os.Args[2])
 	if err != nil || fd < 3 {
 		fmt.Fprintln(os.Stderr, "sidecar-init: "+word+" is for sidecar-init itself")

@@ -52,7 +52,10 @@ func Prepare(cmd *exec.Cmd, attr *child.Attr) (executed func() error, err error)
 	fd := 3 + len(cmd.ExtraFiles)
 	cmd.ExtraFiles = append(cmd.ExtraFiles[:len(cmd.ExtraFiles):len(cmd.ExtraFiles)], memory, w)
 	cmd.Path, cmd.Args = self, []string{"sidecar-init", word, strconv.Itoa(fd)}
-	cmd.Env, cmd.Dir, cmd.SysProcAttr.Credential = []string{}, "", nil
+	// For the shim's own Go runtime. A collection would allocate when limits are set already; and one processor means fewer
+	// threads and no look at the control group.
+	cmd.Env = []string{"GOGC=off", "GOMAXPROCS=1"}
+	cmd.Dir, cmd.SysProcAttr.Credential = "", nil
 	return func() error {
 		memory.Close()
 		w.Close()
