@@ -22,8 +22,8 @@ const (
 // is left of it until the deadline, then SIGKILL. After the deadline it gets SIGKILL at once. The zero deadline is
 // TermTime from now.
 //
-// Sweep returns when nothing is left; when nothing has ended for the time of bound after SIGKILL; and bound after the
-// deadline in any case. A process that another thread of this program waits for is signalled too, and left for it to
+// Sweep returns when nothing is left; when nothing has ended for the time of bound after SIGKILL; and in any case bound
+// after the deadline, or 10 ms after a call that came later. A process that another thread of this program waits for is signalled too, and left for it to
 // reap. The main goroutine calls Sweep after Run.
 //
 // Who is left is found in /proc. Where that is missing, or is that of another pid namespace, PID 1 does not need it;
@@ -48,7 +48,11 @@ func (r *Reaper) Sweep(deadline time.Time, bound time.Duration) Swept {
 	if term.After(now) && s.phase(unix.SIGTERM, term, TermTime) {
 		return s.swept
 	}
-	s.swept.Left = !s.phase(unix.SIGKILL, deadline.Add(bound), bound)
+	end := deadline.Add(bound)
+	if soonest := time.Now().Add(recheck); end.Before(soonest) {
+		end = soonest
+	}
+	s.swept.Left = !s.phase(unix.SIGKILL, end, bound)
 	return s.swept
 }
 

@@ -42,6 +42,8 @@ type sweepParams struct {
 	NoKill bool
 	// NoProc hides /proc.
 	NoProc bool
+	// Late waits for the end of the orphans after the sweep.
+	Late bool
 	// Times the sweep is done; the fastest is reported.
 	Times int
 }
@@ -169,7 +171,7 @@ func sweepRole() {
 	}
 	result.Left = processes()
 	must(ready.Close())
-	if result.Left == 0 {
+	if result.Left == 0 || p.Late {
 		out, err := io.ReadAll(lines)
 		must(err)
 		result.Output = string(out)
@@ -260,6 +262,17 @@ func TestSweepEndsForkRunners(t *testing.T) {
 		}
 		if got.Left > 0 && !got.Swept.Left {
 			t.Errorf("there are %d processes left, and it does not say so", got.Left)
+		}
+	})
+}
+
+// Even if there is no time left, everybody gets SIGKILL.
+func TestSweepTooLate(t *testing.T) {
+	each(t, placesOfSelf(), func(t *testing.T, p place) {
+		var got sweepResult
+		p.run(t, "sweep", sweepParams{Orphans: []string{"deaf"}, Deadline: -time.Hour, Bound: soon, Scan: p.scan, Late: true}, &got)
+		if got.Took > slack {
+			t.Errorf("took %v", got.Took)
 		}
 	})
 }
