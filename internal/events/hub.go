@@ -31,6 +31,8 @@ type Options struct {
 	// OOMKills returns how many processes of this container the OOM killer has ended; nil means that of this process's
 	// cgroup.
 	OOMKills func() (n uint64, ok bool)
+	// OnOOM, unless nil, is called for each daemon that the OOM killer has ended.
+	OnOOM func(daemon string)
 }
 
 // A Hub makes events and keeps the last of them. Make one with New, and call Run once.
@@ -111,6 +113,9 @@ func (h *Hub) handle(e *child.Event) {
 	var lines []string
 	h.kills.note(e.Time)
 	oom := maybeOOM(e) && h.kills.took()
+	if oom && h.options.OnOOM != nil {
+		h.options.OnOOM(e.Daemon)
+	}
 	if unexpected(e) && h.options.Tail != nil {
 		// The news of an end is held back until its last lines have been read, for 100 ms at most (child.Output.Exited):
 		// they are here by now. Those of the next life may be too.
@@ -129,7 +134,7 @@ func (h *Hub) handle(e *child.Event) {
 		if err != nil { // no value of these types has an error
 			continue
 		}
-		h.keep(Record{JSON: b, Time: ev.Time})
+		h.keep(Record{JSON: b, Time: e.Time})
 	}
 }
 

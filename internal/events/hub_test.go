@@ -67,15 +67,18 @@ func TestConvert(t *testing.T) {
 		want []string // type without its prefix, and data
 	}{
 		{
-			"started", child.Event{Kind: child.EventStarted, Daemon: "web", PID: 7},
+			"started",
+			child.Event{Kind: child.EventStarted, Daemon: "web", PID: 7},
 			[]string{`started {"pid":7,"code":null,"signal":null,"uptime":0,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false}`},
 		},
 		{
-			"ready", child.Event{Kind: child.EventReady, Daemon: "web", PID: 7, Uptime: time.Second},
+			"ready",
+			child.Event{Kind: child.EventReady, Daemon: "web", PID: 7, Uptime: time.Second},
 			[]string{`ready {"pid":7,"code":null,"signal":null,"uptime":1,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false}`},
 		},
 		{
-			"unhealthy", child.Event{Kind: child.EventUnhealthy, Daemon: "web", PID: 7, Reason: "no answer"},
+			"unhealthy",
+			child.Event{Kind: child.EventUnhealthy, Daemon: "web", PID: 7, Reason: "no answer"},
 			[]string{`unhealthy {"pid":7,"code":null,"signal":null,"uptime":0,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false,"reason":"no answer"}`},
 		},
 		{"crash", crash, []string{"exited " + exited}},
@@ -112,11 +115,13 @@ func TestConvert(t *testing.T) {
 			[]string{`exited {"pid":0,"code":1,"signal":null,"cause":"unexpected","uptime":0,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false,"reason":"db ended with code 1"}`},
 		},
 		{
-			"restart in place", child.Event{Kind: child.EventRestarting, Daemon: "web"},
+			"restart in place",
+			child.Event{Kind: child.EventRestarting, Daemon: "web"},
 			[]string{`restarting {"pid":0,"code":null,"signal":null,"cause":"requested","uptime":0,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false}`},
 		},
 		{
-			"stopped", child.Event{Kind: child.EventStopped, Daemon: "web"},
+			"stopped",
+			child.Event{Kind: child.EventStopped, Daemon: "web"},
 			[]string{`stopped {"pid":0,"code":null,"signal":null,"cause":"requested","uptime":0,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false}`},
 		},
 		{"forwarded", child.Event{Kind: child.EventForwarded, Daemon: "web"}, nil},

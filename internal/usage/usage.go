@@ -7,8 +7,8 @@ package usage
 import (
 	"bytes"
 	"os"
-	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -62,7 +62,7 @@ func read(root string) map[int]Usage {
 				continue
 			}
 			p, ok := parse(readFile(root+"/"+name+"/stat", buf))
-			if !ok { // it has just ended
+			if !ok || p.session == 0 { // it has just ended, or belongs to the kernel or another namespace
 				continue
 			}
 			all[p.session] = all[p.session].plus(p.usage)
@@ -78,14 +78,18 @@ func read(root string) map[int]Usage {
 
 func (u Usage) plus(v Usage) Usage { return Usage{CPU: u.CPU + v.CPU, RSS: u.RSS + v.RSS} }
 
-// readFile reads what a file has, as far as buf goes.
+// readFile reads what a file has, as far as buf goes. It makes no os.File: with many processes those would be most of the
+// garbage of this program.
 func readFile(name string, buf []byte) []byte {
-	f, err := os.Open(name)
+	fd, err := syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
-	n, _ := f.Read(buf)
+	defer syscall.Close(fd)
+	n, err := syscall.Read(fd, buf)
+	if err != nil {
+		return nil
+	}
 	return buf[:n]
 }
 
@@ -104,23 +108,36 @@ func parse(stat []byte) (p process, ok bool) {
 	if end < 0 {
 		return process{}, false
 	}
-	const first = 3 // the number of the first field after the name
-	for i, field := range bytes.Fields(stat[end+1:]) {
-		n, err := strconv.ParseInt(string(field), 10, 64)
-		if err != nil {
-			continue // the state is a letter, and the addresses may not fit
+	rest := stat[end+1:]
+	for field := 3; ; field++ { // the number of the first one after the name
+		rest = bytes.TrimLeft(rest, " ")
+		var word []byte
+		if word, rest, ok = bytes.Cut(rest, space); !ok {
+			return process{}, false
 		}
-		switch first + i {
+		switch field {
 		case 5:
-			p.group = int(n)
+			p.group = int(number(word))
 		case 6:
-			p.session = int(n)
+			p.session = int(number(word))
 		case 14, 15, 16, 17:
-			p.usage.CPU += time.Duration(n) * tick
+			p.usage.CPU += time.Duration(number(word)) * tick
 		case 24:
-			p.usage.RSS = n * int64(os.Getpagesize())
+			p.usage.RSS = number(word) * int64(os.Getpagesize())
 			return p, true
 		}
 	}
-	return process{}, false
+}
+
+var space = []byte(" ")
+
+// number is a decimal number; what is none, or a negative one, is 0.
+func number(word []byte) (n int64) {
+	for _, c := range word {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n
 }

@@ -1,0 +1,273 @@
+package metrics
+
+import (
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/notify"
+	"github.com/bot-bottle/sidecar-init/internal/usage"
+	"github.com/bot-bottle/sidecar-init/log"
+)
+
+// Options say where numbers come from that are not counted here. A nil function means that there are none.
+type Options struct {
+	// Daemons are their names, in the order of the bundle.
+	Daemons []string
+	// Version is that of this program.
+	Version string
+	// Log, Events and Notify return the counters of these parts.
+	Log    func() log.Stats
+	Events func() events.Stats
+	Notify func() []notify.SinkStats
+	// Orphans is how many orphans were reaped.
+	Orphans func() int64
+	// RootQueue is the largest number of messages that ever waited for the root actor.
+	RootQueue func() int
+	// Usage tells what daemons use; nil means a Sampler of its own.
+	Usage *usage.Sampler
+}
+
+// Metrics are the metrics of a bundle. Make them with New. The methods may be called from any goroutine.
+type Metrics struct {
+	o     Options
+	began time.Time
+	all   map[string]*counts // not changed after New
+
+	mu      sync.Mutex
+	signals map[signalKey]uint64
+}
+
+// counts are what has happened to a daemon.
+type counts struct {
+	exits [len(causes)]atomic.Uint64
+	oom   atomic.Uint64
+	cpu   atomic.Int64 // of the processes that have ended
+}
+
+// A cause is why a process ended.
+type cause int
+
+const (
+	requested cause = iota
+	success
+	failure
+	signalled
+	notStarted
+)
+
+// causes are the values of the label cause.
+var causes = [...]string{requested: "requested", success: "success", failure: "failure", signalled: "signal", notStarted: "not-started"}
+
+func causeOf(e *child.Event) cause {
+	switch {
+	case e.Kind != child.EventExited:
+		return notStarted
+	case e.Requested:
+		return requested
+	case e.Exit.Signal != 0:
+		return signalled
+	case e.Exit.Failed():
+		return failure
+	}
+	return success
+}
+
+type signalKey struct {
+	daemon, signal string
+	dropped        bool
+}
+
+// New returns Metrics in which nothing has happened yet.
+func New(o Options) *Metrics {
+	if o.Usage == nil {
+		o.Usage = &usage.Sampler{}
+	}
+	m := &Metrics{o: o, began: time.Now(), all: map[string]*counts{}, signals: map[signalKey]uint64{}}
+	for _, name := range o.Daemons {
+		m.all[name] = &counts{}
+	}
+	return m
+}
+
+// Observe counts an event.
+func (m *Metrics) Observe(e child.Event) {
+	c := m.all[e.Daemon]
+	if c == nil {
+		return // of the bundle
+	}
+	switch e.Kind {
+	case child.EventExited, child.EventFailed, child.EventNotStarted:
+		c.exits[causeOf(&e)].Add(1)
+		c.cpu.Add(int64(e.Exit.CPU))
+	case child.EventForwarded, child.EventDropped:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.signals[signalKey{e.Daemon, child.SignalName(e.Signal), e.Kind == child.EventDropped}]++
+	}
+}
+
+// OOMKilled counts an end that was the OOM killer's.
+func (m *Metrics) OOMKilled(daemon string) {
+	if c := m.all[daemon]; c != nil {
+		c.oom.Add(1)
+	}
+}
+
+// Write writes all metrics; all are the statuses of all daemons.
+func (m *Metrics) Write(w io.Writer, all []child.Status) error {
+	p := &page{}
+	m.daemons(p, all)
+	m.parts(p)
+	m.process(p)
+	_, err := w.Write(p.b)
+	return err
+}
+
+// daemons writes what there is for each daemon.
+func (m *Metrics) daemons(p *page, all []child.Status) {
+	use := m.o.Usage.Sample()
+	now := time.Now()
+	each := func(name, kind, help string, value func(s *child.Status, c *counts) float64) {
+		p.family("sidecar_init_daemon_"+name, kind, help)
+		for i := range all {
+			if c := m.all[all[i].Name]; c != nil {
+				p.sample(value(&all[i], c), "daemon", all[i].Name)
+			}
+		}
+	}
+	each("up", gauge, "Whether the daemon has a process.", func(s *child.Status, _ *counts) float64 { return yes(s.PID != 0) })
+	each("ready", gauge, "Whether the daemon is ready, or runs and declares no readiness.", func(s *child.Status, _ *counts) float64 { return yes(s.State.Up()) })
+	each("starts_total", counter, "Processes of the daemon that were executed.", func(s *child.Status, _ *counts) float64 { return float64(s.Starts) })
+	each("restarts_total", counter, "Processes of the daemon that were executed after the first one.", func(s *child.Status, _ *counts) float64 { return float64(s.Restarts) })
+	each("uptime_seconds", gauge, "How long the process of the daemon has lived; 0 without one.", func(s *child.Status, _ *counts) float64 {
+		if s.PID == 0 || s.State == child.StateStarting && s.Started.Before(s.Since) { // a step before it
+			return 0
+		}
+		return seconds(now.Sub(s.Started))
+	})
+	each("cpu_seconds_total", counter, "Processor time of the daemon and what it has started.", func(s *child.Status, c *counts) float64 {
+		return seconds(time.Duration(c.cpu.Load()) + use[s.PID].CPU)
+	})
+	each("resident_memory_bytes", gauge, "Resident memory of the daemon and what it has started; what they share is counted more than once.",
+		func(s *child.Status, _ *counts) float64 { return float64(use[s.PID].RSS) })
+	each("oom_kills_total", counter, "Ends of the daemon that were the kernel's OOM killer's.", func(_ *child.Status, c *counts) float64 { return float64(c.oom.Load()) })
+
+	p.family("sidecar_init_daemon_exits_total", counter, "Ends of the daemon, by cause: requested, success (code 0), failure (another code), signal, not-started (not executed).")
+	for _, name := range m.o.Daemons {
+		for i, label := range causes {
+			p.sample(float64(m.all[name].exits[i].Load()), "daemon", name, "cause", label)
+		}
+	}
+	m.signalCounts(p)
+}
+
+// signalCounts writes what became of signals to daemons.
+func (m *Metrics) signalCounts(p *page) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := make([]string, 0, len(m.signals))
+	for k := range m.signals {
+		keys = append(keys, k.daemon+" "+k.signal)
+	}
+	slices.Sort(keys) // of strings: sorting another type would add some 20 KB to the program
+	keys = slices.Compact(keys)
+	for _, dropped := range []bool{false, true} {
+		if dropped {
+			p.family("sidecar_init_signals_dropped_total", counter, "Signals that were to be forwarded to the daemon and were not.")
+		} else {
+			p.family("sidecar_init_signals_forwarded_total", counter, "Signals that were forwarded to the daemon.")
+		}
+		for _, key := range keys {
+			daemon, signal, _ := strings.Cut(key, " ")
+			if n := m.signals[signalKey{daemon, signal, dropped}]; n > 0 {
+				p.sample(float64(n), "daemon", daemon, "signal", signal)
+			}
+		}
+	}
+}
+
+// parts writes what the parts of the supervisor have counted.
+func (m *Metrics) parts(p *page) {
+	if m.o.Log != nil {
+		m.log(p, m.o.Log())
+	}
+	if m.o.Orphans != nil {
+		p.single("sidecar_init_orphans_reaped_total", counter, "Orphaned processes that were reaped.", float64(m.o.Orphans()))
+	}
+	p.family("sidecar_init_queue_high_water", gauge, "Largest number of messages that ever waited in a queue.")
+	if m.o.RootQueue != nil {
+		p.sample(float64(m.o.RootQueue()), "queue", "root")
+	}
+	if m.o.Events != nil {
+		s := m.o.Events()
+		p.sample(float64(s.QueueHighWater), "queue", "events")
+		p.single("sidecar_init_events_total", counter, "Events that were made.", float64(s.Events))
+		p.single("sidecar_init_events_lost_total", counter, "Changes of daemons of which no event was made, because too much happened at once.", float64(s.Dropped))
+	}
+	if m.o.Notify != nil {
+		sinks := m.o.Notify()
+		p.family("sidecar_init_events_delivered_total", counter, "Events that the sink has taken.")
+		for _, s := range sinks {
+			p.sample(float64(s.Delivered), "sink", s.Name)
+		}
+		p.family("sidecar_init_events_dropped_total", counter, "Events that could not be delivered to the sink.")
+		for _, s := range sinks {
+			p.sample(float64(s.Dropped), "sink", s.Name)
+		}
+	}
+}
+
+func (m *Metrics) log(p *page, stats log.Stats) {
+	// A daemon has several streams if it has steps.
+	sums := map[string]log.StreamStats{}
+	for _, s := range stats.Streams {
+		sum := sums[s.Name]
+		sum.Bytes += s.Bytes
+		sum.Lines += s.Lines
+		sum.Dropped += s.Dropped
+		sums[s.Name] = sum
+	}
+	each := func(name, help string, value func(log.StreamStats) uint64) {
+		p.family("sidecar_init_log_"+name, counter, help)
+		for _, d := range m.o.Daemons {
+			p.sample(float64(value(sums[d])), "daemon", d)
+		}
+	}
+	each("bytes_total", "Bytes that the daemon has written to its log.", func(s log.StreamStats) uint64 { return s.Bytes })
+	each("lines_total", "Lines that the daemon has written to its log.", func(s log.StreamStats) uint64 { return s.Lines })
+	each("dropped_lines_total", "Lines of the daemon that were not written to the log of the container.", func(s log.StreamStats) uint64 { return s.Dropped })
+	p.single("sidecar_init_log_own_lines_total", counter, "Lines of the supervisor itself.", float64(stats.Own))
+	p.single("sidecar_init_log_own_dropped_lines_total", counter, "Lines of the supervisor itself that were not written.", float64(stats.OwnDropped))
+}
+
+// process writes what there is to say of this process.
+func (m *Metrics) process(p *page) {
+	p.family("sidecar_init_build_info", gauge, "The version of sidecar-init, and of Go.")
+	p.sample(1, "version", m.o.Version, "goversion", runtime.Version())
+	self := usage.Self()
+	p.single("process_cpu_seconds_total", counter, "Processor time of the supervisor.", seconds(processor(self)))
+	p.single("process_resident_memory_bytes", gauge, "Resident memory of the supervisor.", float64(self.RSS))
+	p.single("process_start_time_seconds", gauge, "When the supervisor was started, in seconds since 1970.", float64(m.began.UnixMilli())/1000)
+	p.single("go_goroutines", gauge, "Goroutines of the supervisor.", float64(runtime.NumGoroutine()))
+}
+
+// processor is the processor time of this process. In /proc it has that of its children too.
+func processor(self usage.Usage) time.Duration {
+	var ru syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &ru) != nil {
+		return self.CPU
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}
+
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond)) / float64(time.Second)
+}

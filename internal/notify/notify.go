@@ -1,0 +1,303 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/events"
+)
+
+// Options say what is sent, and where to.
+type Options struct {
+	Events *events.Hub
+	Sinks  []bundle.Sink
+	// Env is the environment of sinks that are programs: the public one.
+	Env []string
+	// Printf writes a line of the supervisor's log. It must not block.
+	Printf func(format string, a ...any)
+}
+
+// The times of a sink.
+const (
+	attemptTime = 5 * time.Second        // for one try
+	firstDelay  = 500 * time.Millisecond // before the second try; doubled up to maxDelay, and back after a success
+	maxDelay    = 30 * time.Second
+	maxAge      = 10 * time.Minute // of an event that is tried again
+	reportTime  = time.Minute      // between two lines about dropped events
+
+	lastTime  = 250 * time.Millisecond // for one try after Finish
+	lastRetry = 100 * time.Millisecond // the same for a sink whose last try has failed
+)
+
+// A Notifier sends events to sinks. Make one with New, and call Run once. Its shape is that of oklog/run.
+type Notifier struct {
+	sinks  []*sink
+	finish chan time.Time // has the time for the end
+	once   sync.Once
+}
+
+// New returns a Notifier. The error names a sink that makes no sense.
+func New(o Options) (*Notifier, error) {
+	n := &Notifier{finish: make(chan time.Time, 1)}
+	names := map[string]int{}
+	for _, target := range o.Sinks {
+		s := &sink{printf: o.Printf, reader: o.Events.Read(), finishing: make(chan struct{})}
+		var err error
+		if s.send, s.name, err = newSender(target, o.Env); err != nil {
+			return nil, fmt.Errorf("cannot notify: %w", err)
+		}
+		names[s.name]++
+		if i := names[s.name]; i > 1 {
+			s.name = fmt.Sprintf("%s#%d", s.name, i)
+		}
+		n.sinks = append(n.sinks, s)
+	}
+	return n, nil
+}
+
+// Run sends events until Finish. Its error is always nil.
+func (n *Notifier) Run() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var group sync.WaitGroup
+	for _, s := range n.sinks {
+		group.Go(func() { s.run(ctx) }) // ends with ctx, or with the hub after Finish; and see below
+	}
+	end := <-n.finish
+	for _, s := range n.sinks {
+		close(s.finishing)
+	}
+	ended := make(chan struct{})
+	go func() { group.Wait(); close(ended) }()
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-timer.C:
+	}
+	cancel()
+	// A program that hangs while it is being executed cannot be cancelled. Its sink is left behind.
+	timer.Reset(lastRetry)
+	select {
+	case <-ended:
+	case <-timer.C:
+		for _, s := range n.sinks {
+			s.abandon()
+		}
+	}
+	return nil
+}
+
+// Finish makes Run return as soon as the hub has been closed and everything has been sent, and at that time at the latest.
+// It may be called more than once; the first call counts.
+func (n *Notifier) Finish(by time.Time) { n.once.Do(func() { n.finish <- by }) }
+
+// SinkStats are the counters of a sink.
+type SinkStats struct {
+	Name      string // without what may be secret in its URL
+	Delivered uint64
+	Dropped   uint64
+}
+
+// Stats returns the counters as they are now, in the order of Options.Sinks.
+func (n *Notifier) Stats() []SinkStats {
+	all := make([]SinkStats, len(n.sinks))
+	for i, s := range n.sinks {
+		all[i] = SinkStats{s.name, s.delivered.Load(), s.dropped.Load()}
+	}
+	return all
+}
+
+// A sink gets events one after the other. All but the counters belongs to the goroutine of run.
+type sink struct {
+	name      string
+	send      sender
+	printf    func(format string, a ...any)
+	reader    *events.Reader
+	finishing chan struct{} // closed by Finish
+
+	delivered, dropped atomic.Uint64
+
+	failing    error     // why the last try failed; nil if it did not
+	unreported uint64    // dropped events that no line has told of
+	cause      error     // why the last of them was dropped
+	reported   time.Time // when a line told of dropped ones
+
+	mu   sync.Mutex
+	left bool // run was left behind: it must not count any more
+	held bool // an event has been taken and is neither delivered nor dropped
+}
+
+// A sender makes one try. It returns when ctx ends at the latest, but for programs that cannot be executed or killed.
+type sender func(ctx context.Context, event []byte) error
+
+// A refusal is an error that another try will not change.
+type refusal struct{ error }
+
+var (
+	errQueue = errors.New("more than can be kept")
+	errEnd   = errors.New("the bundle has ended")
+)
+
+func (s *sink) run(ctx context.Context) {
+	for {
+		rec, lost, err := s.reader.Next(ctx)
+		s.count(false, 0, uint64(lost), errQueue)
+		if err != nil {
+			break // the hub is closed, or the time is over
+		}
+		s.hold()
+		if !s.deliver(ctx, rec) {
+			break
+		}
+	}
+	s.count(false, 0, uint64(s.reader.Rest()), errEnd)
+	s.report(true)
+}
+
+// deliver tries to send an event until it is done or given up. It reports whether there is sense in sending more.
+func (s *sink) deliver(ctx context.Context, rec events.Record) bool {
+	for delay := firstDelay; ; delay = min(2*delay, maxDelay) {
+		err := s.try(ctx, rec.JSON)
+		var refused refusal
+		switch ending := s.ending(); {
+		case err == nil:
+			s.count(true, 1, 0, nil)
+			if s.failing != nil {
+				s.failing = nil
+				s.printf("%s takes events again", s.name)
+				s.report(true)
+			}
+			return true
+		case errors.As(err, &refused):
+			s.count(true, 0, 1, err)
+			s.report(false)
+			return true
+		case ctx.Err() != nil || ending:
+			s.count(true, 0, 1, err)
+			return false
+		case time.Since(rec.Time) > maxAge:
+			s.fail(err)
+			s.count(true, 0, 1, err)
+			s.report(false)
+			return true
+		}
+		s.fail(err)
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-s.finishing: // one more try
+		}
+		timer.Stop()
+	}
+}
+
+// fail notes that a try has failed, and says so if the one before had not.
+func (s *sink) fail(err error) {
+	if s.failing == nil {
+		s.printf("cannot send events to %s: %v; it is tried again", s.name, err)
+	}
+	s.failing = err
+}
+
+func (s *sink) ending() bool {
+	select {
+	case <-s.finishing:
+		return true
+	default:
+		return false
+	}
+}
+
+// try makes one try. When Finish comes, one that is already older than it may be then is ended at once, since a sink that
+// hangs must not cost time at the end.
+func (s *sink) try(ctx context.Context, event []byte) error {
+	limit := lastTime
+	if s.failing != nil {
+		limit = lastRetry
+	}
+	if !s.ending() {
+		ctx, cancel := context.WithTimeout(ctx, attemptTime)
+		defer cancel()
+		begun := time.Now()
+		done := make(chan struct{})
+		defer close(done)
+		go func() { // ends with this function
+			select {
+			case <-done:
+				return
+			case <-s.finishing:
+			}
+			timer := time.NewTimer(limit - time.Since(begun))
+			defer timer.Stop()
+			select {
+			case <-done:
+			case <-timer.C:
+				cancel()
+			}
+		}()
+		return s.send(ctx, event)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return s.send(ctx, event)
+}
+
+// hold notes that an event has been taken.
+func (s *sink) hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = true
+}
+
+// count counts events; held is whether one of them is the one that has been taken.
+func (s *sink) count(held bool, delivered, dropped uint64, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left {
+		return
+	}
+	if held {
+		s.held = false
+	}
+	s.delivered.Add(delivered)
+	s.dropped.Add(dropped)
+	if dropped > 0 {
+		s.unreported += dropped
+		s.cause = cause
+	}
+}
+
+// report prints how many events were dropped since it last did. It does so once a minute, unless it is to be now.
+func (s *sink) report(now bool) {
+	if s.unreported == 0 || !now && time.Since(s.reported) < reportTime {
+		return
+	}
+	s.printf("%d events for %s were dropped: %v", s.unreported, s.name, s.cause)
+	s.unreported, s.reported = 0, time.Now()
+}
+
+// abandon counts for a sink whose goroutine has been left behind.
+func (s *sink) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left {
+		return
+	}
+	s.left = true
+	n := uint64(s.reader.Rest())
+	if s.held {
+		n++
+	}
+	if n > 0 {
+		s.dropped.Add(n)
+		s.printf("%d events for %s were dropped: %v", n, s.name, errEnd)
+	}
+}
