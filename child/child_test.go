@@ -323,8 +323,11 @@ func TestLife(t *testing.T) {
 		{
 			name: "signals wait until it is ready", spec: child.Spec{Readiness: true}, lives: []testproc.Life{{ReadyAfter: 3 * s, On: testproc.Reactions{syscall.SIGHUP: {Ignore: true}}}},
 			told: []at{
-				{0, child.Start{}}, {s, child.Signal{Sig: syscall.SIGHUP}}, {2 * s, child.Signal{Sig: syscall.SIGHUP}},
-				{4 * s, child.Signal{Sig: syscall.SIGHUP}}, {9 * s, final},
+				{0, child.Start{}},
+				{s, child.Signal{Sig: syscall.SIGHUP}},
+				{2 * s, child.Signal{Sig: syscall.SIGHUP}},
+				{4 * s, child.Signal{Sig: syscall.SIGHUP}},
+				{9 * s, final},
 			},
 			events: `
 				0s starting

@@ -173,8 +173,10 @@ func TestResult(t *testing.T) {
 		{name: "by itself, SIGTERM", path: quit(), exit: sig(syscall.SIGTERM), want: 143},
 		{name: "by itself, SIGKILL", path: quit(), exit: sig(syscall.SIGKILL), want: 137},
 		{name: "by a forwarded signal", path: quit(onHup), exit: sig(syscall.SIGHUP), want: 129},
-		{name: "by a forwarded stop signal", path: quit(happening{"", func(m *machine) { m.forward(syscall.SIGTERM) }}),
-			exit: sig(syscall.SIGTERM), want: 143},
+		{
+			name: "by a forwarded stop signal", path: quit(happening{"", func(m *machine) { m.forward(syscall.SIGTERM) }}),
+			exit: sig(syscall.SIGTERM), want: 143,
+		},
 		{name: "stopped, 0", path: stopped, exit: code(0), want: 0},
 		{name: "stopped, 3", path: stopped, exit: code(3), want: 3},
 		{name: "stopped, SIGTERM", path: stopped, exit: sig(syscall.SIGTERM), want: 0},

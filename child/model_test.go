@@ -197,7 +197,7 @@ func (w *world) command(name string) {
 	case "start":
 		w.happen(m.start)
 		if !w.final {
-			w.check(m.want != wantDown && (m.state.Alive()), "after start: state %s, want %s", m.state, m.want)
+			w.check(m.want != wantDown && m.state.Alive(), "after start: state %s, want %s", m.state, m.want)
 		}
 	case "skip":
 		w.happen(func() { m.skip("db is dead") })

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,9 @@ func TestLines(t *testing.T) {
 		{"bytes stay", Options{}, "a\r\n\x00\x1b[0m\xff\n", "[web] a\r\n[web] \x00\x1b[0m\xff\n"},
 		{"timestamps", Options{Timestamps: true}, "a\nb\n", "TIME [web] a\nTIME [web] b\n"},
 		{
-			"json", Options{Format: JSON}, "a\n<\"&\\\t\r\x01\x7fü\n",
+			"json",
+			Options{Format: JSON},
+			"a\n<\"&\\\t\r\x01\x7fü\n",
 			`{"time":"TIME","daemon":"web","stream":"stdout","line":"a"}` + "\n" +
 				`{"time":"TIME","daemon":"web","stream":"stdout","line":"<\"&\\\t\r\u0001` + "\x7f" + `ü"}` + "\n",
 		},
@@ -303,6 +306,33 @@ func TestOrderOfLives(t *testing.T) {
 			c.want(fmt.Sprintf("[web] %d %d", i, j))
 		}
 	}
+	l.Close(soon())
+}
+
+// TestOrderAfterEnd: the same where the pipe of the life before has been read to its end, and only its last line is
+// still to be written.
+func TestOrderAfterEnd(t *testing.T) {
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	s := l.Stream("web", StreamOptions{})
+	held := c.stopped()
+	first := open(t, s)
+	first.say("unfinished")
+	first.stdout.Close()
+	p := s.last.pumps[0]
+	for ended := false; !ended; runtime.Gosched() {
+		p.mu.Lock()
+		ended = p.ended
+		p.mu.Unlock()
+	}
+	second := open(t, s)
+	second.say("second\n")
+	second.end()
+	if got := s.Stats().Bytes; got != uint64(len("unfinished")) {
+		t.Errorf("got %d bytes read, want those of the first life", got)
+	}
+	c.resume(held)
+	c.want("[web] unfinished", "[web] second")
 	l.Close(soon())
 }
 
@@ -659,6 +689,30 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
+// TestTornLine: when an error stops a write within a line, what is written later does not become part of it.
+func TestTornLine(t *testing.T) {
+	out, err := os.CreateTemp(t.TempDir(), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "LOG_TEST_CHILD=torn")
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = out, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	got, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "sidecar-init: one\nsidecar-\nsidecar-init: three\nsidecar-init: 1 lines lost (write: file too large)\n"
+	if string(got) != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestNoOutput: an output that cannot be written to at all is no reason to fail.
 func TestNoOutput(t *testing.T) {
 	closed, err := os.Open(os.DevNull)
@@ -679,10 +733,16 @@ func TestNoOutput(t *testing.T) {
 
 // TestCloseStuck: Close returns at its deadline whatever hangs, and what was not written is counted.
 func TestCloseStuck(t *testing.T) {
-	const lines = 5000
+	const lines = 20_000 // more than one write
 	c := newConsumer(t)
 	l := New(c.w, Options{})
 	held := c.stopped()
+	web := open(t, l.Stream("unfinished", StreamOptions{}))
+	web.say("unfinished")
+	web.end()
+	for l.Stats().Lines == 0 { // until it hangs in its write
+		runtime.Gosched()
+	}
 	for i := range 5 { // more than there are buffers
 		web := open(t, l.Stream(fmt.Sprintf("web%d", i), StreamOptions{Overflow: []Overflow{Block, Drop}[i/4]}))
 		web.say(strings.Repeat("x\n", lines) + "unfinished")
@@ -694,7 +754,7 @@ func TestCloseStuck(t *testing.T) {
 	if took := time.Since(begin); took < 200*time.Millisecond || took > 5*time.Second {
 		t.Errorf("took %v, want 200 ms", took)
 	}
-	if want := uint64(5 * (lines + 1)); st.Lines != want || st.Dropped != want {
+	if want := uint64(5*(lines+1) + 1); st.Lines != want || st.Dropped != want {
 		t.Errorf("got %d lines, %d dropped, want %d for both", st.Lines, st.Dropped, want)
 	}
 	if st.OwnDropped != 1 {

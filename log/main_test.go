@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,6 +44,19 @@ func TestMain(m *testing.M) {
 		}
 		st := l.Close(time.Now().Add(10 * time.Second))
 		fmt.Fprintf(os.Stderr, "own %d, dropped %d", st.Own, st.OwnDropped)
+	case "torn": // writes a line that the limit for the size of files cuts
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ) // else it would end the process
+		l := New(os.Stdout, Options{})
+		l.Printf("one")
+		l.w.own.empty(nil)
+		var limit syscall.Rlimit
+		syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit)
+		syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(len("sidecar-init: one\nsidecar-")), Max: limit.Max})
+		l.Printf("two")
+		l.w.own.empty(nil)
+		syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)
+		l.Printf("three")
+		l.Close(soon())
 	}
 	os.Exit(0)
 }

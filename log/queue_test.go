@@ -21,7 +21,7 @@ func TestQueue(t *testing.T) {
 		{"all fits", []string{"a\n", "b\nc\n"}, []int{0, 0}, "a\nb\nc\n"},
 		{"just fits", []string{line(half), line(half)}, []int{0, 0}, line(half) + line(half)},
 		{"one line does not fit", []string{line(half), "a\n" + line(half)}, []int{0, 1}, line(half) + "a\n1 dropped\n"},
-		{"after a gap nothing fits", []string{line(half), line(half) + line(half), "a\n"}, []int{0, 1, 1}, line(half) + line(half) + "2 dropped\n"},
+		{"after a gap nothing fits", []string{line(half), "a\n" + line(half), "b\n"}, []int{0, 1, 1}, line(half) + "a\n2 dropped\n"},
 		{"a line longer than the queue, alone", []string{line(2 * queueSize)}, []int{0}, line(2 * queueSize)},
 		{"a line longer than the queue", []string{"a\n", line(2 * queueSize)}, []int{0, 1}, "a\n1 dropped\n"},
 		{"nothing fits behind it", []string{line(2 * queueSize), "a\n"}, []int{0, 1}, line(2*queueSize) + "1 dropped\n"},

@@ -14,28 +14,54 @@ import (
 // TestMatch: the function sees each line of the newest life, until it is taken away.
 func TestMatch(t *testing.T) {
 	c := newConsumer(t)
-	c.rest()
 	l := New(c.w, Options{})
 	var seen []string
-	note := func(line []byte) { seen = append(seen, string(line)) }
-	s := l.Stream("web", StreamOptions{Match: note})
+	s := l.Stream("web", StreamOptions{Match: func(line []byte) { seen = append(seen, string(line)) }})
 	first := open(t, s)
 	heir := first.grandchild()
 	first.say("a\nb\r\nunfinished")
 	first.end()
+	c.want("[web] a", "[web] b\r", "[web] unfinished")
 
 	second := open(t, s)
 	heir.WriteString("of an earlier life\n")
-	heir.Close()
+	c.want("[web] of an earlier life")
 	second.say("c\n")
+	c.want("[web] c")
 	second.end()
 	s.SetMatch(nil)
 	third := open(t, s)
 	third.say("not seen\n")
 	third.end()
-	l.Close(soon())
+	l.Close(time.Now())
 	if got, want := strings.Join(seen, "|"), "a|b\r|unfinished|c"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestMatchShared: where two lives share a pipe, what the first has written is not matched for the second.
+func TestMatchShared(t *testing.T) {
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	s := l.Stream("web", StreamOptions{})
+	held := c.stopped()
+	first := open(t, s)
+	first.say("read at once\n")
+	for s.Stats().Bytes == 0 {
+		runtime.Gosched()
+	}
+	first.say("ready\nready")
+	first.end()
+	second := open(t, s)
+	seen := make(chan string, 10)
+	s.SetMatch(func(line []byte) { seen <- string(line) })
+	second.say("ready indeed\n")
+	c.resume(held)
+	c.want("[web] read at once", "[web] ready", "[web] ready", "[web] ready indeed")
+	second.end()
+	l.Close(soon())
+	if got, want := <-seen, "ready indeed"; got != want || len(seen) > 0 {
+		t.Errorf("got %q, and %d more, want %q", got, len(seen), want)
 	}
 }
 
@@ -257,6 +283,26 @@ func descriptors(t *testing.T) int {
 		t.Skip(err)
 	}
 	return len(entries)
+}
+
+// TestMarkBehindTheEnd: a mark that is farther away than there are bytes, as where their number is not known, is
+// reached when the pipe is empty.
+func TestMarkBehindTheEnd(t *testing.T) {
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	s := l.Stream("web", StreamOptions{})
+	web := open(t, s)
+	web.say("unfinished")
+	p := s.last.pumps[0]
+	through := make(chan struct{})
+	p.mu.Lock()
+	p.marks = append(p.marks, mark{at: 100, life: 1, through: through})
+	p.r.SetReadDeadline(time.Unix(0, 1))
+	p.mu.Unlock()
+	<-through // a test that hangs here fails
+	c.want("[web] unfinished")
+	web.end()
+	l.Close(soon())
 }
 
 // TestLeaks: lives leave neither descriptors nor goroutines behind, nor do Logs.

@@ -19,6 +19,9 @@ import (
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
+// stepDies is the longest time from SIGKILL to the end of a step that runs beside a process.
+const stepDies = 20 * ms
+
 // chaosGrace is the grace of each bundle of TestChaos.
 const chaosGrace = 8 * s
 
@@ -243,7 +246,7 @@ func (p *play) drawDaemon(t *rapid.T, i int) {
 		for range rapid.IntRange(1, 2).Draw(t, "lives of "+suffix) {
 			life := drawLife(t, true)
 			if kind != child.StepPreStart { // a step that hangs in the kernel is waited for only so long
-				life.StartDelay, life.KillDelay = 0, min(life.KillDelay, 20*ms)
+				life.StartDelay, life.KillDelay = 0, min(life.KillDelay, stepDies)
 			}
 			p.lives[name] = append(p.lives[name], life)
 		}

@@ -140,7 +140,8 @@ func TestStart(t *testing.T) {
 			name: "all conditions of one",
 			specs: []child.Spec{
 				{Name: "web", After: append(after("db", healthy), after("migrate", completed)...)},
-				{Name: "db", Readiness: true}, {Name: "migrate", After: after("db", started)},
+				{Name: "db", Readiness: true},
+				{Name: "migrate", After: after("db", started)},
 			},
 			lives: lives{"db": {{ReadyAfter: 5 * s}}, "migrate": {ends(s, 0)}},
 			want: `
