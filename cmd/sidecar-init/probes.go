@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"sync/atomic"
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
@@ -117,10 +118,11 @@ func (p *probes) open(spec *child.Spec) (child.Output, error) {
 	life := p.Begin(spec.Name)
 	switch {
 	case how.line != nil:
-		stream := p.outputs.daemons[spec.Name]
-		stream.SetMatch(func(line []byte) {
-			if how.line.Match(line) {
-				stream.SetMatch(nil)
+		// Not by SetMatch(nil) at the first match: by then it could be the next life's function that is taken away.
+		var found atomic.Bool
+		p.outputs.daemons[spec.Name].SetMatch(func(line []byte) {
+			if !found.Load() && how.line.Match(line) {
+				found.Store(true)
 				life.Ready()
 			}
 		})
