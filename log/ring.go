@@ -131,7 +131,7 @@ func (r *ring) reserve(need int) {
 		var space [headSize]byte
 		nanos, flags, n := parseHead(r.get(space[:0], r.head, headSize))
 		gone := headSize + n
-		if over < n && flags&partialFlag == 0 {
+		if over < n {
 			gone = r.shorten(over, nanos, flags, n)
 		}
 		r.head = (r.head + gone) % len(r.buf)

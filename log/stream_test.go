@@ -203,19 +203,21 @@ func TestModeUnchanged(t *testing.T) {
 			if st := l.Close(soon()); st.Dropped != 0 {
 				t.Errorf("stats: got %+v, want none dropped", st)
 			}
-			if got := nonblocking(t, fd); got != tt.after {
+			if got := nonblocking(t, out); got != tt.after {
 				t.Errorf("got non-blocking %t, want %t", got, tt.after)
 			}
 		})
 	}
 }
 
-func nonblocking(t *testing.T, fd int) bool {
+func nonblocking(t *testing.T, f *os.File) bool {
 	t.Helper()
-	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
-	if errno != 0 {
-		t.Fatal(errno)
+	conn, err := f.SyscallConn() // Fd would change what is to be looked at
+	if err != nil {
+		t.Fatal(err)
 	}
+	var flags uintptr
+	conn.Control(func(fd uintptr) { flags, _, _ = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0) })
 	return flags&syscall.O_NONBLOCK != 0
 }
 
@@ -228,7 +230,7 @@ func TestWriteEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range []*os.File{stdout, stderr} {
-		if nonblocking(t, int(f.Fd())) {
+		if nonblocking(t, f) {
 			t.Errorf("%s is non-blocking", f.Name())
 		}
 	}
