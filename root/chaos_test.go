@@ -216,7 +216,7 @@ func (p *play) drawDaemon(t *rapid.T, i int) {
 			Policy: rapid.SampledFrom([]child.Policy{child.RestartNo, child.RestartOnFailure, child.RestartAlways}).Draw(t, "policy"),
 			Max:    rapid.IntRange(0, 3).Draw(t, "max"),
 		},
-		Backoff:   child.Backoff{Initial: time.Duration(rapid.SampledFrom([]int{0, 1, 3000}).Draw(t, "backoff")) * ms, Fixed: one(2, "fixed")},
+		Backoff:   child.Backoff{Initial: time.Duration(rapid.SampledFrom([]int{0, 200, 3000}).Draw(t, "backoff")) * ms, Fixed: one(2, "fixed")},
 		StopGrace: rapid.SampledFrom([]time.Duration{0, 0, s, 20 * s}).Draw(t, "grace"),
 		Readiness: one(3, "readiness"),
 		Critical:  one(10, "critical"),

@@ -34,16 +34,18 @@ func (l *span) under(t time.Time) bool {
 	return !l.spawning.After(t) && end.After(t)
 }
 
-// spans sorts the records of the fake by lives, in the order in which they began.
-func (r *report) spans() []*span {
-	var all []*span
-	latest := map[string]*span{}
+// spans are the lives that the fake has recorded: all of them, and of each daemon, in the order in which they began.
+func (r *report) spans() (all []*span, of map[string][]*span) {
+	of = map[string][]*span{}
 	for _, rec := range r.records {
-		l := latest[rec.Daemon]
+		var l *span // the latest
+		if n := len(of[rec.Daemon]); n > 0 {
+			l = of[rec.Daemon][n-1]
+		}
 		switch rec.What {
 		case testproc.Spawning:
 			l = &span{name: rec.Daemon, spawning: rec.At}
-			latest[rec.Daemon] = l
+			of[rec.Daemon] = append(of[rec.Daemon], l)
 			all = append(all, l)
 		case testproc.Spawned:
 			l.spawned, l.pid = rec.At, rec.PID
@@ -60,7 +62,7 @@ func (r *report) spans() []*span {
 			}
 		}
 	}
-	return all
+	return all, of
 }
 
 // result is what the end of a life counts.
@@ -100,9 +102,9 @@ func (p *play) check(t *rapid.T, r report) {
 	if limit := shutdown.Add(chaosGrace + 100*ms); r.end.After(limit) {
 		t.Errorf("the end came %v after the shutdown", r.end.Sub(shutdown))
 	}
-	spans := r.spans()
-	p.checkStarts(t, spans, shutdown)
-	p.checkStops(t, r, spans, shutdown)
+	spans, of := r.spans()
+	p.checkStarts(t, spans, of, shutdown)
+	p.checkStops(t, r, of, shutdown)
 	p.checkDeaths(t, r, spans)
 	p.checkDeadline(t, r, spans, shutdown)
 	if got, want := r.code, p.code(r, spans, why); got != want {
@@ -110,19 +112,8 @@ func (p *play) check(t *rapid.T, r report) {
 	}
 }
 
-// of are the lives of a daemon, or of its step with that suffix.
-func of(spans []*span, name string) []*span {
-	var all []*span
-	for _, l := range spans {
-		if l.name == name {
-			all = append(all, l)
-		}
-	}
-	return all
-}
-
 // checkStarts: nothing is started after the shutdown, and before it only what may be.
-func (p *play) checkStarts(t *rapid.T, spans []*span, shutdown time.Time) {
+func (p *play) checkStarts(t *rapid.T, spans []*span, of map[string][]*span, shutdown time.Time) {
 	for _, l := range spans {
 		daemon, suffix, _ := strings.Cut(l.name, ".")
 		// One that is under way may still wait for the steps of the life before to be gone.
@@ -136,7 +127,7 @@ func (p *play) checkStarts(t *rapid.T, spans []*span, shutdown time.Time) {
 			if d.Optional || len(p.spec(daemon).PreStart) > 0 {
 				continue
 			}
-			ok := slices.ContainsFunc(of(spans, d.Name), func(dep *span) bool {
+			ok := slices.ContainsFunc(of[d.Name], func(dep *span) bool {
 				if dep.failed != nil || dep.spawned.IsZero() || dep.spawned.After(l.spawning) {
 					return false
 				}
@@ -148,7 +139,7 @@ func (p *play) checkStarts(t *rapid.T, spans []*span, shutdown time.Time) {
 		}
 	}
 	for _, spec := range p.specs {
-		if spec.Restart.Policy == child.RestartNo && !p.told(spec.Name) && len(of(spans, spec.Name)) > 1 {
+		if spec.Restart.Policy == child.RestartNo && !p.told(spec.Name) && len(of[spec.Name]) > 1 {
 			t.Errorf("%s was restarted, against its policy", spec.Name)
 		}
 	}
@@ -174,10 +165,10 @@ func (p *play) told(name string) bool {
 }
 
 // checkStops: dependents end before what they depend on is asked to; from half of the grace on, everybody was asked.
-func (p *play) checkStops(t *rapid.T, r report, spans []*span, shutdown time.Time) {
+func (p *play) checkStops(t *rapid.T, r report, of map[string][]*span, shutdown time.Time) {
 	half := shutdown.Add(chaosGrace / 2)
 	for _, spec := range p.specs {
-		for _, l := range of(spans, spec.Name) {
+		for _, l := range of[spec.Name] {
 			if l.failed == nil && l.spawned.Before(half) && l.ended.After(half) && r.end.After(half) &&
 				!(l.term && !l.termTime.After(half)) && !(l.kill && !l.killTimes.After(half)) {
 				t.Errorf("%s was not asked to end by half of the grace", l.name)
@@ -189,7 +180,7 @@ func (p *play) checkStops(t *rapid.T, r report, spans []*span, shutdown time.Tim
 				if !slices.ContainsFunc(other.After, func(d child.Dependency) bool { return d.Name == spec.Name }) {
 					continue
 				}
-				for _, dependent := range of(spans, other.Name) {
+				for _, dependent := range of[other.Name] {
 					if dependent.under(l.termTime) {
 						t.Errorf("%s was asked to end before %s, which depends on it", spec.Name, other.Name)
 					}
