@@ -74,7 +74,7 @@ func judge(c child.Condition, dep *node) (verdict, string) {
 		return pending, fmt.Sprintf("%s is not ready", s.Name)
 	case c == child.ServiceCompletedSuccessfully:
 		switch {
-		case s.Last != nil && !s.Last.Failed() && !s.State.Alive():
+		case s.Starts > 0 && s.Last != nil && !s.Last.Failed() && !s.State.Alive(): // and not a step before it
 			return holds, ""
 		case dead:
 			return never, ended(s)

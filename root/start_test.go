@@ -300,6 +300,23 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+// TestCompletedStep: a daemon whose pre_start has ended with 0 while it was being stopped has not completed.
+func TestCompletedStep(t *testing.T) {
+	specs := []child.Spec{
+		{Name: "web", After: after("migrate", child.ServiceCompletedSuccessfully)},
+		{Name: "migrate", PreStart: []child.Spec{{Name: "pre", Argv: []string{"/bin/pre"}, Step: child.StepPreStart}}},
+	}
+	quits := testproc.Life{On: testproc.Reactions{syscall.SIGTERM: {Exit: child.Exit{Code: 0}}}}
+	experiment(t, root.Config{Specs: specs}, lives{"pre": {quits}}, func(l *lab) {
+		l.at(s, root.Do{Name: "migrate", Msg: child.Terminate{}})
+		l.until(2 * s)
+		if got, want := states(l.list()), "web=waiting migrate=stopped"; got != want {
+			l.t.Errorf("got %s, want %s", got, want)
+		}
+		l.tell(root.Signal{Sig: syscall.SIGTERM})
+	})
+}
+
 // TestNew is what is wrong with a bundle.
 func TestNew(t *testing.T) {
 	argv := []string{"/bin/true"}
