@@ -1,6 +1,7 @@
 package sidecarinit_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -52,6 +53,16 @@ var commands = map[string]string{
 	"sidecar-init check -f bundle.yaml":      "TestReadmeBundle",
 	"sidecar-init run -f bundle.yaml":        "TestReadmeBundle",
 	"sidecar-init run -- api --listen :8080": "TestReadmeBundle",
+
+	"sidecar-init status":                         "TestReadmeControl",
+	"sidecar-init logs -n 20 worker":              "TestReadmeControl",
+	"sidecar-init restart worker":                 "TestReadmeControl",
+	"sidecar-init signal HUP api":                 "TestReadmeControl",
+	"sidecar-init stop worker":                    "TestReadmeControl",
+	"sidecar-init start worker":                   "TestReadmeControl",
+	"sidecar-init wait --for ready --timeout 10s": "TestReadmeControl",
+	"sidecar-init healthy":                        "TestReadmeControl",
+	"sidecar-init events":                         "TestReadmeControl",
 
 	"bin/sidecar-init run -f examples/demo/bundle.yaml": "internal/demo TestDemo",
 	"make image": "internal/dockertest TestMain, its docker build",
@@ -138,6 +149,54 @@ func TestReadmeBundle(t *testing.T) {
 	}
 }
 
+// TestReadmeControl types the commands of the section about another terminal, while the bundle of README.md runs.
+func TestReadmeControl(t *testing.T) {
+	bin := binary(t)
+	dir, env := programs(t, bin)
+	env = append(env, "SIDECAR_INIT_CONTROL="+filepath.Join(dir, "socket"))
+	write(t, filepath.Join(dir, "bundle.yaml"), the(t, "yaml"), 0o644)
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)\n## From another terminal\n.*?\n```sh\n(.*?)```\n").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("README.md has no such section")
+	}
+	says := map[string]string{ // what is to be expected of some
+		"status": "worker", "logs": "[worker] waiting for jobs", "events": "api",
+	}
+
+	run := exec.Command(bin, "run", "-f", "bundle.yaml")
+	var log bytes.Buffer
+	run.Dir, run.Env, run.Stdout, run.Stderr = dir, env, &log, &log
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines("sidecar-init wait --timeout 20s\n" + string(block[1])) {
+		args := strings.Fields(line)[1:]
+		var out []byte
+		for late := time.Now().Add(20 * time.Second); ; {
+			cmd := exec.Command(bin, args...)
+			cmd.Dir, cmd.Env = dir, env
+			out, err = cmd.CombinedOutput()
+			if cmd.ProcessState.ExitCode() != 69 || time.Now().After(late) { // 69: it has no socket yet
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err != nil || !strings.Contains(string(out), says[args[0]]) {
+			t.Errorf("%s: %v: %s", strings.TrimSpace(line), err, out)
+		}
+	}
+	run.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(20*time.Second, func() { run.Process.Kill() })
+	defer late.Stop()
+	if err := run.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, log.String())
+	}
+}
+
 // TestReadmeEmbedding compiles and runs the program of README.md.
 func TestReadmeEmbedding(t *testing.T) {
 	if testing.Short() {
@@ -179,7 +238,7 @@ func TestReadmeEmbedding(t *testing.T) {
 func programs(t *testing.T, bin string) (dir string, env []string) {
 	t.Helper()
 	dir = t.TempDir()
-	const script = "#!/bin/sh\ntrap 'exit 0' TERM\necho %s\n[ -n \"$ENDS\" ] && exit\nwhile :; do sleep 60 & wait $!; done\n"
+	const script = "#!/bin/sh\ntrap 'exit 0' TERM; trap : HUP\necho %s\n[ -n \"$ENDS\" ] && exit\nwhile :; do sleep 60 & wait $! 2>/dev/null; done\n"
 	write(t, filepath.Join(dir, "api"), fmt.Sprintf(script, `"listening on $2"`), 0o755)
 	write(t, filepath.Join(dir, "worker"), fmt.Sprintf(script, `"waiting for jobs"`), 0o755)
 	path := dir + ":" + filepath.Dir(bin) + ":" + os.Getenv("PATH")

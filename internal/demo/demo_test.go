@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -70,7 +71,7 @@ func start(t *testing.T, cmd *exec.Cmd) *demoRun {
 	t.Helper()
 	r := &demoRun{t: t, cmd: cmd, lines: make(chan string, 1000)}
 	cmd.Dir = top
-	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "SIDECAR_INIT_CONTROL=off")
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -241,6 +242,10 @@ func TestDemo(t *testing.T) {
 				t.Skip("no pid namespace to be had here")
 			}
 
+			status := regexp.MustCompile(`(?m)^  (.* status --control .*)$`).FindStringSubmatch(strings.Join(r.seen, "\n"))
+			if out, err := exec.Command("sh", "-c", status[1]).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("git-gate")) {
+				t.Errorf("%s: %v: %s", status[1], err, out)
+			}
 			r.kill(pid, syscall.SIGHUP)
 			r.wait(`^sidecar-init: forwarded SIGHUP to egress`, `^\[egress\] SIGHUP: reading the routes again`)
 			r.kill(pid, syscall.SIGUSR1)

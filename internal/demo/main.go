@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -33,6 +34,10 @@ const bundle = "examples/demo/bundle.yaml"
 
 // inside is the environment variable that tells demo to become the supervisor: its value is the way's name.
 const inside = "SIDECAR_INIT_DEMO_INSIDE"
+
+// control is the environment variable with the path of the supervisor's control socket. By its default, somebody outside
+// the namespace would not find it.
+const control = "SIDECAR_INIT_CONTROL"
 
 // The parent-death signal belongs to threads on both sides: it is sent when the thread that forked ends, and is kept
 // by the thread that set it. Main's thread ends with the process and is the one that execs.
@@ -84,11 +89,15 @@ func run(argv []string, plain bool) (int, error) {
 		return 0, fmt.Errorf("cannot ask for the parent-death signal: %w", err)
 	}
 
-	cmd, w, gate, err := start(argv, plain)
+	socket, set := os.LookupEnv(control)
+	if !set {
+		socket = filepath.Join(os.TempDir(), fmt.Sprintf("sidecar-init-demo-%d.sock", os.Getpid()))
+	}
+	cmd, w, gate, err := start(argv, socket, plain)
 	if err != nil {
 		return 0, err
 	}
-	banner(cmd.Process.Pid, w)
+	banner(cmd.Process.Pid, w, fmt.Sprintf("%s status --control %s", argv[0], socket))
 	gate.Write([]byte{1}) // an error means that it has died, which Wait tells
 	gate.Close()
 
@@ -113,7 +122,7 @@ func run(argv []string, plain bool) (int, error) {
 
 // start starts demo once more, in the namespaces of the first way that the system allows. It waits there until a byte is
 // written to gate.
-func start(argv []string, plain bool) (cmd *exec.Cmd, w way, gate *os.File, err error) {
+func start(argv []string, socket string, plain bool) (cmd *exec.Cmd, w way, gate *os.File, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, way{}, nil, err
@@ -128,7 +137,7 @@ func start(argv []string, plain bool) (cmd *exec.Cmd, w way, gate *os.File, err 
 			continue
 		}
 		cmd = exec.Command(self, argv...)
-		cmd.Env = append(os.Environ(), inside+"="+w.name, "EGRESS_TOKEN_DEMO=not-a-real-token")
+		cmd.Env = append(os.Environ(), inside+"="+w.name, control+"="+socket, "EGRESS_TOKEN_DEMO=not-a-real-token")
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.ExtraFiles = []*os.File{hold} // becomes descriptor 3
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: w.flags, Pdeathsig: unix.SIGTERM}
@@ -173,15 +182,16 @@ func become(way string, argv []string) error {
 }
 
 // banner says what this is, and what to try in another terminal.
-func banner(pid int, w way) {
+func banner(pid int, w way, status string) {
 	fmt.Printf(`sidecar-init runs five small daemons: egress, pipelock, git-gate, git-http and supervise, as %s says.
 It is %s.
 
 Try in another terminal:
   kill -HUP %[3]d     egress reads examples/demo/routes.txt again; the others notice nothing
   kill -USR1 %[3]d    pipelock is restarted, with a new look at examples/demo/allowlist.txt; the others run on
+  %[4]s
   kill -TERM %[3]d    all are asked to end, and sidecar-init exits with 0
 Here, Ctrl-C does what kill -TERM does.
 
-`, bundle, fmt.Sprintf(w.says, pid), pid)
+`, bundle, fmt.Sprintf(w.says, pid), pid, status)
 }
