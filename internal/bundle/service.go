@@ -16,7 +16,7 @@ type service struct {
 	node *node // for the search of private names
 	// late are the problems that count only if the service is run: Compose accepts them.
 	late problems
-	// clean: no problem was found in reading it.
+	// clean: it was read as it was meant, so that a command would have been seen; extends can bring one.
 	clean bool
 	// passed are the keys that mean nothing here.
 	passed []PassedOver
@@ -79,7 +79,7 @@ func (r *reader) services(tree *node) []*service {
 		before := r.probs.count
 		r.mapping(e.val, "services."+e.key, nil, func(e entry) bool { return r.serviceKey(s, e) })
 		r.own(s, e.val)
-		s.clean = r.probs.count == before && s.late.count == 0
+		s.clean = r.probs.count == before && s.node.child("extends") == nil
 		out = append(out, s)
 	}
 	return out
