@@ -183,7 +183,7 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 // fact hands on what was found out about a process; what is not a fact is not.
 func (r *Root) fact(f Fact) {
 	switch f.Msg.(type) {
-	case child.Ready, child.Unhealthy, child.Extend:
+	case child.Ready, child.Unhealthy, child.Extend, child.Note:
 		if n := r.node(f.Name); n != nil {
 			_ = n.ref.Tell(f.Msg) // it may have just ended
 		}
