@@ -1,8 +1,12 @@
 package main
 
 import (
+	"io"
+	stdlog "log"
 	"os"
 	"sort"
+	"strings"
+	"time"
 
 	"github.com/oklog/run"
 
@@ -12,26 +16,47 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/control"
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/metrics"
+	"github.com/bot-bottle/sidecar-init/internal/notify"
+	"github.com/bot-bottle/sidecar-init/internal/termination"
+	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
-// operations are what an operator has of a bundle: its control socket and its events. None of it can hold the bundle up,
-// and where a part of it cannot be had, a line says so and the bundle runs without it.
+// operations are what an operator has of a bundle: the control socket, events and who is notified of them, metrics, and the
+// record at the end. None of it can hold the bundle up, and where a part of it cannot be had, a line says so and the bundle
+// runs without it.
 type operations struct {
-	printf  func(format string, a ...any)
+	*program
+	b       *bundle.Bundle
+	logger  *log.Log
+	end     *ending
 	daemons map[string]control.Daemon
-	lookup  func(string) ([]string, error)
 	source  string
-	hub     *events.Hub
+	usage   usage.Sampler
+
+	hub       *events.Hub
+	notifier  *notify.Notifier
+	metrics   *metrics.Metrics
+	collector termination.Collector
+	queue     func() int // the largest number of messages that ever waited for root
 }
 
-func newOperations(b *bundle.Bundle, o *outputs, printf func(format string, a ...any)) *operations {
-	ops := &operations{printf: printf, daemons: map[string]control.Daemon{}, lookup: b.Lookup, source: "/" + b.Name}
+// newOperations makes what there is to observe. Its error is that of a flag.
+func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, logger *log.Log, end *ending) (*operations, error) {
+	// net/http writes to fd 2 about servers that break the protocol: that would tear the lines of others, and may block.
+	stdlog.SetOutput(io.Discard)
+
+	ops := &operations{
+		program: p, b: b, logger: logger, end: end, daemons: map[string]control.Daemon{}, source: "/" + b.Name,
+		queue: func() int { return 0 },
+	}
 	if b.Name == "" {
 		host, _ := os.Hostname() // without one the source is a slash
 		ops.source = "/" + host
 	}
+	var names []string
 	for i := range b.Daemons {
 		d := &b.Daemons[i]
 		logs := []*log.Stream{o.daemons[d.Spec.Name]}
@@ -39,9 +64,28 @@ func newOperations(b *bundle.Bundle, o *outputs, printf func(format string, a ..
 			logs = append(logs, steps)
 		}
 		ops.daemons[d.Spec.Name] = control.Daemon{Service: d.Spec.Service, Labels: d.Labels, Logs: logs}
+		names = append(names, d.Spec.Name)
 	}
-	ops.hub = events.New(events.Options{Source: ops.source, Tail: ops.tail})
-	return ops
+
+	ops.hub = events.New(events.Options{
+		Source: ops.source, Tail: ops.tail, OnOOM: func(daemon string) { ops.metrics.OOMKilled(daemon) },
+	})
+	sinks := b.Notify
+	if flags.given["notify"] {
+		sinks = nil
+		for _, url := range flags.notify {
+			sinks = append(sinks, bundle.Sink{URL: url})
+		}
+	}
+	var err error
+	if ops.notifier, err = notify.New(notify.Options{Events: ops.hub, Sinks: sinks, Env: b.Env, Printf: logger.Printf}); err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	ops.metrics = metrics.New(metrics.Options{
+		Daemons: names, Version: strings.Fields(versionLine())[1], Log: logger.Stats, Events: ops.hub.Stats,
+		Notify: ops.notifier.Stats, Orphans: p.orphans.Reaped, RootQueue: func() int { return ops.queue() }, Usage: &ops.usage,
+	})
+	return ops, nil
 }
 
 // tail returns the last n lines of a daemon and of its steps.
@@ -55,34 +99,61 @@ func (ops *operations) tail(daemon string, n int) []log.Line {
 }
 
 // observe is root.Config.Observe.
-func (ops *operations) observe(e child.Event) { ops.hub.Observe(e) }
-
-// join adds the parts to the group that runs the bundle.
-func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg]) {
-	g.Add(ops.hub.Run, func(error) { ops.hub.Close() })
-	paths := []string{flags.control}
-	switch flags.control {
-	case "off":
-		return
-	case "":
-		paths = client.DefaultSockets()
-	}
-	s, err := control.New(control.Options{
-		Paths: paths, Root: to, Lookup: ops.lookup, Daemons: ops.daemons, Events: ops.hub, Source: ops.source, Printf: ops.printf,
-	})
-	if err != nil {
-		ops.printf("there is no control socket: %v", err)
-		return
-	}
-	ops.add(g, s, "control socket")
+func (ops *operations) observe(e child.Event) {
+	ops.hub.Observe(e)
+	ops.metrics.Observe(e)
+	ops.collector.Observe(e)
 }
 
-// add adds a server. A server that fails is no reason to end the bundle, as the end of another part is.
-func (ops *operations) add(g *run.Group, s *control.Server, what string) {
+// How long events may be sent after the last daemon has ended, and after the deadline at most.
+const (
+	notifyTime = time.Second
+	notifyEnds = 150 * time.Millisecond
+)
+
+// join adds the parts to the group that runs the bundle. The interrupts are called in this order when the bundle has ended.
+func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg]) {
+	ops.queue = to.HighWater
+	g.Add(ops.hub.Run, func(error) { ops.hub.Close() })
+	g.Add(ops.notifier.Run, func(error) {
+		by := time.Now().Add(notifyTime)
+		if end := ops.end.deadline().Add(notifyEnds); end.Before(by) {
+			by = end
+		}
+		ops.notifier.Finish(by)
+	})
+	o := control.Options{
+		Root: to, Lookup: ops.b.Lookup, Daemons: ops.daemons, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
+		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
+		Printf:  ops.logger.Printf,
+	}
+	switch flags.control {
+	case "off":
+	case "":
+		o.Paths = client.DefaultSockets()
+	default:
+		o.Paths = []string{flags.control}
+	}
+	if len(o.Paths) > 0 {
+		s, err := control.New(o)
+		ops.serve(g, s, err, "control socket")
+	}
+	if flags.metricsListen != "" {
+		s, err := control.NewMetrics(flags.metricsListen, o)
+		ops.serve(g, s, err, "address for metrics")
+	}
+}
+
+// serve adds a server. That it cannot be had, or fails, is no reason to end the bundle, as the end of another part is.
+func (ops *operations) serve(g *run.Group, s *control.Server, err error, what string) {
+	if err != nil {
+		ops.logger.Printf("there is no %s: %v", what, err)
+		return
+	}
 	closed := make(chan struct{})
 	g.Add(func() error {
 		if err := s.Run(); err != nil {
-			ops.printf("the %s has failed: %v", what, err)
+			ops.logger.Printf("the %s has failed: %v", what, err)
 		}
 		<-closed
 		return nil
@@ -90,4 +161,20 @@ func (ops *operations) add(g *run.Group, s *control.Server, what string) {
 		s.Close()
 		close(closed)
 	})
+}
+
+// record writes the record of the bundle, which has ended with this code.
+func (ops *operations) record(code int, all []child.Status) {
+	var from []string
+	if ops.b.ExitCodeFrom != "" {
+		from, _ = ops.b.Lookup(ops.b.ExitCodeFrom)
+	}
+	stats := ops.logger.Stats()
+	r := ops.collector.Record(code, all, from, stats.Dropped+stats.OwnDropped)
+	if !r.Clean() {
+		ops.logger.Printf("%s", r)
+	}
+	if err := r.Write(termination.Path); err != nil {
+		ops.logger.Printf("cannot write the record: %v", err)
+	}
 }

@@ -25,7 +25,7 @@ func TestOutput(t *testing.T) {
 		s.exit(3)
 		want := []string{
 			"sidecar-init: starting web", "[web] one", "[web] two", "[web] three", "[web] cr\r", "[web] ", "[web] \x00\xff\t", "[web] last",
-			exited("web", "3"), "sidecar-init: exit 3",
+			exited("web", "3"), "sidecar-init: record: code 3 from web; first failure: web, code 3", "sidecar-init: exit 3",
 		}
 		if !slices.Equal(s.log(), want) {
 			t.Errorf("got\n%q\nwant\n%q", s.log(), want)

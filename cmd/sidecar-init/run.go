@@ -61,7 +61,10 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	all := specs(b, flags)
 	var r *root.Root
 	outputs := openOutputs(logger, b)
-	ops := newOperations(b, outputs, logger.Printf)
+	ops, err := p.newOperations(b, flags, outputs, logger, end)
+	if err != nil {
+		return 0, err
+	}
 	probes, err := newProbes(b, all, child.Exec{Shim: shim.Prepare}, outputs, logger.Printf, func(daemon string, m child.Msg) {
 		_ = r.Ref().Tell(root.Fact{Name: daemon, Msg: m}) // it may have just ended
 	})
@@ -122,6 +125,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if runErr != nil && !errors.Is(runErr, errSignals) {
 		logger.Printf("%v", runErr)
 	}
+	ops.record(code, r.Statuses())
 	logger.Printf("exit %d", code)
 	logger.Close(deadline.Add(logEnds))
 	return code, nil

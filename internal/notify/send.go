@@ -60,6 +60,10 @@ func post(target string, dial func(ctx context.Context, network, address string)
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err // its text has the whole URL, which may have a secret
 		}
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // the address is known
+		}
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
 			return errors.New("no answer in time")

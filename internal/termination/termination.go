@@ -125,6 +125,11 @@ func (c *Collector) Record(code int, all []child.Status, from []string, dropped 
 	return r
 }
 
+// Clean reports whether there is nothing to tell that the last line of the log, "exit 0", does not.
+func (r Record) Clean() bool {
+	return r.ExitCode == 0 && r.FirstFailure == nil && len(r.Killed) == 0 && r.LinesDropped == 0
+}
+
 // String is the record as a line of the log.
 func (r Record) String() string {
 	parts := []string{fmt.Sprintf("code %d", r.ExitCode)}
@@ -138,8 +143,6 @@ func (r Record) String() string {
 		text := fmt.Sprintf("first failure: %s, %s", f.Daemon, f.exit)
 		if f.Reason != "" {
 			text += ", " + f.Reason
-		} else {
-			text += fmt.Sprintf(", after %gs", f.Uptime)
 		}
 		parts = append(parts, text)
 	}

@@ -43,20 +43,20 @@ func TestRecord(t *testing.T) {
 		{
 			name: "failures", in: []child.Event{exited("a", 3, false), exited("b", 4, false), exited("a", 0, false)},
 			code: 4, all: []child.Status{{Name: "a"}, {Name: "b", Result: 4}},
-			line: "record: code 4 from b; first failure: a, code 3, after 1.5s",
+			line: "record: code 4 from b; first failure: a, code 3",
 			json: `{"exit_code":4,"daemon":"b","first_failure":{"daemon":"a","time":"2026-05-01T12:00:00.123Z","code":3,"signal":null,"uptime":1.5},"log_lines_dropped":0}`,
 		},
 		{
 			name: "the code of another", in: []child.Event{exited("a", 3, false)}, code: 3,
 			all: []child.Status{{Name: "a", Result: 3}, {Name: "b", Result: 3}}, from: []string{"b"},
-			line: "record: code 3 from b; first failure: a, code 3, after 1.5s",
+			line: "record: code 3 from b; first failure: a, code 3",
 			json: `{"exit_code":3,"daemon":"b","first_failure":{"daemon":"a","time":"2026-05-01T12:00:00.123Z","code":3,"signal":null,"uptime":1.5},"log_lines_dropped":0}`,
 		},
 		{
 			name: "a critical one",
 			in:   []child.Event{exited("b", 3, false), {Kind: root.EventShutdown, Daemon: "b", Reason: "b is critical and has ended"}},
 			code: 3, all: []child.Status{{Name: "a", Result: 3}, {Name: "b", Result: 3}},
-			line: "record: code 3 from b (b is critical and has ended); first failure: b, code 3, after 1.5s",
+			line: "record: code 3 from b (b is critical and has ended); first failure: b, code 3",
 			json: `{"exit_code":3,"daemon":"b","cause":"b is critical and has ended","first_failure":{"daemon":"b","time":"2026-05-01T12:00:00.123Z","code":3,"signal":null,"uptime":1.5},"log_lines_dropped":0}`,
 		},
 		{
@@ -78,7 +78,7 @@ func TestRecord(t *testing.T) {
 				{Kind: root.EventKillNow, Names: []string{"c", "d"}},
 			},
 			code: 139, all: []child.Status{{Name: "b", Result: 139}}, dropped: 12,
-			line: "record: code 139 from b (SIGTERM); first failure: b, code -11 (SIGSEGV), after 0s; killed: a, c, d; 12 log lines dropped",
+			line: "record: code 139 from b (SIGTERM); first failure: b, code -11 (SIGSEGV); killed: a, c, d; 12 log lines dropped",
 			json: `{"exit_code":139,"daemon":"b","cause":"SIGTERM","first_failure":{"daemon":"b","time":"2026-05-01T12:00:00.123Z","code":null,"signal":"SIGSEGV","uptime":0},"killed":["a","c","d"],"log_lines_dropped":12}`,
 		},
 		{
@@ -93,6 +93,9 @@ func TestRecord(t *testing.T) {
 				c.Observe(e)
 			}
 			r := c.Record(tt.code, tt.all, tt.from, tt.dropped)
+			if got := r.Clean(); got != (tt.name == "all well") {
+				t.Errorf("clean: %v", got)
+			}
 			if got := r.String(); got != tt.line {
 				t.Errorf("got  %s\nwant %s", got, tt.line)
 			}
