@@ -23,8 +23,8 @@ const (
 // TermTime from now.
 //
 // Sweep returns when nothing is left; when nothing has ended for the time of bound after SIGKILL; and in any case bound
-// after the deadline, or 10 ms after a call that came later. A process that another thread of this program waits for is signalled too, and left for it to
-// reap. The main goroutine calls Sweep after Run.
+// after the deadline, or 10 ms after a call that came later. A process that another thread of this program waits for is
+// signalled too, and left for it to reap. The main goroutine calls Sweep after Run.
 //
 // Who is left is found in /proc. Where that is missing, or is that of another pid namespace, PID 1 does not need it;
 // a subreaper can then only wait.
