@@ -167,6 +167,60 @@ func viaLines(b *testing.B, daemons, size int, out *os.File) {
 	})
 }
 
+// BenchmarkLatency is the way of one line alone, from the write of the daemon to the read of the consumer, and the
+// same through a plain copy.
+func BenchmarkLatency(b *testing.B) {
+	line := append(bytes.Repeat([]byte("x"), 99), '\n')
+	for _, way := range []string{"pump", "copy"} {
+		b.Run(way, func(b *testing.B) {
+			c := newConsumer(b)
+			var in *os.File
+			if way == "pump" {
+				l := New(c.w, Options{})
+				defer l.Close(soon())
+				in = open(b, l.Stream("web", StreamOptions{})).stdout
+			} else {
+				r, w, err := os.Pipe()
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer r.Close()
+				in = w
+				go io.Copy(struct{ io.Writer }{c.w}, struct{ io.Reader }{r})
+			}
+			var took []float64
+			for b.Loop() {
+				begin := time.Now()
+				in.Write(line)
+				c.line()
+				took = append(took, float64(time.Since(begin).Nanoseconds())/1e3)
+			}
+			in.Close()
+			b.ReportMetric(median(took, nil), "p50-us")
+		})
+	}
+}
+
+// BenchmarkPrintf is what a line of the supervisor's own costs whoever says it, with and without a consumer.
+func BenchmarkPrintf(b *testing.B) {
+	for _, stuck := range []bool{false, true} {
+		b.Run(fmt.Sprintf("stuck=%t", stuck), func(b *testing.B) {
+			c := newConsumer(b)
+			if stuck {
+				c.stopped()
+			} else {
+				c.rest()
+			}
+			l := New(c.w, Options{})
+			for b.Loop() {
+				l.Printf("%s exited with code %d; restarting in %s (attempt %d)", "web", 1, time.Second, 3)
+			}
+			c.r.Close()
+			l.Close(soon())
+		})
+	}
+}
+
 // BenchmarkLines is the part of it that is not system calls: from a chunk that has been read to /dev/null.
 func BenchmarkLines(b *testing.B) {
 	for _, o := range []Options{{Format: Text}, {Format: Text, Timestamps: true}, {Format: JSON}} {

@@ -108,10 +108,11 @@ func ExampleStream_SetMatch() {
 	web := l.Stream("web", log.StreamOptions{Quiet: true})
 	stdout, _, exited, _ := web.Open(-1, -1)
 	ready := make(chan string, 1)
-	web.SetMatch(func(line []byte) {
+	var remove func()
+	remove = web.SetMatch(func(line []byte) {
 		if strings.Contains(string(line), "listening") {
 			ready <- string(line)
-			web.SetMatch(nil)
+			remove()
 		}
 	})
 	stdout.WriteString("loading\nlistening on :80\nlistening on :81\n")

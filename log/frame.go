@@ -8,6 +8,16 @@ import (
 // stamp is RFC 3339 with exactly nine digits: time.RFC3339Nano drops trailing zeros, and columns would not line up.
 const stamp = "2006-01-02T15:04:05.000000000Z"
 
+// stdStream tells stdout from stderr where they do not share a pipe.
+type stdStream uint8
+
+const (
+	stdoutStream stdStream = iota + 1
+	stderrStream
+)
+
+func (s stdStream) String() string { return [...]string{"", "stdout", "stderr"}[s] }
+
 // A frame puts what belongs around a line. What is the same for all lines of a chunk is made once, as its header.
 type frame struct {
 	json  bool

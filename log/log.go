@@ -72,6 +72,8 @@ type Log struct {
 	block   *pool // for pumps that may wait for the consumer while they hold buffers
 	swift   *pool // for those that never do, so that they need not wait for the others
 
+	drain sync.Once
+
 	mu      sync.Mutex
 	closing bool
 	streams []*Stream
@@ -133,8 +135,13 @@ func (l *Log) Stats() Stats {
 
 // Drain ends all streams: it waits until each pipe is at its end and everything has been written, or until the
 // deadline; pipes that something still holds are read as far as they are filled shortly before that. Open fails
-// from now on; Printf goes on working, so that a last line can follow everything else.
+// from now on; Printf goes on working, so that a last line can follow everything else. A second call does nothing more.
 func (l *Log) Drain(deadline time.Time) {
+	l.drain.Do(func() { l.finish(deadline) })
+}
+
+// finish is Drain, once.
+func (l *Log) finish(deadline time.Time) {
 	l.mu.Lock()
 	l.closing = true
 	streams := l.streams

@@ -731,37 +731,45 @@ func TestNoOutput(t *testing.T) {
 	}
 }
 
-// TestCloseStuck: Close returns at its deadline whatever hangs, and what was not written is counted.
+// TestCloseStuck: Close returns at its deadline whatever hangs, and what was not written is counted, once.
 func TestCloseStuck(t *testing.T) {
 	const lines = 20_000 // more than one write
-	c := newConsumer(t)
-	l := New(c.w, Options{})
-	held := c.stopped()
-	web := open(t, l.Stream("unfinished", StreamOptions{}))
-	web.say("unfinished")
-	web.end()
-	for l.Stats().Lines == 0 { // until it hangs in its write
-		runtime.Gosched()
+	for _, drain := range []bool{false, true} {
+		t.Run(fmt.Sprintf("drain=%t", drain), func(t *testing.T) {
+			c := newConsumer(t)
+			l := New(c.w, Options{})
+			held := c.stopped()
+			web := open(t, l.Stream("unfinished", StreamOptions{}))
+			web.say("unfinished")
+			web.end()
+			for l.Stats().Lines == 0 { // until it hangs in its write
+				runtime.Gosched()
+			}
+			for i := range 5 { // more than there are buffers
+				web := open(t, l.Stream(fmt.Sprintf("web%d", i), StreamOptions{Overflow: []Overflow{Block, Drop}[i/4]}))
+				web.say(strings.Repeat("x\n", lines) + "unfinished")
+				web.end()
+			}
+			l.Printf("stuck")
+			begin := time.Now()
+			deadline := begin.Add(200 * time.Millisecond)
+			if drain {
+				l.Drain(deadline)
+			}
+			st := l.Close(deadline)
+			if took := time.Since(begin); took < 200*time.Millisecond || took > 5*time.Second {
+				t.Errorf("took %v, want 200 ms", took)
+			}
+			if want := uint64(5*(lines+1) + 1); st.Lines != want || st.Dropped != want {
+				t.Errorf("got %d lines, %d dropped, want %d for both", st.Lines, st.Dropped, want)
+			}
+			if st.Own != 1 || st.OwnDropped != 1 {
+				t.Errorf("got %d own lines, %d dropped, want 1 for both", st.Own, st.OwnDropped)
+			}
+			c.resume(held)
+			c.r.Close() // lets what hangs end
+		})
 	}
-	for i := range 5 { // more than there are buffers
-		web := open(t, l.Stream(fmt.Sprintf("web%d", i), StreamOptions{Overflow: []Overflow{Block, Drop}[i/4]}))
-		web.say(strings.Repeat("x\n", lines) + "unfinished")
-		web.end()
-	}
-	l.Printf("stuck")
-	begin := time.Now()
-	st := l.Close(begin.Add(200 * time.Millisecond))
-	if took := time.Since(begin); took < 200*time.Millisecond || took > 5*time.Second {
-		t.Errorf("took %v, want 200 ms", took)
-	}
-	if want := uint64(5*(lines+1) + 1); st.Lines != want || st.Dropped != want {
-		t.Errorf("got %d lines, %d dropped, want %d for both", st.Lines, st.Dropped, want)
-	}
-	if st.OwnDropped != 1 {
-		t.Errorf("got %d own lines dropped, want 1", st.OwnDropped)
-	}
-	c.resume(held)
-	c.r.Close() // lets what hangs end
 }
 
 // TestCloseHeld: a grandchild that holds the pipe delays Close until the deadline, not longer, and its last line counts.

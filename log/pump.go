@@ -20,16 +20,6 @@ const (
 	pipeSize  = 64 << 10 // what a pipe holds unless somebody has changed that
 )
 
-// stdStream tells stdout from stderr where they do not share a pipe.
-type stdStream uint8
-
-const (
-	stdoutStream stdStream = iota + 1
-	stderrStream
-)
-
-func (s stdStream) String() string { return [...]string{"", "stdout", "stderr"}[s] }
-
 // A pump carries what comes out of one pipe to the writer. While the pipe is empty it holds nothing but the line
 // that has begun, and is parked in the poller.
 type pump struct {
@@ -374,52 +364,4 @@ func (p *pump) abandon() {
 	if !p.s.quiet {
 		p.s.dropped.Add(uint64(unread + p.waiting.Load()))
 	}
-}
-
-// A pool holds the buffers of pumps. There are fewer of them than pumps, because only one can write at a time.
-type pool struct {
-	mu   sync.Mutex
-	cond sync.Cond
-	free []*buffers // a stack, so that a quiet system keeps touching the same memory
-	more int        // how many can still be made
-}
-
-// buffers are what a pump needs to carry one chunk.
-type buffers struct {
-	in   []byte // a line that has begun, and one read
-	out  []byte // one write, and the line that was too much for it
-	head []byte
-}
-
-func newPool(n int) *pool {
-	p := &pool{more: n}
-	p.cond.L = &p.mu
-	return p
-}
-
-// get returns buffers; it waits until there are some.
-func (p *pool) get() *buffers {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.free) == 0 {
-		if p.more > 0 {
-			p.more--
-			return &buffers{
-				in:  make([]byte, MaxLine+readSize),
-				out: make([]byte, 0, writeSize+MaxLine+1),
-			}
-		}
-		p.cond.Wait()
-	}
-	b := p.free[len(p.free)-1]
-	p.free = p.free[:len(p.free)-1]
-	return b
-}
-
-// put gives buffers back.
-func (p *pool) put(b *buffers) {
-	p.mu.Lock()
-	p.free = append(p.free, b)
-	p.mu.Unlock()
-	p.cond.Signal()
 }

@@ -95,12 +95,16 @@ func (s *Stream) Stats() StreamStats {
 // Open, in place of the one before; nil calls none. It is called on the goroutine that reads, before the line is
 // written, so it must be quick and must not keep the line. A line that is split comes in parts. For readiness by
 // log line call SetMatch after Open and before the process is started: then no line of an earlier life can match.
-func (s *Stream) SetMatch(f func(line []byte)) {
+//
+// The function that it returns takes f away, unless another has replaced it. Calling it once f has seen what it waits
+// for makes all further lines cheaper; f may do so itself.
+func (s *Stream) SetMatch(f func(line []byte)) (remove func()) {
 	if f == nil {
 		s.match.Store(nil)
-		return
+		return func() {}
 	}
 	s.match.Store(&f)
+	return func() { s.match.CompareAndSwap(&f, nil) }
 }
 
 // A life is what one Open has made.

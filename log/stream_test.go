@@ -71,16 +71,21 @@ func TestMatchOnce(t *testing.T) {
 	l := New(c.w, Options{})
 	s := l.Stream("web", StreamOptions{})
 	web := open(t, s)
-	calls := 0
-	s.SetMatch(func([]byte) {
+	calls, others := 0, 0
+	var remove func()
+	remove = s.SetMatch(func([]byte) {
 		calls++
-		s.SetMatch(nil)
+		remove()
 	})
 	web.say("a\nb\nc\n")
+	c.want("[web] a", "[web] b", "[web] c")
+	s.SetMatch(func([]byte) { others++ })
+	remove() // not the other one
+	web.say("d\n")
 	web.end()
 	l.Close(soon())
-	if calls != 1 {
-		t.Errorf("got %d calls, want 1", calls)
+	if calls != 1 || others != 1 {
+		t.Errorf("got %d calls and %d of the other function, want 1 and 1", calls, others)
 	}
 }
 
