@@ -50,6 +50,12 @@ type (
 		Gen uint64
 		By  time.Duration
 	}
+	// Note says that the process of generation Gen has said Text about itself: it is Status.Reason where there is no
+	// better one.
+	Note struct {
+		Gen  uint64
+		Text string
+	}
 )
 
 // Facts that the helper goroutines post.
@@ -80,6 +86,7 @@ func (Kill) childMsg()      {}
 func (Ready) childMsg()     {}
 func (Unhealthy) childMsg() {}
 func (Extend) childMsg()    {}
+func (Note) childMsg()      {}
 func (spawned) childMsg()   {}
 func (exited) childMsg()    {}
 func (stepsDone) childMsg() {}
@@ -182,6 +189,8 @@ func (h *handler) Receive(msg Msg) error {
 		h.m.unhealthy(msg.Gen, msg.Reason)
 	case Extend:
 		h.m.extend(msg.Gen, msg.By)
+	case Note:
+		h.m.note(msg.Gen, msg.Text)
 	case spawned:
 		if msg.err != nil {
 			h.m.failed(msg.gen, msg.err)

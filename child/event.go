@@ -56,7 +56,8 @@ type Status struct {
 	State State
 	// Since is when State was entered.
 	Since time.Time
-	// Reason says in words why the state is what it is, where that helps: what is waited for, why the start failed.
+	// Reason says in words why the state is what it is, where that helps: what is waited for, why the start failed; or
+	// what the process says about itself.
 	Reason string
 	// PID of the main process; 0 if there is none.
 	PID int

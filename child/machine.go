@@ -43,6 +43,7 @@ type machine struct {
 	pending  []syscall.Signal
 
 	reason   string
+	said     string // by the process, about itself
 	pid      int
 	started  time.Time
 	starts   int
@@ -224,7 +225,7 @@ func (m *machine) begin(inPlace bool) {
 
 func (m *machine) spawn() {
 	m.gen++
-	m.spawning, m.pid = true, 0
+	m.spawning, m.pid, m.said = true, 0, ""
 	spec := m.spec
 	if m.step < len(m.spec.PreStart) {
 		spec = &m.spec.PreStart[m.step]
@@ -473,6 +474,13 @@ func (m *machine) regrace() {
 	}
 }
 
+// note: the process of generation gen says something about itself.
+func (m *machine) note(gen uint64, text string) {
+	if gen == m.gen && !m.spawning && m.state.Alive() {
+		m.said = text
+	}
+}
+
 // extend: the process of generation gen, which is being stopped, asks for more time, counted from now. The deadline of the
 // bundle is not ours to move: at it comes Kill.
 func (m *machine) extend(gen uint64, by time.Duration) {
@@ -595,6 +603,9 @@ func (m *machine) status() Status {
 	}
 	if m.state.Alive() && m.step < len(m.spec.PreStart) {
 		s.PID, s.Step = 0, StepPreStart
+	}
+	if m.state.Alive() && s.Reason == "" {
+		s.Reason = m.said
 	}
 	return s
 }

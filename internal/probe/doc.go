@@ -1,7 +1,7 @@
 // Package probe finds out whether daemons are ready and healthy, and tells their actors.
 //
 // A Prober has a Plan for each daemon. It learns from events when a life of the daemon begins and ends, and tells
-// child.Ready, child.Unhealthy and child.Extend by a function that its user supplies. What others find out about a
+// child.Ready, Unhealthy, Extend and Note by a function that its user supplies. What others find out about a
 // process (a line of its log, a datagram to NOTIFY_SOCKET) comes in through the Life that Begin returns.
 //
 // Guarantees:

@@ -76,6 +76,15 @@ func (l *Life) Extend(by time.Duration) {
 	}
 }
 
+// Note says what the daemon has said about itself.
+func (l *Life) Note(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gen != 0 && !l.over {
+		l.p.tell(l.daemon, child.Note{Gen: l.gen, Text: text})
+	}
+}
+
 // Started is closed when the program has been executed, and also when the life is over.
 func (l *Life) Started() <-chan struct{} { return l.started }
 

@@ -42,6 +42,8 @@ func (r *record) tell(daemon string, m child.Msg) {
 		r.add("%s %d unhealthy: %s", daemon, m.Gen, m.Reason)
 	case child.Extend:
 		r.add("%s %d extend %s", daemon, m.Gen, m.By)
+	case child.Note:
+		r.add("%s %d says %s", daemon, m.Gen, m.Text)
 	default:
 		r.add("%s %#v", daemon, m)
 	}
@@ -269,8 +271,9 @@ func TestReady(t *testing.T) {
 				l.Ready()
 				l.Unhealthy("no")
 				l.Extend(time.Minute)
+				l.Note("soon")
 			},
-			want: []string{"150ms web 1 extend 1m0s"},
+			want: []string{"150ms web 1 extend 1m0s", "150ms web 1 says soon"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -304,6 +307,7 @@ func TestLives(t *testing.T) {
 	one := p.Begin("web")
 	one.Ready() // a fast daemon is ready before its actor knows that it was started
 	one.Extend(1)
+	one.Note("booting")
 	if pid := one.PID(); pid != 0 {
 		t.Errorf("PID before the start: got %d", pid)
 	}
@@ -324,6 +328,7 @@ func TestLives(t *testing.T) {
 	}
 	one.Unhealthy("dead")
 	one.Extend(1)
+	one.Note("dead")
 	if pid := one.PID(); pid != 0 {
 		t.Errorf("PID after the end: got %d", pid)
 	}

@@ -12,7 +12,8 @@
 //     is dropped.
 //  4. Every descriptor that comes in is closed, in the order of the datagrams, so that a BARRIER tells the truth. None is
 //     kept: FDSTORE has no effect. The main process is the one that was started: MAINPID has none either.
-//  5. Any bytes can come in. Work and memory for a datagram are bounded, and none can end the supervisor.
+//  5. Any bytes can come in. Work and memory for a datagram are bounded, none can end the supervisor, and a daemon that sends
+//     more than 1,000 in a second blocks.
 //
 // The socket has an abstract address. It needs no directory, so it works where the whole file system is read-only and there
 // is no /tmp, and it has no mode, so a daemon that runs as another user can write to it. That other containers of the same

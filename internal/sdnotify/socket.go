@@ -29,6 +29,8 @@ type Life interface {
 	Stopping()
 	// Extend: the daemon asks for that much time, from now, to end.
 	Extend(by time.Duration)
+	// Note: the daemon says what it is doing.
+	Note(text string)
 	// AtEnd has f called when the life is over.
 	AtEnd(f func())
 }
@@ -60,6 +62,19 @@ type Status struct {
 	Text      string // its last STATUS
 	Reloading bool   // between RELOADING=1 and READY=1
 	Stopping  bool   // since STOPPING=1
+}
+
+// String is the text, or else what the daemon is doing.
+func (s Status) String() string {
+	switch {
+	case s.Text != "":
+		return s.Text
+	case s.Stopping:
+		return "stopping by itself"
+	case s.Reloading:
+		return "reloading"
+	}
+	return ""
 }
 
 // A Socket is the NOTIFY_SOCKET of one daemon, over all its lives. Make one with Listen. Its methods may be called from any
@@ -149,7 +164,12 @@ func (s *Socket) schedule(at time.Time) {
 // run takes datagrams until the socket is closed. The deadline of the read is the timer of the watchdog.
 func (s *Socket) run() {
 	buf, oob := newBuffers()
+	burst, begun := 0, time.Now()
 	for failures := 0; failures < maxFailures; {
+		if burst++; burst > maxBurst { // then the daemon blocks, as it would on a full pipe
+			<-time.After(time.Until(begun.Add(burstTime)))
+			burst, begun = 0, time.Now()
+		}
 		d, err := s.receive(buf, oob, true)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			// If we have slept, along with the machine, WATCHDOG=1 may lie there.
@@ -176,6 +196,12 @@ func (s *Socket) run() {
 	}
 	s.o.Printf("%s: its notify socket is out of order", s.o.Daemon)
 }
+
+// A daemon that sends without end is held to so many datagrams in that time: each can mean work for others.
+const (
+	maxBurst  = 100
+	burstTime = 100 * time.Millisecond
+)
 
 // maxFailures is how many errors in a row make us give up. None is known; a loop without an end would be worse.
 const maxFailures = 100
@@ -244,11 +270,14 @@ func (s *Socket) obey(m message, pid int) {
 	if m.mainPID != 0 && m.mainPID != pid {
 		s.complain("MAINPID=%d is ignored: the main process is %d", m.mainPID, pid)
 	}
+	was := s.status
 	if m.status != nil {
 		s.status.Text = *m.status
 	}
-	if m.reloading {
-		s.status.Reloading = true
+	s.status.Reloading = (s.status.Reloading || m.reloading) && !m.ready
+	s.status.Stopping = s.status.Stopping || m.stopping
+	if text := s.status.String(); text != was.String() {
+		s.life.Note(text)
 	}
 	if m.extend > 0 {
 		s.life.Extend(m.extend)
@@ -257,8 +286,7 @@ func (s *Socket) obey(m message, pid int) {
 		s.interval = *m.watchdog
 	}
 	switch {
-	case m.stopping:
-		s.status.Stopping = true
+	case m.stopping && !was.Stopping:
 		s.armed = false
 		s.schedule(time.Time{})
 		s.life.Stopping()
@@ -267,7 +295,6 @@ func (s *Socket) obey(m message, pid int) {
 		return
 	}
 	if m.ready {
-		s.status.Reloading = false
 		s.armed = true
 	}
 	if m.trigger {

@@ -51,6 +51,7 @@ func (l *life) PID() int                 { return l.pid }
 func (l *life) Ready()                   { l.told <- "ready" }
 func (l *life) Unhealthy(reason string)  { l.told <- "unhealthy: " + reason }
 func (l *life) Stopping()                { l.told <- "stopping" }
+func (l *life) Note(text string)         { l.told <- "says " + text }
 func (l *life) Extend(by time.Duration)  { l.told <- "extend " + by.String() }
 
 func (l *life) AtEnd(f func()) {
@@ -179,15 +180,15 @@ func TestMessages(t *testing.T) {
 		status Status
 	}{
 		{name: "ready", send: []string{"READY=1"}, want: []string{"ready"}},
-		{name: "status", send: []string{"STATUS=half", "STATUS=done\nREADY=1"}, want: []string{"ready"}, status: Status{Text: "done"}},
-		{name: "reloading", send: []string{"READY=1", "RELOADING=1"}, want: []string{"ready"}, status: Status{Reloading: true}},
-		{name: "reloaded", send: []string{"READY=1", "RELOADING=1", "READY=1"}, want: []string{"ready", "ready"}},
+		{name: "status", send: []string{"STATUS=half", "STATUS=done\nREADY=1", "STATUS=done"}, want: []string{"says half", "says done", "ready"}, status: Status{Text: "done"}},
+		{name: "reloading", send: []string{"READY=1", "RELOADING=1"}, want: []string{"ready", "says reloading"}, status: Status{Reloading: true}},
+		{name: "reloaded", send: []string{"READY=1", "RELOADING=1", "READY=1"}, want: []string{"ready", "says reloading", "says ", "ready"}},
 		{
 			name: "stopping", send: []string{"READY=1", "STOPPING=1\nSTATUS=bye", "READY=1", "WATCHDOG=trigger"},
-			want: []string{"ready", "stopping"}, status: Status{Text: "bye", Stopping: true},
+			want: []string{"ready", "says bye", "stopping"}, status: Status{Text: "bye", Stopping: true},
 		},
 		{
-			name: "stopping takes longer", send: []string{"STOPPING=1", "EXTEND_TIMEOUT_USEC=2000000"}, want: []string{"stopping", "extend 2s"},
+			name: "stopping takes longer", send: []string{"STOPPING=1", "EXTEND_TIMEOUT_USEC=2000000"}, want: []string{"says stopping by itself", "stopping", "extend 2s"},
 			status: Status{Stopping: true},
 		},
 		{
@@ -245,7 +246,7 @@ func TestWatchdogMiss(t *testing.T) {
 	l = newLife() // and none is missed before it has begun
 	b.Begin(l)
 	b.send("STOPPING=1")
-	l.want(t, "stopping")
+	l.want(t, "says stopping by itself", "stopping")
 }
 
 // TestWatchdogAfterSleep: WATCHDOG=1 that came in time is seen, even if we come too late to look.
@@ -288,7 +289,7 @@ func TestLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(two.started) // what is said before the start is known counts
-	two.want(t, "stopping")
+	two.want(t, "says stopping by itself", "stopping")
 
 	dead := newLife()
 	dead.pid = 0
@@ -435,7 +436,7 @@ func TestSystemdNotify(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--ready", "--status=up and running"}, []string{"ready"}},
+		{[]string{"--ready", "--status=up and running"}, []string{"says up and running", "ready"}},
 		{[]string{"READY=1", "EXTEND_TIMEOUT_USEC=1000"}, []string{"extend 1ms", "ready"}},
 		{[]string{"WATCHDOG=trigger"}, []string{"unhealthy: it has triggered its watchdog"}},
 		{[]string{"--pid=1", "WATCHDOG=1"}, []string{"ready"}},
@@ -450,6 +451,27 @@ func TestSystemdNotify(t *testing.T) {
 	}
 	if got, want := b.Status(), (Status{Text: "up and running", Stopping: true}); got != want {
 		t.Errorf("Status: got %+v, want %+v", got, want)
+	}
+}
+
+// TestFlood: a daemon that sends without end is slowed down, and nothing is lost.
+func TestFlood(t *testing.T) {
+	b, l := listen(t, Options{}), newLife()
+	b.Begin(l)
+	const n = 3*maxBurst + 1
+	begin := time.Now()
+	go func() {
+		for i := range n {
+			if _, err := fmt.Fprintf(b.conn, "EXTEND_TIMEOUT_USEC=%d", i+1); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for i := range n {
+		l.want(t, "extend "+(time.Duration(i+1)*time.Microsecond).String())
+	}
+	if took := time.Since(begin); took < 2*burstTime {
+		t.Errorf("%d datagrams took %v, want at least %v", n, took, 2*burstTime)
 	}
 }
 
