@@ -344,12 +344,24 @@ func TestStdoutFull(t *testing.T) {
 			return n == 0
 		})
 	}
-	bundle := routed("USR1: { restart: b }", daemon("a", "flood"), daemon("b", "ignore TERM; block"))
 	everywhere(t, func(t *testing.T, p place) {
+		dir := openDir(t)
+		lives := func() int {
+			b, _ := os.ReadFile(dir + "/lives")
+			return len(b) / len("x\n")
+		}
+		bundle := routed("USR1: { restart: b }", daemon("a", "flood"), daemon("b", "ignore TERM; append "+dir+"/lives x; print x; block"))
 		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
 			_, w := pipe(t)
-			s := start(t, call{place: p, program: shipped(), stdout: w, bundle: bundle, args: []string{"--grace-period", "1s"}})
+			s := start(t, call{
+				place: p, program: shipped(), stdout: w, bundle: bundle,
+				args: []string{"--grace-period", "1s", "--restart-grace", "50ms"},
+			})
 			full(t, w)
+			eventually(t, "b runs", func() bool { return lives() > 0 })
+			before := lives()
+			s.signal(syscall.SIGUSR1)
+			eventually(t, "b is restarted", func() bool { return lives() > before })
 			at := s.signal(syscall.SIGTERM)
 			if code := s.wait(); code != 0 {
 				t.Errorf("exit code: got %d, want 0", code)

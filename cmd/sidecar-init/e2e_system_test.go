@@ -148,6 +148,9 @@ func TestReadOnly(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.exit(0)
 	s.never(".*wrong")
+	if n := s.count("sidecar-init: .*control.*"); n != 1 {
+		t.Errorf("%d lines say that there is no control socket, want 1", n)
+	}
 }
 
 // TestAnyUser: it runs as a user that has no entry in /etc/passwd, and no home.
@@ -181,6 +184,7 @@ func TestDaemonUser(t *testing.T) {
 
 // TestManyDaemons starts and stops a thousand, and says how long that took.
 func TestManyDaemons(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds; -short is set")
 	}

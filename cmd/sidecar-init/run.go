@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"os"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -32,9 +31,8 @@ const trimAfter = time.Second
 
 // runBundle runs a bundle to its end and returns its exit code.
 func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
-	// From here on no signal is lost, however early it comes. The channel has room for one of each.
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, prime.Signals()...)
+	// From here on no signal is lost, however early it comes.
+	signals := prime.Take()
 
 	b, err := p.load(flags, daemons)
 	if err != nil {
@@ -134,7 +132,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 var errSignals = errors.New("no more signals are taken")
 
 // forward is the component that turns signals into messages.
-func forward(signals chan os.Signal, to actor.Ref[root.Msg]) (execute func() error, interrupt func(error)) {
+func forward(signals <-chan os.Signal, to actor.Ref[root.Msg]) (execute func() error, interrupt func(error)) {
 	stop := make(chan struct{})
 	return func() error {
 			for {

@@ -17,10 +17,11 @@ func (p *program) runCommand(flags *runFlags, argv []string) (int, error) {
 	for _, w := range p.warnings {
 		p.complain("%s", w)
 	}
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, prime.Signals()...)
+	signals := prime.Take()
+	pipe := make(chan os.Signal, 1) // Take drops SIGPIPE; here it is forwarded too
+	signal.Notify(pipe, syscall.SIGPIPE)
 	result := make(chan int, 1)
-	go func() { result <- p.supervise(flags.grace, argv, signals) }() // main never forks: it is the orphan reaper
+	go func() { result <- p.supervise(flags.grace, argv, signals, pipe) }() // main never forks: it is the orphan reaper
 	done := make(chan struct{})
 	code := 0
 	go func() { code = <-result; close(done) }()
@@ -34,7 +35,7 @@ func (p *program) complain(format string, a ...any) {
 }
 
 // supervise runs argv to its end and returns its exit code.
-func (p *program) supervise(grace time.Duration, argv []string, signals <-chan os.Signal) int {
+func (p *program) supervise(grace time.Duration, argv []string, signals, pipe <-chan os.Signal) int {
 	spec := &child.Spec{Name: argv[0], Argv: argv, Env: p.environ}
 	spawner := child.Exec{
 		Stdin:      p.stdin,
@@ -52,14 +53,12 @@ func (p *program) supervise(grace time.Duration, argv []string, signals <-chan o
 	for {
 		select {
 		case s := <-signals:
-			sig := s.(syscall.Signal)
-			if sig == syscall.SIGCHLD || sig == syscall.SIGURG { // ours, and the Go runtime's
-				continue
-			}
-			_ = proc.Signal(sig, false) // it may have just ended
-			if sig == syscall.SIGTERM && deadline == nil {
+			_ = proc.Signal(s.(syscall.Signal), false) // it may have just ended
+			if s == syscall.SIGTERM && deadline == nil {
 				deadline = time.After(grace)
 			}
+		case <-pipe:
+			_ = proc.Signal(syscall.SIGPIPE, false)
 		case <-deadline:
 			p.complain("grace (%s) elapsed; SIGKILL on %s", grace, argv[0])
 			_ = proc.Signal(syscall.SIGKILL, true)
