@@ -179,8 +179,8 @@ func badAnswer(err error) error { return fmt.Errorf("cannot read the supervisor'
 // do sends a request, and returns its answer if that is a success or has one of the codes that are expected.
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body []byte, expected ...int) (*http.Response, error) {
 	target := "http://sidecar-init" + path
-	if len(q) > 0 {
-		target += "?" + q.Encode()
+	if query := q.Encode(); query != "" {
+		target += "?" + query
 	}
 	var r io.Reader
 	if body != nil {

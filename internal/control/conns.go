@@ -13,6 +13,7 @@ import (
 // that has been silent for longest. So a thousand idle clients, or slow ones, cannot keep out one that has something to
 // say, and no timer runs for them.
 type conns struct {
+	idle func() // called when the last one has been closed; may be nil
 	mu  sync.Mutex
 	all map[net.Conn]*connInfo
 }
@@ -102,6 +103,9 @@ func (c *conns) state(conn net.Conn, state http.ConnState) {
 		i.since, i.working = time.Now(), false
 	case http.StateClosed, http.StateHijacked:
 		delete(c.all, conn)
+		if len(c.all) == 0 && c.idle != nil {
+			c.idle()
+		}
 	}
 }
 

@@ -36,6 +36,8 @@ type Options struct {
 	Metrics func(w io.Writer, all []child.Status)
 	// Usage tells what daemons use; nil means a Sampler of its own.
 	Usage *usage.Sampler
+	// Idle, unless nil, is called each time when the last connection has been closed. It must not block.
+	Idle func()
 	// Printf writes a line of the supervisor's log. It must not block.
 	Printf func(format string, a ...any)
 }
@@ -110,6 +112,7 @@ func newServer(o Options) *Server {
 		o.Printf = func(string, ...any) {}
 	}
 	s := &Server{o: o, conns: newConns(), pace: newPacer(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
+	s.conns.idle = o.Idle
 	s.streams.ended = make(chan struct{})
 	s.http = &http.Server{
 		ReadTimeout:    readTime,
