@@ -14,12 +14,13 @@
 //  5. Memory is bounded whatever a daemon writes: a line longer than MaxLine is split. An idle Stream holds no buffer.
 //  6. Printf never blocks, whatever the consumer does, and its line comes out before every line that a daemon writes
 //     after Printf has returned.
-//  7. Exit is not the end of output: a grandchild that holds the pipe delays neither Open, nor exited, nor Close.
+//  7. Exit is not the end of output: a grandchild that holds the pipe delays neither Open nor exited, and Close until its
+//     deadline at most.
 //  8. The file mode of the output (O_NONBLOCK) is never changed: it may be shared with other processes.
 //
 // Rules for callers: give the write ends to the process, then close them. Call exited when the process has ended, not
-// from an actor. SIGPIPE must not be left at its default by anything else that writes to fd 1 or 2; this package
-// does not need that, because it writes with plain system calls.
+// from an actor. This package does nothing about SIGPIPE and needs nothing: it writes with plain system calls, which the
+// Go runtime does not turn into the death of the process.
 //
 // Why there is a pipe for each life, and other roads that were not taken: docs/adr/0005-log-path.md.
 package log

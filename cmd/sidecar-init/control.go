@@ -18,6 +18,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/metrics"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
+	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/termination"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -40,8 +41,13 @@ type operations struct {
 	notifier  *notify.Notifier
 	metrics   *metrics.Metrics
 	collector termination.Collector
+	trim      *time.Timer
 	queue     func() int // the largest number of messages that ever waited for root
 }
+
+// trimAfter is when, after the start and after the last client has left, most of the program's code is no longer needed.
+// Nothing depends on it.
+const trimAfter = time.Second
 
 // newOperations makes what there is to observe. Its error is that of a flag.
 func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, logger *log.Log, end *ending) (*operations, error) {
@@ -51,6 +57,7 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, l
 	ops := &operations{
 		program: p, b: b, logger: logger, end: end, daemons: map[string]control.Daemon{}, source: "/" + b.Name,
 		queue: func() int { return 0 },
+		trim:  time.AfterFunc(trimAfter, func() { _ = prime.Trim() }), // only the size is at stake
 	}
 	if b.Name == "" {
 		host, _ := os.Hostname() // without one the source is a slash
@@ -125,6 +132,7 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 	o := control.Options{
 		Root: to, Lookup: ops.b.Lookup, Daemons: ops.daemons, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
+		Idle:    func() { ops.trim.Reset(trimAfter) },
 		Printf:  ops.logger.Printf,
 	}
 	switch flags.control {

@@ -280,6 +280,23 @@ func TestGrandchildHoldsOutput(t *testing.T) {
 	})
 }
 
+// TestGrandchildFloods: nor does it matter if the other one writes without end, even if it is deaf and has left the session.
+func TestGrandchildFloods(t *testing.T) {
+	t.Parallel()
+	inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
+		dir := openDir(t)
+		s := start(t, call{program: shipped(), forget: "[a] ", args: []string{"--grace-period", "1s"}, bundle: services(
+			daemon("a", "setsid { ignore TERM; touch "+dir+"/1; flood }; fork { touch "+dir+"/2; flood }; waitfile "+dir+"/1; waitfile "+dir+"/2; exit 3"),
+			daemon("b", "closefd 1 2; exit 4"),
+			daemon("c", "print ready; block"),
+		)})
+		s.expect(exited("a", "3"), exited("b", "4"), "[c] ready")
+		at := s.signal(syscall.SIGTERM)
+		err := s.ends(4)
+		return s.at.Sub(at), err
+	})
+}
+
 // TestLeftSession: who has left the process group of its daemon gets SIGTERM when the daemons are dead, and SIGKILL, and its
 // last words are in the log.
 func TestLeftSession(t *testing.T) {

@@ -166,6 +166,7 @@ type call struct {
 	stdin   *os.File
 	stdout  *os.File // nil: it is read line by line
 	adapt   func(*exec.Cmd)
+	forget  string // lines that begin so are not kept: there are too many
 }
 
 // A supervisor is one that was started.
@@ -221,7 +222,11 @@ func start(t *testing.T, c call) *supervisor {
 		outR, outW := pipe(t)
 		defer outW.Close()
 		cmd.Stdout = outW
-		go s.read(outR, s.add, s.eof) // until the end of the output
+		go s.read(outR, func(line string) { // until the end of the output
+			if c.forget == "" || !strings.HasPrefix(line, c.forget) {
+				s.add(line)
+			}
+		}, s.eof)
 	} else {
 		close(s.eof)
 	}

@@ -26,9 +26,6 @@ const (
 	exitAt    = 280 * time.Millisecond
 )
 
-// trimAfter is when the start is over, and with it the need for most of the program's code. Nothing depends on it.
-const trimAfter = time.Second
-
 // runBundle runs a bundle to its end and returns its exit code.
 func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	// From here on no signal is lost, however early it comes.
@@ -113,8 +110,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		runErr = g.Run()
 		close(done)
 	}()
-	trim := time.AfterFunc(trimAfter, func() { _ = prime.Trim() }) // only the size is at stake
-	defer trim.Stop()
+	defer ops.trim.Stop()
 	p.orphans.Run(done)
 
 	deadline := end.deadline()

@@ -14,8 +14,8 @@ import (
 // say, and no timer runs for them.
 type conns struct {
 	idle func() // called when the last one has been closed; may be nil
-	mu  sync.Mutex
-	all map[net.Conn]*connInfo
+	mu   sync.Mutex
+	all  map[net.Conn]*connInfo
 }
 
 // A connInfo is what is known of a connection.
