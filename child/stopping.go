@@ -1,0 +1,118 @@
+package child
+
+import (
+	"syscall"
+	"time"
+)
+
+// How the machine stops a process, and the steps that run beside it.
+
+// stop stops a live process: PreStop, the stop signal, and after the grace SIGKILL.
+func (m *machine) stop() {
+	m.cease()
+	m.enter(StateStopping)
+	if m.killed {
+		m.sigkill()
+		return
+	}
+	switch {
+	case m.spec.StopGrace > 0:
+		m.grace = m.spec.StopGrace
+	case m.final:
+		m.grace = 0 // whoever ends the bundle has one deadline for all, and sends Kill
+	default:
+		m.grace = m.spec.restartGrace()
+	}
+	limit := m.grace / 2
+	if left := m.half.Sub(m.now); m.final && (limit == 0 || left < limit) {
+		limit = left
+	}
+	if len(m.spec.PreStop) == 0 || m.step < len(m.spec.PreStart) || limit <= 0 {
+		m.signalStop()
+		return
+	}
+	m.run(StepPreStop, m.spec.PreStop)
+	m.do(effect{kind: doArm, delay: limit})
+}
+
+// signalStop sends the stop signal. SIGCONT follows, since a stopped process does not hear the first.
+func (m *machine) signalStop() {
+	group := m.spec.KillMode != KillProcess
+	m.do(effect{kind: doSignal, sig: m.spec.stopSignal(), group: group})
+	m.do(effect{kind: doSignal, sig: syscall.SIGCONT, group: group})
+	if m.grace > 0 {
+		m.do(effect{kind: doArm, delay: m.grace - m.now.Sub(m.since)})
+	} else {
+		m.do(effect{kind: doDisarm})
+	}
+}
+
+func (m *machine) sigkill() {
+	m.killed = true
+	m.do(effect{kind: doSignal, sig: syscall.SIGKILL, group: m.spec.KillMode != KillProcess})
+}
+
+// regrace: the bundle ends while the daemon is being stopped. The grace of a restart no longer counts, only the deadline of
+// the bundle does; and PreStop has had its time.
+func (m *machine) regrace() {
+	if !m.final || m.killed {
+		return
+	}
+	if m.spec.StopGrace == 0 {
+		m.grace = 0
+	}
+	switch {
+	case m.steps == StepPreStop:
+		m.cease()
+		m.signalStop()
+	case m.grace == 0:
+		m.do(effect{kind: doDisarm})
+	}
+}
+
+// extend: the process of generation gen, which is being stopped, asks for more time, counted from now. The deadline of the
+// bundle is not ours to move: at it comes Kill.
+func (m *machine) extend(gen uint64, by time.Duration) {
+	if gen != m.gen || m.state != StateStopping || m.killed || m.grace == 0 {
+		return
+	}
+	if grace := m.now.Sub(m.since) + by; grace > m.grace {
+		m.grace = grace
+		if m.steps != StepPreStop { // else the timer is that of PreStop, and signalStop arms ours
+			m.do(effect{kind: doArm, delay: by})
+		}
+	}
+}
+
+// run runs steps beside the process.
+func (m *machine) run(step Step, steps []Spec) {
+	m.steps = step
+	m.do(effect{kind: doSteps, steps: steps})
+}
+
+// cease ends the steps that run.
+func (m *machine) cease() {
+	if m.steps != "" {
+		m.steps = ""
+		m.do(effect{kind: doCease})
+	}
+}
+
+// stepsDone: the steps of generation gen have ended; err says which one failed.
+func (m *machine) stepsDone(gen uint64, step Step, err error) {
+	if gen != m.gen || step != m.steps {
+		return
+	}
+	m.steps = ""
+	switch step {
+	case StepPostStart:
+		if err != nil {
+			m.unhealthy(gen, err.Error())
+		}
+	case StepPreStop:
+		if err != nil {
+			m.emit(Event{Kind: EventStepFailed, PID: m.pid, Reason: err.Error()})
+		}
+		m.signalStop()
+	}
+}
