@@ -45,7 +45,7 @@ func BenchmarkFifty(b *testing.B) {
 	o := Options{Files: []string{path("fifty.yaml")}, Env: os.Environ()}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := loadFiles(o, true); err != nil {
+		if _, err := loadFiles(o); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -139,7 +139,7 @@ func TestDifferential(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			project, refusal := theirs(t, c)
-			b, ours := loadFiles(Options{Files: c.files, Profiles: c.profiles, Env: corpusEnv()}, true)
+			b, ours := loadFiles(Options{Files: c.files, Profiles: c.profiles, Env: corpusEnv()})
 			switch {
 			case c.invalid != "":
 				if refusal == nil {
@@ -181,7 +181,7 @@ func roundTrip(t *testing.T, c corpusCase, b *Bundle, project *types.Project) {
 		t.Fatal(err)
 	}
 	path := write(t, map[string]string{"config.yaml": strings.ReplaceAll(string(printed), "$", "$$")})
-	again, err := loadFiles(Options{Files: []string{path("config.yaml")}, Profiles: c.profiles, Env: corpusEnv()}, true)
+	again, err := loadFiles(Options{Files: []string{path("config.yaml")}, Profiles: c.profiles, Env: corpusEnv()})
 	if err != nil {
 		t.Errorf("what docker compose config prints is not accepted: %v\n%s", err, printed)
 		return
@@ -218,7 +218,7 @@ func compareOwn(t *testing.T, c corpusCase, project *types.Project) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLoader(Options{Env: corpusEnv()}, dir, true)
+	l := newLoader(Options{Env: corpusEnv()}, dir)
 	l.dotEnv(filepath.Join(dir, ".env"))
 	var sources []source
 	for _, f := range c.files {

@@ -15,8 +15,6 @@ type reader struct {
 	base string
 	// home is the HOME of the environment, for paths that start with ~.
 	home string
-	// everything accepts the keys that are not supported yet; tests read with it.
-	everything bool
 }
 
 func (r *reader) want(n *node, what, want string) {

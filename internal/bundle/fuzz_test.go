@@ -39,7 +39,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b, err := loadFiles(Options{Files: []string{path}, Env: corpusEnv()}, true)
+		b, err := loadFiles(Options{Files: []string{path}, Env: corpusEnv()})
 		if err != nil {
 			if strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("a value is in the error: %v", err)

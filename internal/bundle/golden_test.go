@@ -18,7 +18,7 @@ func TestErrorsGolden(t *testing.T) {
 		if c.invalid == "" && c.refused == "" {
 			continue
 		}
-		_, err := loadFiles(Options{Files: c.files, Profiles: c.profiles, Env: corpusEnv()}, true)
+		_, err := loadFiles(Options{Files: c.files, Profiles: c.profiles, Env: corpusEnv()})
 		var problems *Errors
 		if !errors.As(err, &problems) || len(problems.Problems) == 0 {
 			t.Errorf("%s: got %v, want *Errors", c.name, err)
@@ -43,7 +43,7 @@ func TestErrorsGolden(t *testing.T) {
 func TestCheckGolden(t *testing.T) {
 	b, err := loadFiles(Options{
 		Files: []string{"testdata/check/everything.yaml"}, Env: []string{"EGRESS_TOKEN_1=" + secret, "EGRESS_TOKEN_2=" + secret},
-	}, true)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,28 +116,6 @@ func TestUnreadable(t *testing.T) {
 	}
 	if _, err := Load(Options{}); err == nil {
 		t.Error("no file at all is accepted")
-	}
-}
-
-// TestNotYet: each key whose effect is not built yet is refused, at its place, and with the others of the file.
-func TestNotYet(t *testing.T) {
-	for _, key := range notYet {
-		if len(key) == 0 || strings.ContainsAny(key, " \t") {
-			t.Errorf("%q is no key", key)
-		}
-	}
-	for key, value := range map[string]string{
-		"healthcheck": "{test: y}", "ulimits": "{core: 0}", "cap_add": "[KILL]", "cap_drop": "[ALL]", "security_opt": "[no-new-privileges]",
-		"oom_score_adj": "5", "secrets": "[s]", "configs": "[c]",
-	} {
-		path := write(t, map[string]string{
-			"x.yaml": "services: {a: {command: [x], " + key + ": " + value + "}}\nsecrets: {s: {file: f}}\nconfigs: {c: {file: f}}\n", "f": "",
-		})
-		_, err := Load(Options{Files: []string{path("x.yaml")}})
-		message := "x.yaml:1:30: " + key + " is not supported yet"
-		if not := slices.Contains(notYet, key); not != (err != nil) || not && !strings.Contains(err.Error(), message) {
-			t.Errorf("%s: got %v; it is in the table: %v", key, err, not)
-		}
 	}
 }
 

@@ -17,15 +17,15 @@ var builtin []byte
 
 // Builtin is the bundle that runs when no file is given.
 func Builtin(o Options) (*Bundle, error) {
-	return load(o, []source{{name: "builtin.yaml", data: builtin}}, "", false)
+	return load(o, []source{{name: "builtin.yaml", data: builtin}}, "")
 }
 
 // Load reads the files of o. The error is an *Errors, with all problems of the files, or an *UnknownDaemonError.
 func Load(o Options) (*Bundle, error) {
-	return loadFiles(o, false)
+	return loadFiles(o)
 }
 
-func loadFiles(o Options, everything bool) (*Bundle, error) {
+func loadFiles(o Options) (*Bundle, error) {
 	var probs problems
 	sources := make([]source, len(o.Files))
 	for i, name := range o.Files {
@@ -45,7 +45,7 @@ func loadFiles(o Options, everything bool) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return load(o, sources, base, everything)
+	return load(o, sources, base)
 }
 
 // readFile reads a bundle file; "-" is standard input.
@@ -78,8 +78,8 @@ type loader struct {
 }
 
 // load reads sources into a bundle; base is the directory of the first, or empty for the built-in bundle.
-func load(o Options, sources []source, base string, everything bool) (*Bundle, error) {
-	l := newLoader(o, base, everything)
+func load(o Options, sources []source, base string) (*Bundle, error) {
+	l := newLoader(o, base)
 	var files []string
 	if base != "" {
 		files = o.Files
@@ -99,9 +99,9 @@ func load(o Options, sources []source, base string, everything bool) (*Bundle, e
 	return b, err
 }
 
-func newLoader(o Options, base string, everything bool) *loader {
+func newLoader(o Options, base string) *loader {
 	l := &loader{options: o, probs: &problems{}, env: newEnvironment(o.Env)}
-	l.reader = &reader{probs: l.probs, base: base, home: l.env.values["HOME"], everything: everything}
+	l.reader = &reader{probs: l.probs, base: base, home: l.env.values["HOME"]}
 	return l
 }
 

@@ -31,7 +31,7 @@ func loadText(t testing.TB, content string, o Options) (*Bundle, error) {
 	t.Helper()
 	path := write(t, map[string]string{"bundle.yaml": content})
 	o.Files = []string{path("bundle.yaml")}
-	return loadFiles(o, true)
+	return loadFiles(o)
 }
 
 func mustLoad(t testing.TB, content string, o Options) *Bundle {

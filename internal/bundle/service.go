@@ -93,9 +93,6 @@ func validName(s string) bool {
 
 // serviceKey reads a key of a service; false is a key that nobody knows.
 func (r *reader) serviceKey(s *service, e entry) bool {
-	if slices.Contains(honoured, e.key) && e.key != "deploy" && !r.supported(s, e.at, e.key) {
-		return true
-	}
 	switch n := e.val; e.key {
 	case "command":
 		s.command = r.command(n, e.key)
@@ -285,18 +282,13 @@ func (r *reader) dependsOn(s *service, n *node) (out []dependency) {
 			case "condition":
 				d.Condition = child.Condition(r.oneOf(e.val, e.key, string(child.ServiceStarted), string(child.ServiceHealthy),
 					string(child.ServiceCompletedSuccessfully)))
-				r.supported(s, e.val.at, "depends_on.condition="+string(d.Condition))
 			case "required":
 				if e.val.kind != truth {
 					r.want(e.val, "required", "true or false")
 				}
-				if d.Optional = !r.truth(e.val, "required"); d.Optional {
-					r.supported(s, e.val.at, "depends_on.required=false")
-				}
+				d.Optional = !r.truth(e.val, "required")
 			case "restart":
-				if d.Restart = r.truth(e.val, "restart"); d.Restart {
-					r.supported(s, e.val.at, "depends_on.restart=true")
-				}
+				d.Restart = r.truth(e.val, "restart")
 			default:
 				return false
 			}

@@ -45,9 +45,6 @@ func (r *reader) own(s *service, n *node) {
 		return
 	}
 	r.strict(e.val, "x-sidecar-init", ownKeys, func(e entry) bool {
-		if slices.Contains(ownKeys, e.key) && !r.supported(s, e.at, e.key) {
-			return true
-		}
 		switch n := e.val; e.key {
 		case "private_env":
 			for i, glob := range r.strings(n, e.key, false) {
@@ -231,10 +228,6 @@ func (r *reader) top(tree *node) (t top) {
 		return t
 	}
 	r.strict(e.val, "x-sidecar-init", topKeys, func(e entry) bool {
-		if !r.everything && slices.Contains(notYet, e.key) {
-			r.probs.add(e.at, "%s is not supported yet", e.key)
-			return true
-		}
 		switch n := e.val; e.key {
 		case "grace_period":
 			if t.grace = r.duration(n, e.key); t.grace == 0 {
