@@ -39,7 +39,7 @@ type bundle struct {
 
 func start(t *testing.T, specs ...child.Spec) *bundle {
 	t.Helper()
-	r, err := root.New(root.Config{Specs: specs, Grace: 5 * time.Second, Observe: func(e child.Event) { fmt.Println(time.Now().Format("05.000000"), e.Daemon, e.Kind, e.PID, e.Exit, e.Names, e.Reason) }})
+	r, err := root.New(root.Config{Specs: specs, Grace: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
