@@ -242,7 +242,7 @@ func TestRestartPolicies(t *testing.T) {
 // TestOrder: services start in the order of the file, and wait for what they depend on; at the end that goes backwards.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	const script = "print ready; trap TERM { sleep 20ms; exit 0 }; block"
+	const script = "trap TERM { sleep 20ms; exit 0 }; print ready; block"
 	s := start(t, call{bundle: services(
 		daemon("c", script, "depends_on: [b]"),
 		daemon("a", script),

@@ -56,8 +56,11 @@ func TestClose(t *testing.T) {
 		}
 	}()
 	<-stuck
-	if len(b.server.conns.all) < len(conns) {
-		t.Errorf("there are %d connections, want %d", len(b.server.conns.all), len(conns))
+	b.server.conns.mu.Lock()
+	open := len(b.server.conns.all)
+	b.server.conns.mu.Unlock()
+	if open < len(conns) {
+		t.Errorf("there are %d connections, want %d", open, len(conns))
 	}
 	begin := time.Now()
 	b.server.Close()

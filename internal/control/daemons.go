@@ -43,12 +43,13 @@ func (s *Server) show(w http.ResponseWriter, r *request) error {
 func (s *Server) answerDaemons(w http.ResponseWriter, r *request, all []child.Status, one bool) error {
 	var b []byte
 	var err error
-	if paced := s.pace.do(r.Context(), answerRest, func() {
+	if paced := s.answers.do(r.Context(), func() int {
 		if one && len(all) == 1 {
 			b, err = json.Marshal(s.describe(all)[0])
 		} else {
 			b, err = json.Marshal(s.describe(all))
 		}
+		return len(b)
 	}); paced != nil {
 		return paced
 	}

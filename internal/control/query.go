@@ -88,7 +88,10 @@ func (s *Server) metrics(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	var b bytes.Buffer
-	if err := s.pace.do(r.Context(), answerRest, func() { s.o.Metrics(&b, all) }); err != nil {
+	if err := s.answers.do(r.Context(), func() int {
+		s.o.Metrics(&b, all)
+		return b.Len()
+	}); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

@@ -68,7 +68,9 @@ type Server struct {
 	listener net.Listener
 	remove   func() // the socket file
 	conns    *conns
-	pace     pacer
+	answers  pacer
+	follows  pacer
+	news     *news
 
 	closing chan struct{}
 	once    sync.Once
@@ -111,7 +113,7 @@ func newServer(o Options) *Server {
 	if o.Printf == nil {
 		o.Printf = func(string, ...any) {}
 	}
-	s := &Server{o: o, conns: newConns(), pace: newPacer(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
+	s := &Server{o: o, conns: newConns(), answers: newPacer(answerRest), follows: newPacer(followRest), news: newNews(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
 	s.conns.idle = o.Idle
 	s.streams.ended = make(chan struct{})
 	s.http = &http.Server{

@@ -136,137 +136,22 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	defer st.end()
-	var all []follower
+	f := &follow{stream: st}
 	for name := range names {
 		for _, l := range s.o.Daemons[name].Logs {
-			all = append(all, follower{name, l.Follow(n)})
+			f.all = append(f.all, follower{name, l.Follow(n)})
 		}
 	}
-	var b []byte
-	if err := s.pace.do(r.Context(), followRest, func() { b = last(all, n) }); err != nil {
-		return nil
-	}
-	if st.write(b) != nil || !follow {
-		return nil
-	}
-	b = nil
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	var group sync.WaitGroup
-	for _, f := range all {
-		group.Go(func() {
-			if st.follow(ctx, f) != nil {
-				cancel() // a client that one of them has lost is lost to all
-			}
-		})
-	}
-	group.Wait()
-	return nil
-}
-
-// ended is a context that has ended: with it Follower.Next does not wait.
-var ended = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
-// A follower reads one stream of a daemon.
-type follower struct {
-	daemon string
-	*log.Follower
-}
-
-// last takes the last lines of all followers, and puts them into one order.
-func last(followers []follower, n int) []byte {
-	type line struct {
-		log.Line
-		daemon string
-	}
-	var all []line
-	if n == 0 {
-		return nil
-	}
-	for _, f := range followers {
-		lines, _, _ := f.Next(ended) // an error means that there are none
-		for _, l := range lines {
-			all = append(all, line{l, f.daemon})
-		}
-	}
-	// Package slices would make 20 KB of code for this type.
-	sort.SliceStable(all, func(i, j int) bool {
-		if c := all[i].Time.Compare(all[j].Time); c != 0 {
-			return c < 0
-		}
-		return all[i].daemon < all[j].daemon
-	})
-	var buf bytes.Buffer
-	for i := range all {
-		appendLine(&buf, all[i].daemon, &all[i].Line)
-	}
-	return buf.Bytes()
-}
-
-// follow writes the lines of one stream as they come. Whoever is behind takes turns with the others: then only the one
-// whose turn it is holds lines in memory. The error is that of the connection.
-func (st *stream) follow(ctx context.Context, f follower) error {
-	closing, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { // ends with this function
-		select {
-		case <-st.s.closing:
-			cancel()
-		case <-closing.Done():
-		}
-	}()
-	for {
-		var buf bytes.Buffer
-		var err error
-		encode := func(ctx context.Context) func() {
-			return func() {
-				var lines []log.Line
-				var lost int
-				lines, lost, err = f.Next(ctx)
-				if lost > 0 {
-					appendJSON(&buf, &client.LogLine{Time: time.Now().UTC(), Daemon: f.daemon, Lost: lost})
-				}
-				for i := range lines {
-					appendLine(&buf, f.daemon, &lines[i])
-				}
-			}
-		}
-		last := closing.Err() != nil // looked at before the log is, so that nothing that came earlier is left out
-		if err := st.s.pace.do(ctx, followRest, encode(ended)); err != nil {
-			return err
-		}
-		if buf.Len() == 0 && err != nil && !errors.Is(err, io.EOF) {
-			if last {
-				return nil
-			}
-			encode(closing)()
-		}
-		if buf.Len() > 0 {
-			if err := st.write(buf.Bytes()); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) {
+	if n != 0 {
+		var b []byte
+		if s.follows.do(r.Context(), func() int { b = f.last(); return len(b) }) != nil || st.write(b) != nil {
 			return nil
 		}
 	}
-}
-
-func appendLine(buf *bytes.Buffer, daemon string, l *log.Line) {
-	out := client.LogLine{Time: l.Time.UTC(), Daemon: daemon, Stream: l.Stream, Line: string(l.Text), Partial: l.Partial}
-	if !utf8.Valid(l.Text) {
-		out.Bytes = l.Text
+	if follow {
+		s.news.join(s.o.Daemons)
+		defer s.news.leave()
+		f.run(r.Context())
 	}
-	appendJSON(buf, &out)
-}
-
-// appendJSON appends a line of JSON; it leaves "<" and "&" as they are.
-func appendJSON(buf *bytes.Buffer, v any) {
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // no value of these types has an error
+	return nil
 }
