@@ -371,6 +371,28 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// A busyContext does something when it is asked for its channel: Ask does that after its message has gone out.
+type busyContext struct {
+	context.Context
+	do func()
+}
+
+func (c busyContext) Done() <-chan struct{} {
+	c.do()
+	return nil
+}
+
+// TestLastAct: an answer that was the last act of an actor is heard, even if its end is seen at the same time.
+func TestLastAct(t *testing.T) {
+	for range 64 { // which of the two is seen first is chance
+		a := actor.New[question](8)
+		ctx := busyContext{t.Context(), func() { _ = a.Run(oracle{}) }}
+		if got, err := ask(ctx, a.Ref(), "last act"); got != "farewell" || err != nil {
+			t.Fatalf("got %q, %v, want the farewell", got, err)
+		}
+	}
+}
+
 // TestAskRace: whatever an Ask races with, it ends, with an answer or an error.
 func TestAskRace(t *testing.T) {
 	const askers = 4

@@ -121,6 +121,7 @@ func (w *world) perform(e effect) {
 		w.timer = false
 	case doSteps:
 		w.check(w.alive && w.steps == "", "steps without a process, or beside others")
+		w.check(w.m.step == len(w.spec.PreStart), "steps beside a step")
 		w.steps = e.steps[0].Step
 	case doCease:
 		w.check(w.steps != "", "no steps run that could end")

@@ -76,6 +76,7 @@ func TestPanicInBatch(t *testing.T) {
 		life  testproc.Life
 		holds int // the call of the hook that holds the actor up, so that more comes in one batch; the next one panics
 	}{
+		{"spawned after the end", testproc.Life{StartDelay: time.Minute}, 0},
 		{"spawned", testproc.Life{StartDelay: time.Minute}, 1},
 		{"spawned, and has ended", testproc.Life{StartDelay: time.Minute, ExitAfter: testproc.AtOnce}, 1},
 		{"exited", testproc.Life{ExitAfter: time.Minute}, 2},
@@ -99,11 +100,68 @@ func TestPanicInBatch(t *testing.T) {
 				if err := c.Run(); !errors.As(err, &panicked) {
 					t.Errorf("Run: got %v, want a panic", err)
 				}
-				synctest.Wait()
+				time.Sleep(time.Hour)
 				f.Check(t)
 			})
 		})
 	}
+}
+
+// TestStepSpawnerPanics: that is a failure of the step.
+func TestStepSpawnerPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(testproc.Fake)
+		spec := &child.Spec{Name: "web", PostStart: []child.Spec{{Name: "post", Argv: []string{"/bin/post"}, Step: child.StepPostStart}}}
+		reason := ""
+		c := child.New(spec, spawner(func(s *child.Spec) (child.Process, error) {
+			if s.Step != "" {
+				panic("no way")
+			}
+			return f.Spawn(s)
+		}), child.Hooks{Event: func(e child.Event) {
+			if e.Kind == child.EventUnhealthy {
+				reason = e.Reason
+			}
+		}})
+		_ = c.Ref().Tell(child.Start{})
+		time.AfterFunc(time.Second, func() { _ = c.Ref().Tell(child.Kill{}) })
+		if err := c.Run(); err != nil {
+			t.Errorf("Run: got %v, want nil", err)
+		}
+		if !strings.Contains(reason, "no way") {
+			t.Errorf("unhealthy: got %q, want the panic", reason)
+		}
+		f.Check(t)
+	})
+}
+
+// forgetful is a process whose Wait panics.
+type forgetful struct{ child.Process }
+
+func (p forgetful) Wait() child.Exit {
+	p.Process.Wait()
+	panic("how was that?")
+}
+
+// TestWaitPanics: that is an end with a status that could not be learnt.
+func TestWaitPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &testproc.Fake{Lives: map[string][]testproc.Life{"web": {{ExitAfter: time.Second}}}}
+		var last *child.Exit
+		c := child.New(&child.Spec{Name: "web"}, spawner(func(s *child.Spec) (child.Process, error) {
+			p, err := f.Spawn(s)
+			return forgetful{p}, err
+		}), child.Hooks{Status: func(s child.Status) { last = s.Last }})
+		_ = c.Ref().Tell(child.Start{})
+		time.AfterFunc(time.Minute, func() { _ = c.Ref().Tell(child.Retire{}) })
+		if err := c.Run(); err != nil {
+			t.Errorf("Run: got %v, want nil", err)
+		}
+		if last == nil || last.Code != 70 || last.Err == nil {
+			t.Errorf("last: got %+v, want code 70 and why", last)
+		}
+		f.Check(t)
+	})
 }
 
 // TestStepsAfterPanic: steps that run beside the process end with the actor, too.

@@ -110,6 +110,24 @@ func TestCriticalStopped(t *testing.T) {
 	l.wantEnd(t, 129, 20*s)
 }
 
+// TestFinish: the bundle does not end by itself while a start is on its way to a daemon that root still takes for dead.
+func TestFinish(t *testing.T) {
+	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a"}, {Name: "b"}}}, lives{"a": {ends(s, 0), ends(10*s, 3)}}, func(l *lab) {
+		l.until(2 * s)
+		held := false
+		l.tell(root.Await{Until: func([]child.Status) bool {
+			if !held { // hold root up, so that both have come when it goes on: the command first, then that b is dead
+				held = true
+				l.tell(root.Do{Name: "a", Msg: child.Start{}})
+				l.fake.End("b", child.Exit{})
+				time.Sleep(s)
+			}
+			return true
+		}})
+	})
+	l.wantEnd(t, 3, 13*s)
+}
+
 // TestStatuses: after the end they tell of it.
 func TestStatuses(t *testing.T) {
 	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a"}, {Name: "b"}}}, lives{"a": {ends(s, 5)}, "b": {ends(s, 0)}}, nil)
