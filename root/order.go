@@ -2,6 +2,7 @@ package root
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,23 +116,28 @@ func (r *Root) advance() {
 	}
 }
 
-// startable returns the first daemon that waits for nothing but its turn.
-func (r *Root) startable() (first *node) {
-	for _, n := range r.nodes {
+// startable returns the first daemon that waits for nothing but its turn. Those behind it are not looked at: it is asked after
+// each message, and there may be a thousand of them.
+func (r *Root) startable() *node {
+	for i := 0; i < len(r.waiting); {
+		n := r.waiting[i]
 		if n.begun || n.status.State != child.StateWaiting {
+			r.waiting = slices.Delete(r.waiting, i, i+1)
 			continue
 		}
 		verdict, why := n.mayStart()
 		n.waits = why
-		switch {
-		case verdict == never:
+		switch verdict {
+		case holds:
+			return n
+		case never:
 			n.begun = true
 			r.tell(n, child.Skip{Reason: why})
-		case verdict == holds && first == nil:
-			first = n
+		default:
+			i++
 		}
 	}
-	return first
+	return nil
 }
 
 // turnOver reports whether the daemon whose turn it is has been executed, or takes too long.

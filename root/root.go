@@ -64,7 +64,9 @@ type Root struct {
 	cfg   Config
 	actor *actor.Actor[Msg]
 	nodes []*node
-	phase phase
+	// waiting are those that have not been told to start, and a few that have.
+	waiting []*node
+	phase   phase
 
 	turn     *node     // is being started; the next one has its turn after it
 	turnEnds time.Time // at the latest
@@ -119,6 +121,7 @@ func New(cfg Config) (*Root, error) {
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
+	r.waiting = slices.Clone(r.nodes)
 	return r, nil
 }
 

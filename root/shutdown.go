@@ -30,8 +30,11 @@ func (r *Root) stop() {
 // critical ends the bundle when a critical daemon has ended.
 func (r *Root) critical() {
 	for _, n := range r.nodes {
+		if !n.spec.Critical {
+			continue
+		}
 		s := n.status
-		if n.spec.Critical && s.Seen == n.sent && s.Last != nil && (s.State == child.StateExited || s.State == child.StateGaveUp) {
+		if s.Seen == n.sent && s.Last != nil && (s.State == child.StateExited || s.State == child.StateGaveUp) {
 			code := s.Result
 			r.code = &code
 			r.shutdown(child.Event{Daemon: s.Name, Reason: s.Name + " is critical and has ended"})
