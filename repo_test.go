@@ -369,6 +369,29 @@ func TestChangelog(t *testing.T) {
 	}
 }
 
+// TestLinks: a link to a file of the repository leads somewhere.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`) // not to other sites, which have a colon
+	err := walk(func(path string) error {
+		if !strings.HasSuffix(path, ".md") || strings.Contains(path, "testdata/") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range link.FindAllSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), string(m[1]))); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", path, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestADRs: every decision is in the list, every entry of the list exists, and each has its three parts.
 func TestADRs(t *testing.T) {
 	list, err := os.ReadFile("docs/adr/README.md")

@@ -359,7 +359,7 @@ var (
 
 // TestModel holds the machine to the guarantees of the package, over random sequences of events.
 func TestModel(t *testing.T) {
-	checks(t, 3000)
+	checks(t, 2000)
 	rapid.Check(t, func(t *rapid.T) {
 		spec := drawSpec(t)
 		w := &world{t: t, spec: spec, m: newMachine(spec, epoch)}

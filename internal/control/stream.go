@@ -2,20 +2,12 @@ package control
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
-	"sort"
 	"strconv"
-	"sync"
 	"time"
-	"unicode/utf8"
 
-	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/events"
-	"github.com/bot-bottle/sidecar-init/log"
 )
 
 // A stream is an answer of one JSON object a line, with no end known.
@@ -23,7 +15,6 @@ type stream struct {
 	s   *Server
 	r   *request
 	w   http.ResponseWriter
-	mu  sync.Mutex // of w, where several write
 	end func()
 }
 
@@ -43,8 +34,6 @@ func (s *Server) stream(w http.ResponseWriter, r *request) (*stream, error) {
 
 // write writes lines and sees to it that they are on their way. A client that does not take them loses its connection.
 func (st *stream) write(b []byte) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
 	_ = st.r.ctl.SetWriteDeadline(time.Now().Add(st.r.writeTime))
 	if _, err := st.w.Write(b); err != nil {
 		return err
@@ -127,7 +116,7 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 			return &failure{Status: http.StatusBadRequest, Message: "lines must be a number; -1 means all"}
 		}
 	}
-	follow, err := r.follows()
+	on, err := r.follows()
 	if err != nil {
 		return err
 	}
@@ -148,7 +137,7 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 			return nil
 		}
 	}
-	if follow {
+	if on {
 		s.news.join(s.o.Daemons)
 		defer s.news.leave()
 		f.run(r.Context())

@@ -1,6 +1,7 @@
 package prime
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -8,16 +9,12 @@ import (
 	"sync"
 )
 
-// memoryLimit is where the garbage collector begins to work against the growth of the heap. A supervisor needs less. With
-// it, a spike of 30 MB goes back to the system within 2 s, without it within 5 to 10 s, if anything is allocated at all.
-// It is not a bound: beyond it the collector takes three times the CPU time, and no memory is refused.
-const memoryLimit = 16 << 20
-
 // tuneRuntime makes the Go runtime small. The variables GOGC and GOMEMLIMIT are meant for daemons written in Go, and the
-// runtime has obeyed them by now; this undoes it. GOMAXPROCS is left alone where it is set.
+// runtime has obeyed them by now; this undoes it. There is no limit of our own: with 1000 daemons, or full rings of logs, the
+// live heap would be above it, and the collector would run all the time. GOMAXPROCS is left alone where it is set.
 func tuneRuntime(environ []string) {
 	debug.SetGCPercent(100)
-	debug.SetMemoryLimit(memoryLimit)
+	debug.SetMemoryLimit(math.MaxInt64)
 	if !slices.ContainsFunc(environ, func(kv string) bool { return strings.HasPrefix(kv, "GOMAXPROCS=") }) {
 		// Two are enough for what a supervisor does; 64 cost 2 MB and 16 threads.
 		runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))

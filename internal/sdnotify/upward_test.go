@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 	"github.com/bot-bottle/sidecar-init/root"
@@ -37,10 +37,16 @@ func TestUpward(t *testing.T) {
 		sent := make(chan error)
 		go func() { sent <- Upward(address, r.Ref()) }()
 
+		// All the others are, and web runs.
+		reply := actor.NewReply[[]child.Status]()
+		_ = r.Ref().Tell(root.Await{Reply: reply, Until: func(all []child.Status) bool {
+			return all[0].State == child.StateExited && all[1].PID != 0 && all[2].State == child.StateRunning
+		}})
+		<-reply.C()
 		select {
 		case err := <-sent:
 			t.Fatalf("web is not ready, and Upward returns %v", err)
-		case <-time.After(20 * time.Millisecond):
+		default:
 		}
 		_ = r.Ref().Tell(root.Fact{Name: "web", Msg: child.Ready{Gen: 1}})
 		if err := <-sent; err != nil {
