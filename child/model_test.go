@@ -295,6 +295,7 @@ func (w *world) stale(gen uint64) {
 		w.m.ready(gen)
 		w.m.unhealthy(gen, "oops")
 		w.m.extend(gen, time.Hour)
+		w.m.note(gen, "oops")
 		w.m.stepsDone(gen, StepPostStart, errors.New("oops"))
 		w.m.stepsDone(gen, StepPreStop, nil)
 	})

@@ -287,6 +287,7 @@ func TestStale(t *testing.T) {
 				m.ready(gen)
 				m.unhealthy(gen, "oops")
 				m.extend(gen, time.Hour)
+				m.note(gen, "oops")
 				m.stepsDone(gen, StepPostStart, errors.New("oops"))
 				m.stepsDone(gen, StepPreStop, errors.New("oops"))
 			}
