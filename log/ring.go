@@ -9,7 +9,7 @@ import (
 
 // A Line is a line that a daemon wrote.
 type Line struct {
-	Time    time.Time // when it was read
+	Time    time.Time // when it was read, in UTC
 	Stream  string    // "stdout" or "stderr"; empty where both share a pipe
 	Text    []byte    // without newline; the bytes as they were written
 	Partial bool      // the line was too long and goes on in the next one of this Stream
@@ -177,7 +177,7 @@ func parse(records []byte) []Line {
 		data := records[headSize : headSize+n]
 		records = records[headSize+n:]
 		line := Line{
-			Time:    time.Unix(0, nanos),
+			Time:    time.Unix(0, nanos).UTC(),
 			Stream:  stdStream(flags).String(),
 			Partial: flags&partialFlag != 0,
 		}
