@@ -122,7 +122,7 @@ func TestCommandOrphans(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		dir := openDir(t)
 		s := start(t, command(p, "orphan 50 1ms; setsid { trap TERM { print bye; exit 0 }; touch "+dir+"/1; block }; waitfile "+dir+
-			"/1; print ready; trap TERM exit 7; block"))
+			"/1; trap TERM exit 7; print ready; block"))
 		s.expect("ready")
 		eventually(t, "no zombies", func() bool { return !slices.Contains(s.children(), "Z") })
 		s.signal(syscall.SIGTERM)
