@@ -73,6 +73,8 @@ type Status struct {
 	Failures int
 	// Last is how the last process ended; nil before any has. A failed start counts as an end.
 	Last *Exit
+	// Completed says that Last is the program's end, not that of a step before it, with exit code 0.
+	Completed bool
 	// Result is what Last counts for the exit code of the bundle: 0 if the supervisor asked for that end.
 	Result int
 	// Gen counts the processes that were tried to be started; it names the present one.

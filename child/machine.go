@@ -52,6 +52,7 @@ type machine struct {
 	row      time.Time   // when that row began
 	recent   []time.Time // restarts by policy within Limit.Window
 	last     *Exit
+	complete bool // last is the program's end, with exit code 0
 	result   int
 }
 
@@ -277,7 +278,7 @@ func (m *machine) failed(gen uint64, err error) {
 		exit.Code, transient = start.Code, start.Transient
 	}
 	e := Event{Kind: EventFailed, Exit: exit, Restart: m.inPlace, Reason: err.Error()}
-	m.last, m.result = &exit, exit.Code
+	m.last, m.complete, m.result = &exit, false, exit.Code
 	m.after(e, transient)
 	m.reason = err.Error()
 }
@@ -301,7 +302,7 @@ func (m *machine) exited(gen uint64, exit Exit) {
 			m.failures = 0
 		}
 	}
-	m.last, m.result, m.pid = &exit, m.judge(exit), 0
+	m.last, m.complete, m.result, m.pid = &exit, main && !exit.Failed(), m.judge(exit), 0
 	m.after(e, true)
 }
 
@@ -489,7 +490,7 @@ func (m *machine) dropPending() {
 func (m *machine) status() Status {
 	s := Status{
 		Name: m.spec.Name, State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
-		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Result: m.result, Gen: m.gen,
+		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Completed: m.complete, Result: m.result, Gen: m.gen,
 	}
 	if m.state.Alive() && m.step < len(m.spec.PreStart) {
 		s.PID, s.Step = 0, StepPreStart

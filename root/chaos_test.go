@@ -58,12 +58,18 @@ type report struct {
 // go test ./root -run TestChaos -rapid.checks=50000.
 func TestChaos(t *testing.T) {
 	checks(t, 1500)
+	told := false
 	rapid.Check(t, func(rt *rapid.T) {
 		p := drawPlay(rt)
 		r := p.run(t) // whatever fails in it must not unwind the bubble
 		defer func() {
-			if rt.Failed() {
-				rt.Logf("%s", r.story())
+			if !rt.Failed() {
+				return
+			}
+			rt.Logf("%s", r.story())
+			if !told { // what happens at the same time has no order, so that it may not happen again
+				told = true
+				t.Logf("the first to fail:\n%s\n%s", p.cast(), r.story())
 			}
 		}()
 		p.check(rt, r)
@@ -131,6 +137,18 @@ func (p *play) run(t *testing.T) (r report) {
 		r.high = bundle.Ref().HighWater()
 	})
 	return r
+}
+
+// cast is the bundle as text.
+func (p *play) cast() string {
+	var b strings.Builder
+	for _, spec := range p.specs {
+		fmt.Fprintf(&b, "%s: %v, critical %v, after %+v\n", spec.Name, spec.Restart, spec.Critical, spec.After)
+	}
+	for _, a := range p.acts {
+		fmt.Fprintf(&b, "%v %T %+v\n", a.at, a.msg, a.msg)
+	}
+	return b.String()
 }
 
 // story is the report as text.

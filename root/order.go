@@ -75,7 +75,7 @@ func judge(c child.Condition, dep *node) (verdict, string) {
 		return pending, fmt.Sprintf("%s is not ready", s.Name)
 	case c == child.ServiceCompletedSuccessfully:
 		switch {
-		case s.Starts > 0 && s.Last != nil && !s.Last.Failed() && !s.State.Alive(): // and not a step before it
+		case s.Completed && !s.State.Alive():
 			return holds, ""
 		case dead:
 			return never, ended(s)

@@ -313,6 +313,16 @@ func TestCompletedStep(t *testing.T) {
 		if got, want := states(l.list()), "web=waiting migrate=stopped"; got != want {
 			l.t.Errorf("got %s, want %s", got, want)
 		}
+		l.do("migrate", child.Start{})
+		l.fake.End("pre", child.Exit{})
+		l.until(3 * s)
+		l.do("migrate", child.Restart{})
+		l.until(4 * s)
+		l.do("migrate", child.Terminate{}) // as before, but there was a life of the program since
+		l.until(5 * s)
+		if got, want := states(l.list()), "web=waiting migrate=stopped"; got != want {
+			l.t.Errorf("the second time: got %s, want %s", got, want)
+		}
 		l.tell(root.Signal{Sig: syscall.SIGTERM})
 	})
 }

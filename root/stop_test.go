@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -240,10 +241,6 @@ func TestStop(t *testing.T) {
 			took: 2 * s,
 		},
 		{
-			name: "before anything was started", specs: chain, lives: lives{"db": {{StartDelay: 12 * s}}}, told: []at{sig(0, syscall.SIGTERM)},
-			took: -end,
-		},
-		{
 			name: "one that was stopped by hand", specs: []child.Spec{{Name: "a"}, {Name: "b"}}, lives: lives{"a": {ends(s, 3)}},
 			told: append(slices.Clone(term), at{2 * s, root.Do{Name: "b", Msg: child.Terminate{}}}),
 			events: `
@@ -263,22 +260,14 @@ func TestStop(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := experiment(t, root.Config{Specs: tt.specs}, tt.lives, func(l *lab) {
 				for _, told := range tt.told {
-					if told.when > 0 {
-						l.at(told.when, told.what)
-						continue
-					}
-					l.tell(told.what)
+					l.at(told.when, told.what)
 				}
 			})
 			shutdown := slices.IndexFunc(l.events, func(e string) bool { return strings.Contains(e, "shutdown") })
 			if shutdown < 0 {
 				t.Fatalf("there was no shutdown: %q", l.events)
 			}
-			if tt.took >= 0 {
-				wantSorted(t, "events", l.events[shutdown:], tt.events)
-			} else if len(l.fake.Trace()) != 0 {
-				t.Errorf("got %q, want that nothing is started", l.fake.Trace())
-			}
+			wantSorted(t, "events", l.events[shutdown:], tt.events)
 			if tt.signals != "" {
 				wantSorted(t, "signals", signals(l), tt.signals)
 			}
@@ -304,6 +293,24 @@ func signals(l *lab) []string {
 		}
 	}
 	return all
+}
+
+// TestStopBeforeRun: a signal that came before anything was started, so that nothing is.
+func TestStopBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(testproc.Fake)
+		r, err := root.New(root.Config{Specs: []child.Spec{{Name: "a", Argv: []string{"/bin/a"}}}, Spawner: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Ref().Tell(root.Signal{Sig: syscall.SIGTERM})
+		if code, err := r.Run(); code != 0 || err != nil {
+			t.Errorf("Run: got %d, %v, want 0, nil", code, err)
+		}
+		if got := f.Trace(); len(got) != 0 {
+			t.Errorf("got %q, want that nothing is started", got)
+		}
+	})
 }
 
 // TestGrace: Config.Grace moves the deadline and its half.
