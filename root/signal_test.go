@@ -223,8 +223,7 @@ func TestFollow(t *testing.T) {
 		{Name: "other", After: after("db", "")},
 		{Name: "dead", After: edge("db", "")},
 	}
-	var l *lab
-	l = experiment(t, root.Config{Specs: specs}, lives{"db": {readySoon}, "dead": {ends(s, 0)}}, func(l *lab) {
+	l := experiment(t, root.Config{Specs: specs}, lives{"db": {readySoon}, "dead": {ends(s, 0)}}, func(l *lab) {
 		l.at(10*s, root.Do{Name: "db", Msg: child.Restart{}})
 		time.AfterFunc(20*s, func() { l.fake.End("db", child.Exit{Code: 1}) }) // by itself: nobody follows
 		l.at(30*s, root.Do{Name: "db", Msg: child.Restart{}})
