@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -14,16 +15,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs the command line as a user does: testdata/script. The daemons of the scripts are testdaemon.
+// TestScripts runs the command line as a user does: testdata/script. The daemons of the scripts are testdaemon, and the
+// program is the one that is shipped: a script calls it ten times, and with the race detector each start takes 0.1 s.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", tools()+":"+env.Getenv("PATH"))
+			env.Setenv("PATH", filepath.Dir(shipped())+":"+env.Getenv("PATH"))
 			env.Setenv("SIDECAR_INIT_CONTROL", "off")
-			env.Setenv("GORACE", noAtexitSleep[len("GORACE="):])
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
