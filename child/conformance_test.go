@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -259,11 +260,15 @@ func (w *realWorld) ready(n int) {
 func (w *realWorld) stopped(p child.Process) {
 	w.t.Helper()
 	for begin := time.Now(); time.Since(begin) < 20*time.Second; runtime.Gosched() {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
-		if err != nil {
-			w.t.Fatal(err)
+		// All threads: one that is still on its way would take the next signal.
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID()))
+		if err != nil || len(threads) == 0 {
+			w.t.Fatalf("its threads: %q, %v", threads, err)
 		}
-		if strings.Contains(string(stat), ") T ") {
+		if !slices.ContainsFunc(threads, func(thread string) bool {
+			stat, err := os.ReadFile(thread)
+			return err == nil && !strings.Contains(string(stat), ") T ")
+		}) {
 			return
 		}
 	}
