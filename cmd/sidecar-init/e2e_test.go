@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 	"github.com/bot-bottle/sidecar-init/internal/testproc/pidns"
@@ -40,11 +41,28 @@ func TestMain(m *testing.M) {
 // noAtexitSleep is for the programs that are this binary: with the race detector each would sleep for 1 s at its end.
 const noAtexitSleep = "GORACE=atexit_sleep_ms=0"
 
-// suite removes what the tests have built.
+// suite removes what the tests have built, and the daemons of supervisors that a failed test has killed: the test process is
+// the subreaper, so these are its children then.
 type suite struct{ *testing.M }
 
 func (s suite) Run() int {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "daemons of failed tests will be left:", err)
+	}
 	code := s.M.Run()
+	for begin := time.Now(); time.Since(begin) < 10*time.Second; {
+		files, _ := filepath.Glob("/proc/self/task/*/children")
+		for _, file := range files {
+			pids, _ := os.ReadFile(file)
+			for _, pid := range strings.Fields(string(pids)) {
+				n, _ := strconv.Atoi(pid)
+				syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
+		if _, err := syscall.Wait4(-1, nil, 0, nil); err == syscall.ECHILD {
+			break
+		}
+	}
 	if built != "" {
 		os.RemoveAll(built)
 	}
