@@ -114,7 +114,7 @@ func (ops *operations) observe(e child.Event) {
 
 // How long events may be sent after the last daemon has ended, and after the deadline at most.
 const (
-	notifyTime = time.Second
+	notifyTime = 500 * time.Millisecond
 	notifyEnds = 150 * time.Millisecond
 )
 

@@ -45,10 +45,39 @@ func stage(what, exe string, argv []string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("/: %w", err)
 		}
+	case "termination":
+		if err := mountMessage(os.Getenv("MESSAGE")); err != nil {
+			return err
+		}
+	case "cgroup":
+		if err := os.WriteFile(filepath.Join(os.Getenv("CGROUP"), "cgroup.procs"), []byte("0"), 0); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("unknown stage %s", what)
 	}
 	return syscall.Exec(exe, argv, os.Environ())
+}
+
+// mountMessage makes a file /dev/termination-log, as Kubernetes does. The /dev of the machine is left alone.
+func mountMessage(file string) error {
+	dev, err := os.MkdirTemp("", "dev")
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount("none", dev, "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	for to, from := range map[string]string{"null": "/dev/null", "zero": "/dev/zero", "urandom": "/dev/urandom", "termination-log": file} {
+		to = filepath.Join(dev, to)
+		if err := os.WriteFile(to, nil, 0o666); err != nil {
+			return err
+		}
+		if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	return unix.Mount(dev, "/dev", "", unix.MS_BIND|unix.MS_REC, "")
 }
 
 // catches reports whether the supervisor has a handler for SIGTERM.

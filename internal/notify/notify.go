@@ -157,6 +157,14 @@ func (s *sink) run(ctx context.Context) {
 			break
 		}
 	}
+	for { // what happens until the hub is closed is dropped too
+		s.count(false, 0, uint64(s.reader.Rest()), errEnd)
+		_, lost, err := s.reader.Next(ctx)
+		if err != nil {
+			break
+		}
+		s.count(false, 0, uint64(lost)+1, errEnd)
+	}
 	s.count(false, 0, uint64(s.reader.Rest()), errEnd)
 	s.report(true)
 }

@@ -1,0 +1,534 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+// controlled is start with a control socket, and returns its path too.
+func controlled(t *testing.T, c call) (*supervisor, string) {
+	t.Helper()
+	path := filepath.Join(openDir(t), "s")
+	c.env = append(c.env, "SIDECAR_INIT_CONTROL="+path)
+	s := start(t, c)
+	eventually(t, "there is a control socket", func() bool {
+		_, err := os.Lstat(path)
+		return err == nil
+	})
+	return s, path
+}
+
+// waitReady waits until all daemons are ready.
+func waitReady(t *testing.T, c *client.Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := c.Wait(ctx, client.Ready); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEndWithClients: with clients in every state the deadline holds, their connections are cut, and the socket file is
+// gone afterwards.
+func TestEndWithClients(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
+			s, path := controlled(t, call{
+				place: p, args: []string{"--grace-period", "1s"},
+				bundle: services(daemon("deaf", "ignore TERM; print up; block", "stop_grace_period: 1h"), daemon("loud", "lines 1000000000 100")),
+				forget: "[loud]",
+			})
+			s.expect("[deaf] up")
+			get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" }
+			var conns []net.Conn
+			for _, text := range []string{
+				"",
+				"GET /v1",
+				get("/v1/daemons"),
+				get("/v1/daemons") + "\r\n", // answered and kept
+				"POST /v1/daemons/deaf/signal HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+				"POST /v1/daemons/deaf/stop HTTP/1.1\r\nHost: x\r\n\r\n",
+				get("/v1/wait?for=exited") + "\r\n",
+				get("/v1/events?follow") + "\r\n",
+				get("/v1/logs?follow") + "\r\n", // not read
+			} {
+				conn, err := net.Dial("unix", path)
+				if err != nil {
+					return 0, err
+				}
+				defer conn.Close()
+				if _, err := conn.Write([]byte(text)); text != "" && err != nil {
+					return 0, err
+				}
+				conns = append(conns, conn)
+			}
+			at := s.signal(syscall.SIGTERM)
+			if err := s.ends(0); err != nil {
+				return 0, err
+			}
+			for i, c := range conns {
+				c.SetReadDeadline(time.Now().Add(patience))
+				if _, err := io.Copy(io.Discard, c); os.IsTimeout(err) {
+					t.Errorf("connection %d lives on", i)
+				}
+			}
+			if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 0 {
+				t.Errorf("left in place of the socket: %v, %v", left, err)
+			}
+			return s.at.Sub(at), nil
+		})
+	})
+}
+
+// A sink takes events and counts those that it has said to have taken, each once.
+type sink struct {
+	mu    sync.Mutex
+	taken map[string]bool
+	look  func() // takes what has come; may be nil
+}
+
+func (k *sink) take(event []byte) {
+	var e client.Event
+	if json.Unmarshal(event, &e) == nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.taken[e.ID] = true
+	}
+}
+
+// takeFiles takes what a program has written into files.
+func (k *sink) takeFiles(dir string) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*.event"))
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil {
+			k.take(text)
+		}
+	}
+}
+
+func (k *sink) count() int {
+	if k.look != nil {
+		k.look()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.taken)
+}
+
+// serve answers HTTP requests with do, or connections with raw, and returns the URL.
+func (k *sink) serve(t *testing.T, network string, do func(w http.ResponseWriter), raw func(net.Conn)) string {
+	t.Helper()
+	address, url := "127.0.0.1:0", "http://"
+	if network == "unix" {
+		address, url = filepath.Join(openDir(t), "k"), "unix://"
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if raw != nil {
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				raw(conn)
+			}
+		}()
+		return url + l.Addr().String()
+	}
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method != "POST" || r.Header.Get("Content-Type") != "application/cloudevents+json" {
+			t.Errorf("%s, %v, %v", r.Method, r.Header, err)
+		}
+		if do != nil {
+			do(w)
+			return
+		}
+		k.take(body)
+	}))
+	return url + l.Addr().String()
+}
+
+// TestSinks: whatever a sink does, restarts and the end take no longer, and each event is delivered or said to be dropped.
+func TestSinks(t *testing.T) {
+	t.Parallel()
+	var held []net.Conn // would be closed when they are garbage
+	var mu sync.Mutex
+	for _, tt := range []struct {
+		name string
+		sink func(t *testing.T, k *sink) string // its URL
+		good bool
+	}{
+		{"none", func(*testing.T, *sink) string { return "" }, false},
+		{"good", func(t *testing.T, k *sink) string { return k.serve(t, "tcp", nil, nil) }, true},
+		{"good, by a unix socket", func(t *testing.T, k *sink) string { return k.serve(t, "unix", nil, nil) }, true},
+		{"good program", func(t *testing.T, k *sink) string {
+			dir := openDir(t)
+			return "exec:" + script(t, dir, "cat >"+dir+"/$$.part; mv "+dir+"/$$.part "+dir+"/$$.event")
+		}, true},
+		{"never answers", func(t *testing.T, k *sink) string {
+			return k.serve(t, "tcp", nil, func(c net.Conn) {
+				mu.Lock()
+				defer mu.Unlock()
+				held = append(held, c)
+			})
+		}, false},
+		{"answers 500", func(t *testing.T, k *sink) string {
+			return k.serve(t, "tcp", func(w http.ResponseWriter) { w.WriteHeader(500) }, nil)
+		}, false},
+		{"answers 404", func(t *testing.T, k *sink) string {
+			return k.serve(t, "tcp", func(w http.ResponseWriter) { w.WriteHeader(404) }, nil)
+		}, false},
+		{"closes at once", func(t *testing.T, k *sink) string {
+			return k.serve(t, "tcp", nil, func(c net.Conn) { c.Close() })
+		}, false},
+		{"slow", func(t *testing.T, k *sink) string {
+			return k.serve(t, "tcp", func(w http.ResponseWriter) { time.Sleep(3 * time.Second) }, nil)
+		}, false},
+		{"not there", func(*testing.T, *sink) string { return "unix:///nonexistent/s" }, false},
+		{"hanging program", func(t *testing.T, k *sink) string { return "exec:" + script(t, openDir(t), "sleep 1000") }, false},
+		{"failing program", func(t *testing.T, k *sink) string { return "exec:" + script(t, openDir(t), "exit 1") }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			k := &sink{taken: map[string]bool{}}
+			url := tt.sink(t, k)
+			bundle := services(daemon("web", "print up; block"), daemon("other", "block"))
+			if url != "" {
+				bundle = fmt.Sprintf("x-sidecar-init: { notify: [ { url: %q } ] }\n", url) + bundle
+			}
+			inTime(t, 800*time.Millisecond, func() (time.Duration, error) {
+				*k = sink{taken: map[string]bool{}}
+				s, path := controlled(t, call{bundle: bundle})
+				c := client.New(path)
+				waitReady(t, c)
+				made := make(chan int)
+				go func() {
+					n := 0
+					for e, err := range c.Events(context.Background(), true) {
+						if err == nil && e.Lost() == 0 {
+							n++
+						}
+					}
+					made <- n
+				}()
+				var worst time.Duration
+				for range 10 {
+					begin := time.Now()
+					if _, err := c.Restart(context.Background(), "web"); err != nil {
+						return 0, err
+					}
+					worst = max(worst, time.Since(begin))
+				}
+				if program, ok := strings.CutPrefix(url, "exec:"); ok && tt.good {
+					k.look = func() { k.takeFiles(filepath.Dir(program)) }
+				}
+				if tt.good { // what comes at the end has a chance only
+					eventually(t, "the events are delivered", func() bool { return k.count() >= 30 })
+				}
+				at := s.signal(syscall.SIGTERM)
+				if err := s.ends(0); err != nil {
+					return 0, err
+				}
+				events, dropped := <-made, 0
+				for _, line := range s.log() {
+					if m := regexp.MustCompile(`^sidecar-init: (\d+) events for .* were dropped: `).FindStringSubmatch(line); m != nil {
+						n, _ := strconv.Atoi(m[1])
+						dropped += n
+					}
+				}
+				if delivered := k.count(); url != "" && delivered+dropped != events || events < 33 || delivered > 0 && !tt.good {
+					t.Errorf("%d events, %d delivered, %d said to be dropped", events, delivered, dropped)
+				}
+				return max(worst, s.at.Sub(at)), nil
+			})
+		})
+	}
+}
+
+// script is a program that every user can execute.
+func script(t *testing.T, dir, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, "program")
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestNothingPrivate: no answer, log line of ours, event or metric has a value that is private to a daemon.
+func TestNothingPrivate(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2-very-secret"
+	dir := openDir(t)
+	k := &sink{taken: map[string]bool{}}
+	var bodies strings.Builder
+	url := k.serve(t, "tcp", nil, nil) + "/hook?token=" + secret
+	bundle := fmt.Sprintf("name: shop\nx-sidecar-init: { notify: [ { url: %q }, { exec: [%q, %q] } ] }\n", url,
+		script(t, dir, "{ cat; env; } >>"+dir+"/seen"), secret) +
+		services(
+			daemon("web", "print up; block", `x-sidecar-init: { private_env: ["TOKEN_*"] }`, "environment: { TOKEN_2: "+secret+"-2 }"),
+			daemon("crash", "exit 3", "restart: on-failure:2", "x-sidecar-init: { backoff: { initial: 1ms } }"),
+			daemon("missing", "x", "entrypoint: [/nonexistent/program]"),
+		)
+	s, path := controlled(t, call{bundle: bundle, env: []string{"TOKEN_1=" + secret + "-1"}})
+	c := client.New(path)
+	s.expect("[web] up")
+	ctx := context.Background()
+	if _, err := c.Wait(ctx, client.Exited, "crash", "missing"); err != nil {
+		t.Fatal(err)
+	}
+	for _, signal := range []string{"HUP", secret} {
+		_, _ = c.Signal(ctx, "crash", signal) // refused
+	}
+	for _, what := range []string{
+		"/v1/daemons", "/v1/daemons/web", "/v1/daemons/web/logs", "/v1/logs", "/v1/events", "/v1/healthy", "/v1/wait?timeout=1ms", "/metrics",
+		"/v1/daemons/x", "/nothing",
+	} {
+		bodies.WriteString(fetch(t, path, what))
+	}
+	for _, want := range []string{`"web"`, "daemon.gave-up", "/nonexistent/program", "sidecar_init_daemon_up"} {
+		if !strings.Contains(bodies.String(), want) {
+			t.Errorf("the answers have no %s", want)
+		}
+	}
+	s.signal(syscall.SIGTERM)
+	s.wait()
+	seen, err := os.ReadFile(filepath.Join(dir, "seen"))
+	if err != nil || !strings.Contains(string(seen), "PATH=") {
+		t.Errorf("the program has seen %s, %v", seen, err)
+	}
+	for name, text := range map[string]string{"the answers": bodies.String(), "the log": s.output(), "the program": string(seen)} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	if k.count() == 0 {
+		t.Error("the server has got nothing")
+	}
+}
+
+// fetch returns the answer to a request.
+func fetch(t *testing.T, socket, path string) string {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", path)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body) + "\n"
+}
+
+// TestMetrics: what there is to scrape, at both places; and that the tool of Prometheus finds nothing wrong with it.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // to find a free port
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	s, path := controlled(t, call{
+		place: subreaper, args: []string{"--metrics-listen", address},
+		bundle: services(daemon("web", "print up; block"), daemon("job", "exit 3")),
+	})
+	s.expect("[web] up", exited("job", "3"))
+	text := fetch(t, path, "/metrics")
+	resp, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || resp.Header.Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" {
+		t.Errorf("%v, %v", resp.Header, err)
+	}
+	for _, want := range []string{
+		`sidecar_init_daemon_up{daemon="web"} 1`, `sidecar_init_daemon_up{daemon="job"} 0`,
+		`sidecar_init_daemon_exits_total{daemon="job",cause="failure"} 1`, `sidecar_init_log_lines_total{daemon="web"} 1`,
+	} {
+		if !strings.Contains(text, want+"\n") || !strings.Contains(string(body), want+"\n") {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	for _, other := range []string{"/v1/daemons", "/", "/metrics/"} {
+		if resp, err := http.Get("http://" + address + other); err != nil || resp.StatusCode != 404 {
+			t.Errorf("%s at the address for metrics: %v, %v", other, resp, err)
+		}
+	}
+	if promtool, err := exec.LookPath("promtool"); err != nil {
+		t.Log("promtool is not installed; on Debian it is in the package prometheus")
+	} else {
+		cmd := exec.Command(promtool, "check", "metrics")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("promtool: %v\n%s", err, out)
+		}
+	}
+	// An address that is taken is no reason not to run.
+	other := start(t, call{place: subreaper, args: []string{"--metrics-listen", address}, bundle: services(daemon("web", "print up; block"))})
+	other.expect("[web] up")
+	if n := other.count("sidecar-init: there is no address for metrics: .*in use"); n != 1 {
+		t.Errorf("%d lines say that the address is taken", n)
+	}
+	other.signal(syscall.SIGTERM)
+	other.exit(0)
+	s.signal(syscall.SIGTERM)
+	s.exit(3)
+}
+
+// TestTerminationLog: Kubernetes gets to know why it has ended.
+func TestTerminationLog(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can make /dev/termination-log")
+	}
+	file := filepath.Join(openDir(t), "message")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, call{
+		stage: "termination", env: []string{"MESSAGE=" + file}, args: []string{"--grace-period", "300ms"},
+		bundle: services(daemon("a", "ignore TERM; print up; block"), daemon("b", "exit 3"), daemon("c", "exit 1")),
+	})
+	s.expect("[a] up", exited("b", "3"), exited("c", "1"))
+	s.signal(syscall.SIGTERM)
+	s.exit(3)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		ExitCode int      `json:"exit_code"`
+		Daemon   string   `json:"daemon"`
+		Cause    string   `json:"cause"`
+		Killed   []string `json:"killed"`
+		First    struct {
+			Daemon string `json:"daemon"`
+			Code   int    `json:"code"`
+		} `json:"first_failure"`
+		Dropped *int `json:"log_lines_dropped"`
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	if r.ExitCode != 3 || r.Daemon != "b" || r.Cause != "SIGTERM" || len(r.Killed) != 1 || r.Killed[0] != "a" ||
+		r.First.Daemon != "b" && r.First.Daemon != "c" || r.First.Code == 0 || r.Dropped == nil {
+		t.Errorf("got %s", text)
+	}
+	if n := s.count(`sidecar-init: record: code 3 from b \(SIGTERM\); first failure: [bc], code \d; killed: a`); n != 1 {
+		t.Errorf("%d lines are the record", n)
+	}
+}
+
+// TestOOM: an end that is the OOM killer's is told from others by SIGKILL.
+func TestOOM(t *testing.T) {
+	t.Parallel()
+	cgroup := limited(t, 150<<20)
+	s, path := controlled(t, call{
+		program: shipped(), stage: "cgroup", env: []string{"CGROUP=" + cgroup}, place: subreaper,
+		bundle: services(daemon("killed", "print up; block"), daemon("glutton", "x", "entrypoint: [/bin/sh, -c, 'exec tail /dev/zero']",
+			"oom_score_adj: 1000"), daemon("other", "block")),
+	})
+	s.expect("[killed] up")
+	c := client.New(path)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := c.Wait(ctx, client.Exited, "glutton"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Signal(ctx, "killed", "KILL"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Wait(ctx, client.Exited, "killed"); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for e, err := range c.Events(ctx, true) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == client.EventExited {
+			got[e.Subject] = e.Data.OOM
+		}
+		if len(got) == 2 {
+			break
+		}
+	}
+	if !got["glutton"] || got["killed"] {
+		t.Errorf("killed by the OOM killer: %v", got)
+	}
+	if text := fetch(t, path, "/metrics"); !strings.Contains(text, `sidecar_init_daemon_oom_kills_total{daemon="glutton"} 1`) {
+		t.Error("it is not counted")
+	}
+	s.signal(syscall.SIGTERM)
+	s.exit(137)
+}
+
+// limited makes a cgroup that may use so much memory, and returns its directory.
+func limited(t *testing.T, bytes int) string {
+	t.Helper()
+	self, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Skip("there are no cgroups")
+	}
+	why := "no memory controller"
+	for line := range strings.Lines(string(self)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		parent, limit := "", ""
+		switch {
+		case f[1] == "memory":
+			parent, limit = filepath.Join("/sys/fs/cgroup/memory", f[2]), "memory.limit_in_bytes"
+		case f[1] == "":
+			parent, limit = filepath.Join("/sys/fs/cgroup", f[2]), "memory.max"
+		default:
+			continue
+		}
+		dir := filepath.Join(parent, fmt.Sprintf("sidecar-init-test-%d", os.Getpid()))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			why = err.Error()
+			continue
+		}
+		t.Cleanup(func() {
+			eventually(t, "the cgroup is empty", func() bool { return os.Remove(dir) == nil })
+		})
+		if err := os.WriteFile(filepath.Join(dir, limit), []byte(strconv.Itoa(bytes)), 0o644); err == nil {
+			return dir
+		}
+		why = err.Error()
+	}
+	t.Skipf("cannot make a cgroup with a limit: %s", why)
+	return ""
+}
