@@ -250,9 +250,11 @@ func TestUnhealthy(t *testing.T) {
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		check := fmt.Sprintf(`healthcheck: { test: [CMD-SHELL, "test -e %s/file || { echo there is no file; exit 3; }"], interval: 10ms, retries: 2 }`, dir)
+		// No check fails before web has its trap.
+		check := strings.ReplaceAll(`healthcheck: { test: [CMD-SHELL, "until test -e DIR/up; do sleep 0.01; done; `+
+			`test -e DIR/file || { echo there is no file; exit 3; }"], interval: 10ms, retries: 2 }`, "DIR", dir)
 		s := start(t, call{place: p, bundle: services(
-			daemon("web", "trap TERM { print bye; exit 0 }; print hello; block", check, "restart: on-failure",
+			daemon("web", "trap TERM { print bye; exit 0 }; touch "+dir+"/up; print hello; block", check, "restart: on-failure",
 				"x-sidecar-init: { backoff: { initial: 1ms, max: 1ms } }"),
 			daemon("db", "block", check),
 		)})
