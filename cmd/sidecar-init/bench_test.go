@@ -174,3 +174,70 @@ func BenchmarkThousand(b *testing.B) {
 		await(b, out, "sidecar-init: exit 0", 1)
 	}
 }
+
+// fiftyServices is a file of 50 services that use many keys, with the variables and merge keys that cost most to read.
+func fiftyServices() string {
+	var s strings.Builder
+	s.WriteString("x-env: &env { LEVEL: info, ZONE: \"${ZONE:-eu}\" }\nservices:\n")
+	for i := range 50 {
+		fmt.Fprintf(&s, `  service-%d:
+    image: example/service:${TAG:-latest}
+    command: [testdaemon, "print up; block", "${ZONE:-eu}"]
+    environment: { <<: *env, NUMBER: %[1]d, URL: "http://127.0.0.1:80%[1]d/" }
+    restart: on-failure
+    stop_grace_period: 3s
+    healthcheck: { test: [CMD, testdaemon, "exit 0"], interval: 1h }
+    x-sidecar-init: { backoff: { initial: 1s, max: 10s }, private_env: ["TOKEN_%[1]d_*"] }
+`, i)
+		if i > 0 {
+			fmt.Fprintf(&s, "    depends_on: [service-%d]\n", i/2)
+		}
+	}
+	return s.String()
+}
+
+// BenchmarkStart is the time from the start of the program to its first line: the built-in bundle, and a file of 50
+// services. ms-more is what the latter takes longer.
+func BenchmarkStart(b *testing.B) {
+	file := filepath.Join(b.TempDir(), "compose.yaml")
+	if err := os.WriteFile(file, []byte(fiftyServices()), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	program, env := shipped(), []string{"PATH=" + tools()} // built by the first call
+	perOp := map[string]float64{}
+	for _, bundle := range []struct {
+		name string
+		args []string
+	}{{"builtin", nil}, {"services=50", []string{"-f", file}}} {
+		b.Run(bundle.name, func(b *testing.B) {
+			for b.Loop() {
+				cmd := exec.Command(program, append([]string{"run", "--control", "off"}, bundle.args...)...)
+				cmd.Env = env
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					b.Fatal(err)
+				}
+				r := bufio.NewReader(out)
+				await(b, r, "sidecar-init: starting", 1)
+				b.StopTimer()
+				_ = cmd.Process.Signal(syscall.SIGTERM)
+				_, _ = io.Copy(io.Discard, r)
+				_ = cmd.Wait()
+				b.StartTimer()
+			}
+			perOp[bundle.name] = float64(b.Elapsed()) / float64(b.N)
+			if builtin := perOp["builtin"]; bundle.name != "builtin" && builtin > 0 {
+				b.ReportMetric((perOp[bundle.name]-builtin)/1e6, "ms-more")
+			}
+		})
+	}
+	b.Run("services=50/footprint", func(b *testing.B) {
+		cmd, out := begin(b, fiftyServices())
+		await(b, out, "] up", 50)
+		<-time.After(2 * time.Second) // for the state after the start, not to wait for something
+		b.ReportMetric(statusField(b, fmt.Sprintf("/proc/%d/status", cmd.Process.Pid), "VmRSS"), "rss-kB")
+	})
+}
