@@ -182,7 +182,7 @@ func fiftyServices() string {
 	for i := range 50 {
 		fmt.Fprintf(&s, `  service-%d:
     image: example/service:${TAG:-latest}
-    command: [testdaemon, "print up; block", "${ZONE:-eu}"]
+    command: [testdaemon, "print ${WORD:-up}; block"]
     environment: { <<: *env, NUMBER: %[1]d, URL: "http://127.0.0.1:80%[1]d/" }
     restart: on-failure
     stop_grace_period: 3s
