@@ -102,18 +102,18 @@ func ExampleStream_Follow() {
 	// EOF
 }
 
-// Readiness by log line: the match function is set for this life, and taken away once it has seen what it waits for.
+// Readiness by log line: the match function is set for this life, and is called until it has found what it waits for.
 func ExampleStream_SetMatch() {
 	l := log.New(os.Stdout, log.Options{})
 	web := l.Stream("web", log.StreamOptions{Quiet: true})
 	stdout, _, exited, _ := web.Open(-1, -1)
 	ready := make(chan string, 1)
-	var remove func()
-	remove = web.SetMatch(func(line []byte) {
-		if strings.Contains(string(line), "listening") {
+	web.SetMatch(func(line []byte) bool {
+		found := strings.Contains(string(line), "listening")
+		if found {
 			ready <- string(line)
-			remove()
 		}
+		return found
 	})
 	stdout.WriteString("loading\nlistening on :80\nlistening on :81\n")
 	fmt.Println(<-ready)

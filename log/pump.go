@@ -303,9 +303,9 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last boo
 	return data[pos:]
 }
 
-// callMatch calls the match function and returns the one for the next line: it may have been taken away. One that
-// panics is called no more; it must not end the supervisor.
-func (s *Stream) callMatch(f *func(line []byte), line []byte) (next *func(line []byte)) {
+// callMatch calls the match function and returns the one for the next line. One that has found its line, or panics, is
+// called no more; a panic must not end the supervisor.
+func (s *Stream) callMatch(f *func(line []byte) bool, line []byte) (next *func(line []byte) bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Printf("%s: match function failed: %v", s.name, r)
@@ -313,7 +313,9 @@ func (s *Stream) callMatch(f *func(line []byte), line []byte) (next *func(line [
 			next = nil
 		}
 	}()
-	(*f)(line)
+	if (*f)(line) {
+		s.match.CompareAndSwap(f, nil)
+	}
 	return s.match.Load()
 }
 

@@ -29,7 +29,10 @@ func FuzzPump(f *testing.F) {
 		var matched []part
 		s := l.Stream("web", StreamOptions{Ring: 2 << 20})
 		if match {
-			s.SetMatch(func(line []byte) { matched = append(matched, part{text: string(line)}) })
+			s.SetMatch(func(line []byte) bool {
+				matched = append(matched, part{text: string(line)})
+				return false
+			})
 		}
 		p := newPump(s, nil, 0)
 		b := l.block.get()

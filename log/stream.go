@@ -29,8 +29,6 @@ type StreamOptions struct {
 	// Ring is about how many bytes are kept for Tail and Follow: 0 means DefaultRing, less than 0 none. It is at
 	// least a little more than MaxLine. Memory is allocated as it is needed.
 	Ring int
-	// Match is the first match function, as if by SetMatch.
-	Match func(line []byte)
 }
 
 // A Stream is the output of one daemon, over all lives of its process. Make one with Log.Stream. Its methods may
@@ -44,7 +42,7 @@ type Stream struct {
 	ring  ring
 
 	bytes, lines, dropped atomic.Uint64
-	match                 atomic.Pointer[func(line []byte)]
+	match                 atomic.Pointer[func(line []byte) bool]
 	lives                 atomic.Uint64 // the number of the last life; only its lines are matched
 
 	opening   sync.Mutex // one Open at a time
@@ -62,7 +60,6 @@ func (l *Log) Stream(name string, o StreamOptions) *Stream {
 		s.queue = l.w.newQueue(s)
 	}
 	s.ring.init(o.Ring)
-	s.SetMatch(o.Match)
 	l.mu.Lock()
 	l.streams = append(l.streams, s)
 	l.mu.Unlock()
@@ -92,19 +89,16 @@ func (s *Stream) Stats() StreamStats {
 }
 
 // SetMatch makes f the function that is called with each line (without prefix and newline) that comes from the last
-// Open, in place of the one before; nil calls none. It is called on the goroutine that reads, before the line is
-// written, so it must be quick and must not keep the line. A line that is split comes in parts. For readiness by
-// log line call SetMatch after Open and before the process is started: then no line of an earlier life can match.
-//
-// The function that it returns takes f away, unless another has replaced it. Calling it once f has seen what it waits
-// for makes all further lines cheaper; f may do so itself.
-func (s *Stream) SetMatch(f func(line []byte)) (remove func()) {
+// Open, in place of the one before, until it returns true: then it has found what it waits for, and is called no more.
+// nil calls none. It is called on the goroutine that reads, before the line is written, so it must be quick and must not
+// keep the line. A line that is split comes in parts. For readiness by log line call SetMatch after Open and before the
+// process is started: then no line of an earlier life can match.
+func (s *Stream) SetMatch(f func(line []byte) (found bool)) {
 	if f == nil {
 		s.match.Store(nil)
-		return func() {}
+	} else {
+		s.match.Store(&f)
 	}
-	s.match.Store(&f)
-	return func() { s.match.CompareAndSwap(&f, nil) }
 }
 
 // A life is what one Open has made.

@@ -16,7 +16,11 @@ func TestMatch(t *testing.T) {
 	c := newConsumer(t)
 	l := New(c.w, Options{})
 	var seen []string
-	s := l.Stream("web", StreamOptions{Match: func(line []byte) { seen = append(seen, string(line)) }})
+	s := l.Stream("web", StreamOptions{})
+	s.SetMatch(func(line []byte) bool {
+		seen = append(seen, string(line))
+		return false
+	})
 	first := open(t, s)
 	heir := first.grandchild()
 	first.say("a\nb\r\nunfinished")
@@ -54,7 +58,10 @@ func TestMatchShared(t *testing.T) {
 	first.end()
 	second := open(t, s)
 	seen := make(chan string, 10)
-	s.SetMatch(func(line []byte) { seen <- string(line) })
+	s.SetMatch(func(line []byte) bool {
+		seen <- string(line)
+		return false
+	})
 	second.say("ready indeed\n")
 	c.resume(held)
 	c.want("[web] read at once", "[web] ready", "[web] ready", "[web] ready indeed")
@@ -65,34 +72,41 @@ func TestMatchShared(t *testing.T) {
 	}
 }
 
-// TestMatchOnce: a function that takes itself away is not called again.
+// TestMatchOnce: a function that has found its line is not called again, and takes no other away.
 func TestMatchOnce(t *testing.T) {
 	c := newConsumer(t)
 	l := New(c.w, Options{})
 	s := l.Stream("web", StreamOptions{})
 	web := open(t, s)
 	calls, others := 0, 0
-	var remove func()
-	remove = s.SetMatch(func([]byte) {
+	other := func([]byte) bool {
+		others++
+		return false
+	}
+	s.SetMatch(func(line []byte) bool {
 		calls++
-		remove()
+		return string(line) == "b"
 	})
 	web.say("a\nb\nc\n")
 	c.want("[web] a", "[web] b", "[web] c")
-	s.SetMatch(func([]byte) { others++ })
-	remove() // not the other one
-	web.say("d\n")
+	s.SetMatch(func([]byte) bool {
+		s.SetMatch(other)
+		return true
+	})
+	web.say("d\ne\nf\n")
 	web.end()
 	l.Close(soon())
-	if calls != 1 || others != 1 {
-		t.Errorf("got %d calls and %d of the other function, want 1 and 1", calls, others)
+	if calls != 2 || others != 2 {
+		t.Errorf("got %d calls and %d of the other function, want 2 and 2", calls, others)
 	}
 }
 
 // TestMatchPanics: a match function that fails is not the end of PID 1.
 func TestMatchPanics(t *testing.T) {
 	got, _ := collect(t, Options{}, func(l *Log) {
-		web := open(t, l.Stream("web", StreamOptions{Match: func([]byte) { panic("no good") }}))
+		s := l.Stream("web", StreamOptions{})
+		s.SetMatch(func([]byte) bool { panic("no good") })
+		web := open(t, s)
 		web.say("a\nb\n")
 		web.end()
 	})
@@ -107,11 +121,15 @@ func TestMatchWhileStuck(t *testing.T) {
 	l := New(c.w, Options{})
 	held := c.stopped()
 	ready := make(chan bool, 1)
-	web := open(t, l.Stream("web", StreamOptions{Match: func(line []byte) {
-		if string(line) == "ready" {
+	s := l.Stream("web", StreamOptions{})
+	s.SetMatch(func(line []byte) bool {
+		found := string(line) == "ready"
+		if found {
 			ready <- true
 		}
-	}}))
+		return found
+	})
+	web := open(t, s)
 	web.say("ready\n")
 	<-ready
 	c.resume(held)

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"regexp"
-	"sync/atomic"
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
@@ -118,13 +117,12 @@ func (p *probes) open(spec *child.Spec) (child.Output, error) {
 	life := p.Begin(spec.Name)
 	switch {
 	case how.line != nil:
-		// Not by SetMatch(nil) at the first match: by then it could be the next life's function that is taken away.
-		var found atomic.Bool
-		p.outputs.daemons[spec.Name].SetMatch(func(line []byte) {
-			if !found.Load() && how.line.Match(line) {
-				found.Store(true)
+		p.outputs.daemons[spec.Name].SetMatch(func(line []byte) bool {
+			found := how.line.Match(line)
+			if found {
 				life.Ready()
 			}
+			return found
 		})
 	case how.socket != nil:
 		how.socket.Begin(life)
