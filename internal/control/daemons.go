@@ -191,12 +191,7 @@ func (s *Server) act(w http.ResponseWriter, r *request, m child.Msg, done func(*
 	if err != nil {
 		return err
 	}
-	ctx, cancel, err := r.timeout()
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	leave, err := s.stay()
+	ctx, leave, err := s.stayUntil(r)
 	if err != nil {
 		return err
 	}
@@ -248,17 +243,19 @@ func (s *Server) stay() (leave func(), err error) {
 	}
 }
 
-// timeout is the context of the request with the timeout that it asks for, if it does.
-func (r *request) timeout() (context.Context, context.CancelFunc, error) {
-	v := r.URL.Query().Get("timeout")
-	if v == "" {
-		ctx, cancel := context.WithCancel(r.Context())
-		return ctx, cancel, nil
+// stayUntil is stay, with the context of the request and the timeout that it asks for, if it does.
+func (s *Server) stayUntil(r *request) (context.Context, func(), error) {
+	var timeout time.Duration
+	var err error
+	if v := r.URL.Query().Get("timeout"); v != "" {
+		if timeout, err = time.ParseDuration(v); err != nil || timeout <= 0 {
+			return nil, nil, &failure{Status: http.StatusBadRequest, Message: "timeout must be a duration such as 10s"}
+		}
 	}
-	d, err := time.ParseDuration(v)
-	if err != nil || d <= 0 {
-		return nil, nil, &failure{Status: http.StatusBadRequest, Message: "timeout must be a duration such as 10s"}
+	leave, err := s.stay()
+	if err != nil || timeout == 0 {
+		return r.Context(), leave, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), d)
-	return ctx, cancel, nil
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	return ctx, func() { cancel(); leave() }, nil
 }

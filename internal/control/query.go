@@ -26,12 +26,7 @@ func (s *Server) wait(w http.ResponseWriter, r *request) error {
 	default:
 		return &failure{Status: http.StatusBadRequest, Message: "for must be ready or exited"}
 	}
-	ctx, cancel, err := r.timeout()
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	leave, err := s.stay()
+	ctx, leave, err := s.stayUntil(r)
 	if err != nil {
 		return err
 	}
