@@ -53,8 +53,8 @@ fuzz: ## every Fuzz function for FUZZTIME
 	  for f in $$(go test -list '^Fuzz' "$$d" | grep '^Fuzz'); do \
 	    echo "$$d $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$d"; done; done
 
-soak: ## the supervisor under trouble for SOAK
-	SIDECAR_INIT_SOAK=$(SOAK) go test -count=1 -timeout 0 -run '^TestSoak' -v ./internal/soak
+soak: ## the supervisor under trouble and under load for SOAK, and the reaper with all of its 30,000 processes
+	SIDECAR_INIT_SOAK=$(SOAK) go test -count=1 -p 1 -timeout 0 -run '^TestSoak|^TestNoStatusIsLost$$' -v ./internal/soak ./internal/reap
 
 image: build ## the container image sidecar-init, with nothing in it but the binary
 	docker build -t sidecar-init .
