@@ -6,17 +6,28 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestDocsBundles: every bundle file on every page is one that "sidecar-init check" accepts, without a warning.
-func TestDocsBundles(t *testing.T) {
-	bin := binary(t)
-	fence := regexp.MustCompile("(?ms)^([ \t]*)```ya?ml\n(.*?)^[ \t]*```$")
-	found := 0
+// A docBlock is a fenced piece of a page.
+type docBlock struct {
+	page string
+	n    int // of the blocks of that page
+	lang string
+	text string
+}
+
+func (b docBlock) name() string { return fmt.Sprintf("%s %d", b.page, b.n) }
+
+// docBlocks returns the blocks of all pages, or of those that are named.
+func docBlocks(t *testing.T, pages ...string) []docBlock {
+	t.Helper()
+	fence := regexp.MustCompile("(?ms)^([ \t]*)```([a-z]*)\n(.*?)^[ \t]*```$")
+	var all []docBlock
 	err := walk(func(path string) error {
-		if filepath.Ext(path) != ".md" {
+		if filepath.Ext(path) != ".md" || len(pages) > 0 && !slices.Contains(pages, path) {
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -24,32 +35,67 @@ func TestDocsBundles(t *testing.T) {
 			return err
 		}
 		for i, m := range fence.FindAllSubmatch(text, -1) {
-			found++
-			t.Run(fmt.Sprintf("%s %d", path, i+1), func(t *testing.T) {
-				dir := t.TempDir()
-				file := regexp.MustCompile("(?m)^"+string(m[1])).ReplaceAllString(string(m[2]), "")
-				write(t, filepath.Join(dir, "bundle.yaml"), file, 0o644)
-				cmd := exec.Command(bin, "check", "-f", "bundle.yaml")
-				cmd.Dir, cmd.Env = dir, []string{"PATH=" + os.Getenv("PATH")}
-				out, err := cmd.CombinedOutput()
-				if err != nil || strings.Contains(string(out), "warning") {
-					t.Errorf("%v:\n%s\n%s", err, file, out)
-				}
-			})
+			indent := regexp.MustCompile("(?m)^" + string(m[1]))
+			all = append(all, docBlock{path, i + 1, strings.Replace(string(m[2]), "yml", "yaml", 1), indent.ReplaceAllString(string(m[3]), "")})
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return all
+}
+
+// kind says what a block of YAML is: a bundle file, unless it says otherwise.
+func (b docBlock) kind() string {
+	switch {
+	case b.lang != "yaml":
+		return b.lang
+	case strings.HasPrefix(b.text, "# compose.yaml"):
+		return "compose"
+	case strings.Contains(b.text, "apiVersion:"):
+		return "kubernetes"
+	}
+	return "bundle"
+}
+
+// TestDocsBundles: every bundle file on every page is one that "sidecar-init check" accepts, without a warning. One whose
+// services have images is accepted by docker compose too.
+func TestDocsBundles(t *testing.T) {
+	bin := binary(t)
+	found := 0
+	for _, b := range docBlocks(t) {
+		if b.kind() != "bundle" {
+			continue
+		}
+		found++
+		t.Run(b.name(), func(t *testing.T) {
+			checkBundle(t, bin, b.text)
+			if strings.Contains(b.text, " image:") {
+				loadCompose(t, b.text)
+			}
+		})
+	}
 	if found < 6 {
 		t.Errorf("found %d bundle files on the pages, want at least 6", found)
 	}
 }
 
-// TestDocsLinks: every page is reachable from README.md, by links that lead somewhere.
+func checkBundle(t *testing.T, bin, text string) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "bundle.yaml"), text, 0o644)
+	cmd := exec.Command(bin, "check", "-f", "bundle.yaml")
+	cmd.Dir, cmd.Env = dir, []string{"PATH=" + os.Getenv("PATH")}
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "warning") {
+		t.Errorf("%v:\n%s\n%s", err, text, out)
+	}
+}
+
+// TestDocsLinks: every page is reachable from README.md, by links that lead somewhere, to a heading if they name one.
 func TestDocsLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#([^)]*))?\)`)
 	seen := map[string]bool{}
 	for todo := []string{"README.md"}; len(todo) > 0; {
 		page := todo[0]
@@ -68,6 +114,8 @@ func TestDocsLinks(t *testing.T) {
 			switch {
 			case err != nil:
 				t.Errorf("%s: link to %s: %v", page, m[1], err)
+			case len(m[2]) > 0 && !slices.Contains(headings(t, to), string(m[2])):
+				t.Errorf("%s: %s has no heading %s", page, m[1], m[2])
 			case info.IsDir():
 				pages, _ := filepath.Glob(filepath.Join(to, "*.md"))
 				todo = append(todo, pages...)
@@ -85,4 +133,18 @@ func TestDocsLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// headings are those of a page, as links name them.
+func headings(t *testing.T, page string) (all []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllSubmatch(text, -1) {
+		name := regexp.MustCompile("[^a-z0-9_ -]").ReplaceAllString(strings.ToLower(string(m[1])), "")
+		all = append(all, strings.ReplaceAll(name, " ", "-"))
+	}
+	return all
 }
