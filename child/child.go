@@ -1,8 +1,10 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -32,8 +34,13 @@ type (
 	Retire struct{}
 	// Restart stops the daemon, if it is alive, and starts it anew. Restarts that come before the start coalesce.
 	Restart struct{}
-	// Signal forwards Sig to the main process, as soon as the daemon is ready; a dead daemon drops it.
-	Signal struct{ Sig syscall.Signal }
+	// Signal sends Sig to the main process; a daemon that has none drops it. With Wait one that is not ready yet gets it when
+	// it is. Reply, which may be the zero Reply, is answered with nil when the signal was sent or waits, else with why it was not.
+	Signal struct {
+		Sig   syscall.Signal
+		Wait  bool
+		Reply actor.Reply[error]
+	}
 	// Kill sends SIGKILL at once, and is final.
 	Kill struct{}
 	// Ready says that the process of generation Gen is ready, or healthy again. Generation counts the processes that
@@ -119,6 +126,8 @@ type Child struct {
 	cease   func()          // ends the steps that run
 	steps   <-chan struct{} // closed when the last ones are gone; nil before there were any
 	seen    uint64
+	reply   actor.Reply[error] // to the message that is being handled
+	unsent  error              // why the first signal that it caused was not sent
 }
 
 // queueLimit is how many messages may wait before Ref().Offer is refused.
@@ -180,7 +189,8 @@ func (h *handler) Receive(msg Msg) error {
 	case Restart:
 		h.m.restart()
 	case Signal:
-		h.m.forward(msg.Sig)
+		h.reply = msg.Reply
+		h.unsent = h.m.forward(msg.Sig, msg.Wait)
 	case Kill:
 		h.m.kill()
 	case Ready:
@@ -249,8 +259,7 @@ func (h *handler) perform() error {
 		case doSpawn:
 			go h.spawn(h.m.gen, e.spec, h.take(), h.steps) // posts one message, then ends
 		case doSignal:
-			// An error means that the process has just ended, which its exit will tell.
-			_ = h.proc.Signal(e.sig, e.group)
+			h.signal(e)
 		case doArm:
 			h.actor.Arm(e.delay)
 		case doDisarm:
@@ -262,13 +271,17 @@ func (h *handler) perform() error {
 		case doCease:
 			h.cease()
 		case doEmit:
-			h.hooks.Event(e.event)
+			if e.event.Kind != EventForwarded || h.unsent == nil {
+				h.hooks.Event(e.event)
+			}
 		case doEnd:
 			ended = true
 		}
 	}
 	clear(h.m.out)
 	h.m.out = h.m.out[:0]
+	h.reply.Send(h.unsent)
+	h.reply, h.unsent = actor.Reply[error]{}, nil
 	s := h.m.status()
 	s.Seen = h.seen
 	h.hooks.Status(s)
@@ -276,6 +289,19 @@ func (h *handler) perform() error {
 		return actor.ErrStop
 	}
 	return nil
+}
+
+// signal sends a signal. That the process has just ended is no error: its exit will tell. Another one is told once, not
+// for the SIGCONT after a stop signal too.
+func (h *handler) signal(e effect) {
+	err := h.proc.Signal(e.sig, e.group)
+	if err == nil || errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH) || h.unsent != nil {
+		return
+	}
+	h.unsent = err
+	h.hooks.Event(Event{
+		Time: h.m.now, Kind: EventUnsent, Daemon: h.m.spec.Name, Gen: h.m.gen, PID: h.m.pid, Signal: e.sig, Reason: err.Error(),
+	})
 }
 
 // take hands the dead process of the last life, if any, over to the caller.

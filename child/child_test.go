@@ -1,6 +1,7 @@
 package child_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 )
@@ -324,9 +326,9 @@ func TestLife(t *testing.T) {
 			name: "signals wait until it is ready", spec: child.Spec{Readiness: true}, lives: []testproc.Life{{ReadyAfter: 3 * s, On: testproc.Reactions{syscall.SIGHUP: {Ignore: true}}}},
 			told: []at{
 				{0, child.Start{}},
-				{s, child.Signal{Sig: syscall.SIGHUP}},
-				{2 * s, child.Signal{Sig: syscall.SIGHUP}},
-				{4 * s, child.Signal{Sig: syscall.SIGHUP}},
+				{s, child.Signal{Sig: syscall.SIGHUP, Wait: true}},
+				{2 * s, child.Signal{Sig: syscall.SIGHUP, Wait: true}},
+				{4 * s, child.Signal{Sig: syscall.SIGHUP, Wait: true}},
 				{9 * s, final},
 			},
 			events: `
@@ -349,7 +351,7 @@ func TestLife(t *testing.T) {
 		},
 		{
 			name: "a daemon without readiness gets signals right after its start, and may die of them", lives: []testproc.Life{{StartDelay: s}},
-			told: []at{{0, child.Start{}}, {s / 2, child.Signal{Sig: syscall.SIGHUP}}, {2 * s, child.Signal{Sig: syscall.SIGHUP}}, {3 * s, final}},
+			told: []at{{0, child.Start{}}, {s / 2, child.Signal{Sig: syscall.SIGHUP, Wait: true}}, {2 * s, child.Signal{Sig: syscall.SIGHUP, Wait: true}}, {3 * s, final}},
 			events: `
 				0s starting
 				1s started
@@ -492,7 +494,7 @@ func TestHookOrder(t *testing.T) {
 			Event:  func(e child.Event) { calls = append(calls, string(e.Kind)) },
 			Status: func(s child.Status) { calls = append(calls, "status "+string(s.State)) },
 		})
-		for _, m := range []child.Msg{child.Start{}, child.Signal{Sig: syscall.SIGHUP}} {
+		for _, m := range []child.Msg{child.Start{}, child.Signal{Sig: syscall.SIGHUP, Wait: true}} {
 			_ = c.Ref().Tell(m)
 		}
 		time.AfterFunc(time.Second, func() { _ = c.Ref().Tell(child.Kill{}) })
@@ -509,5 +511,89 @@ func TestHookOrder(t *testing.T) {
 			exited
 			status exited
 			status exited`)
+	})
+}
+
+// A denier spawns processes that may not be signalled.
+type denier struct{ child.Spawner }
+
+type denied struct{ child.Process }
+
+func (d denier) Spawn(spec *child.Spec) (child.Process, error) {
+	p, err := d.Spawner.Spawn(spec)
+	return denied{p}, err
+}
+
+func (denied) Signal(syscall.Signal, bool) error { return syscall.EPERM }
+
+// TestSignal: one that is not to wait is sent at once or not at all, and the sender learns which.
+func TestSignal(t *testing.T) {
+	const s = time.Second
+	signal := func(l *lab, wait bool) (answer string) {
+		reply := actor.NewReply[error]()
+		l.tell(child.Signal{Sig: syscall.SIGWINCH, Wait: wait, Reply: reply})
+		synctest.Wait()
+		return fmt.Sprint(<-reply.C())
+	}
+	spec := child.Spec{Readiness: true}
+	l := experiment(t, spec, map[string][]testproc.Life{"web": {{StartDelay: s, ReadyAfter: 2 * s, ExitAfter: 3 * s, Exit: child.Exit{Code: 3}}}}, func(l *lab) {
+		for _, tt := range []struct {
+			at   time.Duration
+			wait bool
+			want string
+		}{
+			{0, false, "it is about to be started"},
+			{s + s/2, false, "<nil>"},
+			{s + s/2, true, "<nil>"},
+			{5 * s, false, "it has ended with code 3"},
+		} {
+			if tt.at > 0 {
+				l.until(tt.at)
+			} else {
+				l.tell(child.Start{})
+			}
+			if got := signal(l, tt.wait); got != tt.want {
+				l.t.Errorf("at %v: got %s, want %s", tt.at, got, tt.want)
+			}
+		}
+		l.tell(child.Terminate{Final: true})
+	})
+	want(t, "events", l.events, `
+		0s starting
+		0s dropped SIGWINCH
+		1s started
+		1.5s forwarded SIGWINCH
+		3s ready
+		3s forwarded SIGWINCH
+		4s exited with code 3
+		5s dropped SIGWINCH`)
+}
+
+// TestSignalDenied: what the system does not let us send is told, and is not told to have been sent.
+func TestSignalDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var events []string
+		fake := &testproc.Fake{Lives: map[string][]testproc.Life{"web": {{ExitAfter: 2 * time.Second}}}}
+		c := child.New(&child.Spec{Name: "web"}, denier{fake}, child.Hooks{
+			Event: func(e child.Event) {
+				events = append(events, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Kind, child.SignalName(e.Signal), e.Reason)))
+			},
+		})
+		reply := actor.NewReply[error]()
+		_ = c.Ref().Tell(child.Start{})
+		time.AfterFunc(time.Second, func() { _ = c.Ref().Tell(child.Signal{Sig: syscall.SIGHUP, Reply: reply}) })
+		time.AfterFunc(1500*time.Millisecond, func() { _ = c.Ref().Tell(child.Terminate{Final: true}) })
+		if err := c.Run(); err != nil {
+			t.Errorf("Run: got %v, want nil", err)
+		}
+		if err := <-reply.C(); !errors.Is(err, syscall.EPERM) {
+			t.Errorf("got %v, want EPERM", err)
+		}
+		want(t, "events", events, `
+			starting signal 0 
+			started signal 0 
+			unsent SIGHUP operation not permitted
+			unsent SIGTERM operation not permitted
+			exited signal 0 `)
 	})
 }

@@ -101,6 +101,7 @@ const (
 	EventStepFailed Kind = "stepfailed" // a step of PreStop failed; Reason says which and how
 	EventForwarded  Kind = "forwarded"  // Signal was sent to the main process
 	EventDropped    Kind = "dropped"    // Signal was not sent; Reason is empty if the daemon is dead (Exit)
+	EventUnsent     Kind = "unsent"     // Signal could not be sent; Reason is the system's
 )
 
 // Next is what follows the end of a process.

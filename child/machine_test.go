@@ -174,7 +174,7 @@ func TestResult(t *testing.T) {
 		{name: "by itself, SIGKILL", path: quit(), exit: sig(syscall.SIGKILL), want: 137},
 		{name: "by a forwarded signal", path: quit(onHup), exit: sig(syscall.SIGHUP), want: 129},
 		{
-			name: "by a forwarded stop signal", path: quit(happening{"", func(m *machine) { m.forward(syscall.SIGTERM) }}),
+			name: "by a forwarded stop signal", path: quit(happening{"", func(m *machine) { _ = m.forward(syscall.SIGTERM, false) }}),
 			exit: sig(syscall.SIGTERM), want: 143,
 		},
 		{name: "stopped, 0", path: stopped, exit: code(0), want: 0},

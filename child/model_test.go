@@ -111,6 +111,9 @@ func (w *world) perform(e effect) {
 		case syscall.SIGHUP, syscall.SIGUSR1:
 			w.check(!e.group, "a forwarded signal for the whole group")
 			w.check(w.m.state.Up() || w.m.state == StateUnhealthy, "%s in state %s", e, w.m.state)
+		case syscall.SIGUSR2: // at once
+			w.check(!e.group, "a signal for the whole group")
+			w.check(w.m.state.Alive() && w.m.state != StateStopping && w.m.step == len(w.spec.PreStart), "%s in state %s", e, w.m.state)
 		default:
 			w.fail("%s", e)
 		}
@@ -221,16 +224,20 @@ func (w *world) command(name string) {
 	case "kill":
 		w.owed, w.final, w.kill = false, true, true
 		w.happen(m.kill)
-	case "HUP", "USR1":
-		sig := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1}[name]
+	case "HUP", "USR1", "USR2 at once":
+		sig := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "USR1": syscall.SIGUSR1, "USR2 at once": syscall.SIGUSR2}[name]
+		wait := sig != syscall.SIGUSR2
 		again := slices.Contains(w.waiting, sig)
-		if !again && (m.state == StateWaiting && w.spec.Readiness || m.state == StateStarting || m.state == StateUnhealthy && !m.wasReady) {
+		if wait && !again && (m.state == StateWaiting && w.spec.Readiness || m.state == StateStarting || m.state == StateUnhealthy && !m.wasReady) {
 			w.waiting = append(w.waiting, sig)
 		}
 		w.forwarding = true
-		w.happen(func() { m.forward(sig) })
+		var err error
+		w.happen(func() { err = m.forward(sig, wait) })
 		w.forwarding = false
-		w.check(len(events(m)) == 1 || len(w.waiting) > 0, "%s was neither forwarded nor dropped, and does not wait", name)
+		dropped := slices.ContainsFunc(events(m), func(e Event) bool { return e.Kind == EventDropped })
+		w.check(dropped == (err != nil), "%s: dropped is %v, the error %v", name, dropped, err)
+		w.check(len(events(m)) == 1 || wait && len(w.waiting) > 0, "%s was neither forwarded nor dropped, and does not wait", name)
 	}
 }
 
@@ -364,7 +371,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := drawSpec(t)
 		w := &world{t: t, spec: spec, m: newMachine(spec, epoch)}
-		commands := []string{"start", "restart", "restart", "terminate", "HUP", "USR1", "skip", "start"}
+		commands := []string{"start", "restart", "restart", "terminate", "HUP", "USR1", "USR2 at once", "skip", "start"}
 		last := []string{"retire", "terminate, final", "kill"}
 		if rapid.Bool().Draw(t, "starts at once") {
 			w.command("start")

@@ -34,7 +34,8 @@ var (
 	onTerminateF = happening{"terminate, final", func(m *machine) { m.terminate(true, 4*time.Second) }}
 	onRetire     = happening{"retire", (*machine).retire}
 	onKill       = happening{"kill", (*machine).kill}
-	onHup        = happening{"signal HUP", func(m *machine) { m.forward(syscall.SIGHUP) }}
+	onHup        = happening{"signal HUP", func(m *machine) { _ = m.forward(syscall.SIGHUP, true) }}
+	onUsr1       = happening{"signal USR1 at once", func(m *machine) { _ = m.forward(syscall.SIGUSR1, false) }}
 	onExecuted   = happening{"spawned", func(m *machine) { m.spawned(m.gen, 100+int(m.gen)) }}
 	onNotFound   = happening{"failed, 127", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no such file", Code: 127}) }}
 	onNoMemory   = happening{"failed, transient", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no memory", Code: 126, Transient: true}) }}
@@ -78,7 +79,7 @@ type matrix struct {
 
 // matrices is the whole table: each state with each want that it can have, and each event that means anything there.
 func matrices() []matrix {
-	commands := []happening{onStart, onSkip, onRestart, onTerminate, onTerminateF, onRetire, onKill, onHup}
+	commands := []happening{onStart, onSkip, onRestart, onTerminate, onTerminateF, onRetire, onKill, onHup, onUsr1}
 	facts := []happening{onExecuted, onNotFound, onNoMemory, onExit0, onExit1, onExitTerm, onReady, onUnhealthy, onTimeout}
 	all := slices.Concat(commands, facts)
 	crash := []happening{onStart, onExecuted, onExit1}

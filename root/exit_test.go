@@ -241,8 +241,8 @@ func TestPanicIsBounded(t *testing.T) {
 		}
 		time.AfterFunc(s, func() { _ = r.Ref().Tell(root.Signal{Sig: syscall.SIGUSR2}) })
 		begin := time.Now()
-		if code, err := r.Run(); code != 70 || err == nil || time.Since(begin) != s+100*ms {
-			t.Errorf("Run: got %d, %v after %v, want 70 and a panic after %v", code, err, time.Since(begin), s+100*ms)
+		if code, err := r.Run(); code != 70 || err == nil || time.Since(begin) != s+150*ms {
+			t.Errorf("Run: got %d, %v after %v, want 70 and a panic after %v", code, err, time.Since(begin), s+150*ms)
 		}
 		time.Sleep(time.Hour)
 		f.Check(t)

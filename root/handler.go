@@ -114,7 +114,7 @@ func (r *Root) signal(sig syscall.Signal) {
 				r.observe(dropped(n, sig))
 				continue
 			}
-			r.tell(n, child.Signal{Sig: sig})
+			r.tell(n, child.Signal{Sig: sig, Wait: true})
 		}
 	}
 	for _, name := range route.Restart {

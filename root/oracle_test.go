@@ -99,7 +99,7 @@ func (p *play) check(t *rapid.T, r report) {
 			why, shutdown = &r.events[i], e.Time
 		}
 	}
-	if limit := shutdown.Add(chaosGrace + 100*ms); r.end.After(limit) {
+	if limit := shutdown.Add(chaosGrace + 150*ms); r.end.After(limit) {
 		t.Errorf("the end came %v after the shutdown", r.end.Sub(shutdown))
 	}
 	spans, of := r.spans()

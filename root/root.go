@@ -3,7 +3,7 @@
 //
 // Guarantees:
 //
-//  1. Run returns when every daemon is dead with none to be restarted, or after a shutdown; at the latest 100 ms after the
+//  1. Run returns when every daemon is dead with none to be restarted, or after a shutdown; at the latest 150 ms after the
 //     deadline, whatever the daemons do.
 //  2. A shutdown can come at any moment and always wins; nothing is started after it.
 //  3. A daemon starts only when its dependencies hold. It is stopped after its dependents, but has had its stop signal by
@@ -33,7 +33,7 @@ import (
 const DefaultGrace = 8 * time.Second
 
 // killWait is how long after the deadline Run waits for killed daemons to be gone.
-const killWait = 100 * time.Millisecond
+const killWait = 150 * time.Millisecond
 
 // A Config describes a bundle.
 type Config struct {

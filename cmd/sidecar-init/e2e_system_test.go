@@ -45,6 +45,10 @@ func stage(what, exe string, argv []string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("/: %w", err)
 		}
+	case "nokill":
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_KILL, 0, 0, 0); err != nil {
+			return err
+		}
 	case "termination":
 		if err := mountMessage(os.Getenv("MESSAGE")); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -13,7 +14,8 @@ import (
 // A reporter turns events into lines of the supervisor's log.
 type reporter struct {
 	printf   func(format string, a ...any)
-	stopping atomic.Bool // the shutdown has begun
+	critical map[string]bool // the daemons whose end is that of the bundle
+	stopping atomic.Bool     // the shutdown has begun
 }
 
 // observe is root.Config.Observe.
@@ -21,13 +23,13 @@ func (r *reporter) observe(e child.Event) {
 	if e.Kind == root.EventShutdown {
 		r.stopping.Store(true)
 	}
-	if line := message(e, r.stopping.Load()); line != "" {
+	if line := message(e, r.stopping.Load() || r.critical[e.Daemon]); line != "" {
 		r.printf("%s", line)
 	}
 }
 
 // message is the log line of an event, or "" where there is none. Programs read these lines: they are part of what is
-// promised to users.
+// promised to users. stopping says that no daemons survive this one.
 func message(e child.Event, stopping bool) string {
 	name := e.Daemon
 	switch e.Kind {
@@ -71,6 +73,12 @@ func message(e child.Event, stopping bool) string {
 			return fmt.Sprintf("%s for %s dropped; %s", child.SignalName(e.Signal), name, e.Reason)
 		}
 		return fmt.Sprintf("%s for %s dropped; daemon already exited (rc=%d)", child.SignalName(e.Signal), name, e.Exit.RC())
+	case child.EventUnsent:
+		line := fmt.Sprintf("cannot send %s to %s: %s", child.SignalName(e.Signal), name, e.Reason)
+		if e.Reason == syscall.EPERM.Error() {
+			line += " (it runs as another user: that takes the capability KILL)"
+		}
+		return line
 	case root.EventShutdown:
 		why := e.Reason
 		if e.Signal != 0 {

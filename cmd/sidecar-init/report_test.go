@@ -46,6 +46,14 @@ func TestMessage(t *testing.T) {
 			want: "web exited with code 2",
 		},
 		{
+			name: "signal denied", event: child.Event{Kind: child.EventUnsent, Signal: syscall.SIGTERM, Reason: syscall.EPERM.Error()},
+			want: "cannot send SIGTERM to web: operation not permitted (it runs as another user: that takes the capability KILL)",
+		},
+		{
+			name: "signal impossible", event: child.Event{Kind: child.EventUnsent, Signal: 64, Reason: "no memory"},
+			want: "cannot send SIGRTMIN+30 to web: no memory",
+		},
+		{
 			name: "shutdown", event: child.Event{Kind: root.EventShutdown, Signal: syscall.SIGTERM},
 			want: "shutting down (SIGTERM); forwarding SIGTERM",
 		},

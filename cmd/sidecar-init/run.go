@@ -18,12 +18,12 @@ import (
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
-// What follows the deadline of a shutdown: root has returned after 100 ms (package root), then come the sweep of orphans and
+// What follows the deadline of a shutdown: root has returned after 150 ms (package root), then come the sweep of orphans and
 // the rest of the log, and at the end the process exits whatever hangs. All of it stays below the 300 ms that are promised.
 const (
-	sweepEnds = 170 * time.Millisecond
-	logEnds   = 240 * time.Millisecond
-	exitAt    = 280 * time.Millisecond
+	sweepEnds = 210 * time.Millisecond
+	logEnds   = 255 * time.Millisecond
+	exitAt    = 285 * time.Millisecond
 )
 
 // runBundle runs a bundle to its end and returns its exit code.
@@ -51,9 +51,12 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		return 0, nil
 	}
 
-	report := &reporter{printf: logger.Printf}
 	end := newEnding(b.Grace)
 	all := specs(b, flags)
+	report := &reporter{printf: logger.Printf, critical: map[string]bool{}}
+	for i := range all {
+		report.critical[all[i].Name] = all[i].Critical
+	}
 	var r *root.Root
 	outputs := openOutputs(logger, b)
 	ops, err := p.newOperations(b, flags, outputs, logger, end)

@@ -260,7 +260,7 @@ func TestActions(t *testing.T) {
 		t.Errorf("stop of what is stopped: %+v, %v", all, err)
 	}
 	_, err = b.client.Signal(ctx(t), "slow", "HUP")
-	if e := wantError(t, err, 409, "slow is stopped; it has not got SIGHUP"); len(e.Daemons) != 1 || e.Daemons[0].State != client.StateStopped {
+	if e := wantError(t, err, 409, "slow has not got SIGHUP: it has ended with code 1"); len(e.Daemons) != 1 || e.Daemons[0].State != client.StateStopped {
 		t.Errorf("the daemons are %+v", e.Daemons)
 	}
 	if all, err = b.client.Start(ctx(t), "slow"); err != nil || all[0].State != client.StateRunning || all[0].Restarts != 2 {

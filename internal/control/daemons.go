@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
@@ -172,16 +175,38 @@ func (s *Server) signal(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return &failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	// A daemon that is dead by then may have died of it, so only one that was dead before has not got it.
-	came := time.Now()
-	return s.act(w, r, child.Signal{Sig: sig}, func(*child.Status) bool { return true }, func(s *child.Status) string {
-		dead := s.State.Final() || s.State == child.StateBackoff || s.State == child.StateStopping
-		if dead && s.Since.Before(came) {
-			return fmt.Sprintf("%s is %s; it has not got %s", s.Name, s.State, child.SignalName(sig))
+	names, err := s.lookup(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	ctx, leave, err := s.stayUntil(r)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	f := &failure{Status: http.StatusConflict}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		reply := actor.NewReply[error]()
+		if _, err := s.tell(ctx, name, set{name: true}, child.Signal{Sig: sig, Reply: reply}, handled); err != nil {
+			return s.late(r, names, err)
 		}
-		return ""
-	})
+		var err error
+		select {
+		case err = <-reply.C(): // before the status that tell has waited for
+		case <-ctx.Done():
+		}
+		if err != nil {
+			f.add(fmt.Sprintf("%s has not got %s: %v", name, child.SignalName(sig), err))
+		}
+	}
+	all, err := s.statuses(ctx)
+	if err != nil {
+		return err
+	}
+	return s.result(w, r, names.pick(all), f)
 }
+
+func handled(*child.Status) bool { return true }
 
 // act gives a command to the daemons that the path names, waits until it is done, and answers with them. failed says of
 // each what is wrong with the result, if anything is.
@@ -201,17 +226,24 @@ func (s *Server) act(w http.ResponseWriter, r *request, m child.Msg, done func(*
 		return s.late(r, names, err)
 	}
 	f := &failure{Status: http.StatusInternalServerError}
-	if _, ok := m.(child.Signal); ok {
-		f.Status = http.StatusConflict
-	}
 	for i := range all {
 		if why := failed(&all[i]); why != "" {
-			if f.Message != "" {
-				f.Message += "; "
-			}
-			f.Message += why
+			f.add(why)
 		}
 	}
+	return s.result(w, r, all, f)
+}
+
+// add adds what is wrong with one more daemon.
+func (f *failure) add(why string) {
+	if f.Message != "" {
+		f.Message += "; "
+	}
+	f.Message += why
+}
+
+// result answers with the daemons: as a failure if f has a message.
+func (s *Server) result(w http.ResponseWriter, r *request, all []child.Status, f *failure) error {
 	if f.Message != "" {
 		f.Daemons = s.describe(all)
 		return f

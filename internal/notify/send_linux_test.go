@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -257,8 +258,10 @@ func TestProgram(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !gone(pid) {
-					t.Errorf("process %d lives on", pid)
+				for deadline := time.Now().Add(20 * time.Second); !gone(pid); runtime.Gosched() { // it has SIGKILL, and is about to die
+					if time.Now().After(deadline) {
+						t.Fatalf("process %d lives on", pid)
+					}
 				}
 			} else if string(got) != tt.out {
 				t.Errorf("got %q, want %q", got, tt.out)
