@@ -202,6 +202,8 @@ func diagnose(spec *Spec, path string, err error) error {
 		return e
 	case errors.Is(err, syscall.EACCES) && statErr == nil && info.IsDir():
 		return startError(path, syscall.EISDIR)
+	case errors.Is(err, syscall.EPERM) && spec.User != "": // of setgroups, setgid or setuid, most likely
+		return startError(path+" as user "+spec.User, err)
 	case errors.Is(err, syscall.ENOEXEC):
 		return startError(path, fmt.Errorf("%w (neither a program for this machine nor a script that begins with #!)", syscall.ENOEXEC))
 	}

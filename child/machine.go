@@ -326,6 +326,9 @@ func (m *machine) after(e Event, retry bool) {
 	m.do(effect{kind: doDisarm})
 	faulty := m.state == StateStopping && m.want == wantUp // stopped for being unhealthy
 	policy := m.spec.Restart
+	if faulty {
+		defer func(why string) { m.reason = why }(m.reason) // says more than how it ended
+	}
 	switch {
 	case m.want == wantRestart && !m.final: // what is pending is forwarded to the next life
 		m.emit(e)
@@ -438,6 +441,7 @@ func (m *machine) unhealthy(gen uint64, reason string) {
 		m.emit(Event{Kind: EventUnhealthy, PID: m.pid, Uptime: m.now.Sub(m.started), Reason: reason})
 		if m.spec.Restart.Policy.restarts(true) && !m.final {
 			m.stop()
+			m.reason = reason
 		}
 	}
 }

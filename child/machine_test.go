@@ -484,8 +484,12 @@ func TestStatus(t *testing.T) {
 		t.Errorf("got last %v, result %d, want those of the failed start", got.Last, got.Result)
 	}
 	onUnhealthy.do(m)
-	if got := m.status(); got.State != StateStopping || got.Reason != "" {
-		t.Errorf("got %+v, want stopping", got)
+	if got := m.status(); got.State != StateStopping || got.Reason != "no answer" {
+		t.Errorf("got %+v, want stopping and why", got)
+	}
+	onExit0.do(m)
+	if got := m.status(); got.State != StateBackoff || got.Reason != "no answer" || got.Last.Code != 0 {
+		t.Errorf("got %+v, want backoff after exit code 0, and why", got)
 	}
 	m = newTestMachine(&Spec{}, onStart, onExecuted, onUnhealthy)
 	if got := m.status(); got.State != StateUnhealthy || got.Reason != "no answer" {

@@ -193,15 +193,16 @@ func TestAnyUser(t *testing.T) {
 		t.Skip("only root can become somebody else")
 	}
 	s := start(t, call{
-		place: subreaper, bundle: services(daemon("a", "uid; openstdout out; print ready; block")),
+		place: subreaper, bundle: services(daemon("a", "uid; openstdout out; print ready; block"), daemon("b", "uid", `user: "1"`)),
 		adapt: func(cmd *exec.Cmd) {
 			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 4242, Gid: 4343}
 			cmd.Dir = "/"
 		},
 	})
 	s.expect("[a] uid 4242 gid 4343 groups ", "[a] out", "[a] ready")
+	s.match(`sidecar-init: b cannot be started: \S+/testdaemon as user 1: operation not permitted`)
 	s.signal(syscall.SIGTERM)
-	s.exit(0)
+	s.exit(126)
 }
 
 // TestDaemonUser: a daemon of another user can still open /dev/stdout.
