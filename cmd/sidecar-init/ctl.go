@@ -87,7 +87,11 @@ func (c *caller) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	c.complain("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	if errors.Is(err, context.DeadlineExceeded) {
+		c.complain("no answer within %s", c.timeout)
+	} else {
+		c.complain("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
 	return exitError(codeOf(err))
 }
 

@@ -71,9 +71,11 @@ func (c *caller) each(names []string, done string, do func(*client.Client, conte
 	for i, r := range results {
 		if r.err != nil {
 			if codeOf(r.err) == exitTimeout {
-				r.err = fmt.Errorf("%s: timeout: %w", names[i], r.err)
+				c.complain("%s: timeout (%s)", names[i], c.timeout)
+				failed = exitError(exitTimeout)
+			} else {
+				failed = c.failed(r.err)
 			}
-			failed = c.failed(r.err)
 			continue
 		}
 		for _, d := range r.daemons {
