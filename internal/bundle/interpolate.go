@@ -108,7 +108,7 @@ func castOf(path []string) cast {
 		switch key[0] {
 		case "scale", "oom_score_adj":
 			return castWhole
-		case "privileged", "read_only", "oom_kill_disable", "tty", "stdin_open":
+		case "privileged", "read_only", "oom_kill_disable", "tty", "stdin_open", "init":
 			return castTruth
 		}
 	case 2:

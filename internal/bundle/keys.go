@@ -11,7 +11,7 @@ var (
 	}
 	// passedOver keys mean nothing inside one container. Their type is checked, what is in them is not.
 	passedOver = map[string][]kind{
-		"annotations": {dict, list}, "build": {text, dict}, "container_name": {text}, "develop": {dict}, "expose": {list},
+		"annotations": {dict, list}, "build": {text, dict}, "container_name": {text}, "develop": {dict, null}, "expose": {list},
 		"hostname": {text}, "image": {text}, "init": {truth, text}, "logging": {dict}, "networks": {list, dict},
 		"platform": {text}, "ports": {list}, "pull_policy": {text},
 	}
@@ -30,8 +30,8 @@ var (
 // Keys at the top of a file.
 var (
 	honouredTop = []string{"configs", "name", "secrets", "services", "x-sidecar-init"}
-	passedTop   = []string{"networks", "version"}
-	refusedTop  = []string{"include", "jobs", "models", "volumes"}
+	passedTop   = map[string]kind{"networks": dict, "version": text}
+	refusedTop  = map[string]kind{"include": list, "jobs": dict, "models": dict, "volumes": dict} // accepted if empty
 )
 
 // why says, for a refused key, what to do instead.

@@ -186,7 +186,7 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 				if e.key != "mode" {
 					r.str(e.val, e.key)
 				}
-				if e.val.kind != text || e.val.text != "" {
+				if e.key == "mode" || e.val.kind != text || e.val.text != "" {
 					s.late.add(e.at, "%s is not supported: the file is used where it is, as it is", e.key)
 				}
 			default:
@@ -247,11 +247,17 @@ func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
 				f.what = e.key
 				ways++
 			case e.key == "external":
-				if e.val.kind != truth || e.val.val.(bool) {
+				if e.val.kind == dict || r.truth(e.val, e.key) { // a mapping is an old form of true
 					f.what = e.key
 				}
-			case e.key == "template_driver", kind == "secrets" && (e.key == "driver" || e.key == "driver_opts"):
+			case e.key == "template_driver", kind == "secrets" && e.key == "driver":
 				f.what = e.key
+				r.str(e.val, e.key)
+			case kind == "secrets" && e.key == "driver_opts":
+				f.what = e.key
+				if e.val.kind != dict {
+					r.want(e.val, e.key, "a mapping")
+				}
 			case e.key == "labels":
 				r.labels(e.val)
 			case e.key == "name":
@@ -264,7 +270,7 @@ func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
 		switch {
 		case ways > 1:
 			r.probs.add(e.at, "%s.%s can have only one of file, environment and content", kind, e.key)
-		case ways == 0 && f.what == "" && e.val.get("external") == nil:
+		case ways == 0 && e.val.get("external") == nil && e.val.get("driver") == nil:
 			r.probs.add(e.at, "%s.%s needs a file", kind, e.key)
 		}
 		out[e.key] = f

@@ -46,6 +46,11 @@ func (m *merger) merge(base, over *node, path []string) *node {
 	switch specialOf(path) {
 	case mergeReplace:
 		return over
+	case mergePassed:
+		if over.kind == null {
+			return base
+		}
+		return over
 	case mergeKeyValues:
 		return m.unique(&node{kind: list, at: over.at, items: slices.Concat(m.sequence(base), m.sequence(over))}, keyOf)
 	case mergeSequence:
@@ -81,6 +86,7 @@ type special uint8
 const (
 	mergePlain special = iota
 	mergeReplace
+	mergePassed // what is in it does not matter
 	mergeKeyValues
 	mergeSequence
 	mergeDependencies
@@ -100,7 +106,7 @@ func specialOf(path []string) special {
 	switch len(path) {
 	case 3:
 		if passedOver[key] != nil {
-			return mergeReplace
+			return mergePassed
 		}
 		switch key {
 		case "command", "entrypoint":

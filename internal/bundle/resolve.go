@@ -63,7 +63,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		}
 	}
 	for _, e := range tree.keys {
-		if slices.Contains(passedTop, e.key) {
+		if _, ok := passedTop[e.key]; ok {
 			b.PassedOver = append(b.PassedOver, passed(e, e.key))
 		}
 	}
@@ -73,6 +73,8 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 // topKeys checks the keys at the top.
 func (l *loader) topKeys(tree *node) {
 	for _, e := range tree.keys {
+		want, passed := passedTop[e.key]
+		empty, refused := refusedTop[e.key]
 		switch {
 		case slices.Contains(honouredTop, e.key):
 			if e.key == "name" {
@@ -81,12 +83,17 @@ func (l *loader) topKeys(tree *node) {
 			if e.key != "services" {
 				l.vault.search(e.val, nil, l.probs)
 			}
-		case slices.Contains(refusedTop, e.key):
-			if !(e.val.kind == dict && len(e.val.keys) == 0 || e.val.kind == list && len(e.val.items) == 0) {
+		case refused:
+			if e.val.kind != empty || len(e.val.keys)+len(e.val.items) > 0 {
 				l.probs.add(e.at, "%s is not supported: %s", e.key, why(e.key))
 			}
-		case !slices.Contains(passedTop, e.key) && !strings.HasPrefix(e.key, "x-"):
-			l.reader.unknown(e, "", slices.Concat(honouredTop, passedTop, refusedTop))
+		case passed && want == text:
+			l.reader.str(e.val, e.key)
+		case passed && e.val.kind != want:
+			l.reader.want(e.val, e.key, want.String())
+		case passed:
+		case !strings.HasPrefix(e.key, "x-"):
+			l.reader.unknown(e, "", slices.Concat(honouredTop, keysOf(passedTop), keysOf(refusedTop)))
 		}
 	}
 }
