@@ -8,10 +8,20 @@ import (
 
 // An envReader reads a file of variables, as compose-go reads an env_file or .env.
 type envReader struct {
-	rest string
-	line int
-	all  map[string]string // what the file gives, and what was there before it
-	look lookup
+	rest  string
+	line  int
+	all   map[string]string // what the file gives, and what was there before it
+	look  lookup
+	given func(envEntry) // is told of each variable that the file names
+
+	names []string // the variables that the statement refers to
+}
+
+// An entry of a file of variables.
+type envEntry struct {
+	key, value string
+	line       int
+	names      []string // the variables that were looked up for it
 }
 
 // A dotenvError is a problem of a line.
@@ -21,8 +31,8 @@ type dotenvError struct {
 }
 
 // parseDotenv reads data into all. Values can refer to what look finds, and to what all has so far.
-func parseDotenv(data string, all map[string]string, look lookup) *dotenvError {
-	d := &envReader{rest: strings.TrimPrefix(data, "\ufeff"), line: 1, all: all, look: look}
+func parseDotenv(data string, all map[string]string, look lookup, given func(envEntry)) *dotenvError {
+	d := &envReader{rest: strings.TrimPrefix(data, "\ufeff"), line: 1, all: all, look: look, given: given}
 	for d.next() {
 		if err := d.statement(); err != nil {
 			return err
@@ -70,6 +80,7 @@ func (d *envReader) statement() *dotenvError {
 		return !blank(r) && !strings.ContainsRune("_.-[]", r) && !unicode.IsLetter(r) && !unicode.IsNumber(r)
 	})
 	line := d.line
+	d.names = nil
 	if end < 0 {
 		return &dotenvError{line, "must be KEY=VALUE; a KEY alone needs a newline after it"}
 	}
@@ -80,17 +91,20 @@ func (d *envReader) statement() *dotenvError {
 	alone := d.rest[end] == '\n'
 	d.skip(end + 1)
 	d.skip(len(d.rest) - len(strings.TrimLeftFunc(d.rest, blank)))
+	value, set := "", true
 	if alone {
-		if value, ok := d.look(key); ok {
-			d.all[key] = value
+		d.names = append(d.names, key)
+		value, set = d.look(key)
+	} else {
+		var err error
+		if value, err = d.value(); err != nil {
+			return &dotenvError{line, err.Error()}
 		}
-		return nil
 	}
-	value, err := d.value()
-	if err != nil {
-		return &dotenvError{line, err.Error()}
+	if set {
+		d.all[key] = value
 	}
-	d.all[key] = value
+	d.given(envEntry{key, value, line, d.names})
 	return nil
 }
 
@@ -135,6 +149,7 @@ func (d *envReader) value() (string, error) {
 // expand expands a value: look goes before what the files gave.
 func (d *envReader) expand(value string) (string, error) {
 	return expand(value, func(name string) (string, bool) {
+		d.names = append(d.names, name)
 		if value, ok := d.look(name); ok {
 			return value, true
 		}

@@ -130,6 +130,7 @@ func (l *loader) own(s *service, files []envFile, vars []variable) []variable {
 		l.vault.check(v.key, s, v.at, l.probs)
 		if value, ok := l.lookup(v.key); v.value == nil && ok {
 			out[i].value = &value
+			l.checkAll(l.behind(v.key), s, v.at)
 		}
 		if out[i].value != nil {
 			given[v.key] = *out[i].value
@@ -164,42 +165,53 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 		l.probs.add(f.at, "cannot read env_file %s: %v", name, cause(err))
 		return
 	}
-	before := maps.Clone(all)
 	look := func(name string) (string, bool) {
-		l.vault.check(name, s, at, l.probs)
 		if value, ok := l.lookup(name); ok {
 			return value, true
 		}
 		value, ok := given[name]
 		return value, ok
 	}
+	took := func(e envEntry) {
+		if !f.secret {
+			at.line, at.col = e.line, 1
+		}
+		l.vault.check(e.key, s, at, l.probs)
+		for _, name := range e.names {
+			l.vault.check(name, s, at, l.probs)
+			l.checkAll(l.behind(name), s, at)
+		}
+		switch {
+		case e.key == "" || strings.ContainsAny(e.key, "=\x00"):
+			l.probs.add(at, "%q is no name of a variable", e.key)
+		case strings.ContainsRune(e.value, 0):
+			l.probs.add(at, "the value of %s must not contain a NUL character", e.key)
+		}
+	}
 	if f.raw {
-		l.rawEnv(f, at, data, all, look)
-	} else if err := parseDotenv(string(data), all, look); err != nil {
+		l.rawEnv(f, at, data, all, look, took)
+	} else if err := parseDotenv(string(data), all, look, took); err != nil {
 		if !f.secret {
 			at.line, at.col = err.line, 1
 		}
 		l.probs.add(at, "%s", err.message)
 	}
-	for key, value := range all {
-		if old, ok := before[key]; !ok || old != value {
-			l.vault.check(key, s, at, l.probs)
-		}
-		switch {
-		case key == "" || strings.ContainsAny(key, "=\x00"):
-			l.probs.add(at, "%q is no name of a variable", key)
-		case strings.ContainsRune(value, 0):
-			l.probs.add(at, "the value of %s must not contain a NUL character", key)
-		}
+}
+
+// checkAll is vault.check of several names.
+func (l *loader) checkAll(names []string, s *service, at pos) {
+	for _, name := range names {
+		l.vault.check(name, s, at, l.probs)
 	}
 }
 
 // rawEnv reads a file of KEY=VALUE lines of which nothing is interpreted (format: raw, as of docker run --env-file).
-func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, look lookup) {
+func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, look lookup, took func(envEntry)) {
+	n := 0
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	for line := range bytes.Lines(data) {
-		if !f.secret {
-			at.line, at.col = at.line+1, 1
+		if n++; !f.secret {
+			at.line, at.col = n, 1
 		}
 		text := strings.TrimLeftFunc(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), unicode.IsSpace)
 		if text == "" || text[0] == '#' {
@@ -213,10 +225,13 @@ func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, l
 			l.probs.add(at, "must be KEY=VALUE, with a key without spaces")
 		case found:
 			all[key] = value
+			took(envEntry{key, value, n, nil})
 		default:
-			if value, ok := look(key); ok {
+			value, ok := look(key)
+			if ok {
 				all[key] = value
 			}
+			took(envEntry{key, value, n, []string{key}})
 		}
 	}
 }
@@ -231,11 +246,24 @@ func (l *loader) dotEnv(path string) {
 		l.probs.add(pos{file: path}, "cannot be read: %v", cause(err))
 		return
 	}
-	values := map[string]string{}
-	if err := parseDotenv(string(data), values, l.lookup); err != nil {
+	l.dotenv, l.origins = map[string]string{}, map[string][]string{}
+	if err := parseDotenv(string(data), l.dotenv, l.lookup, func(e envEntry) {
+		var names []string
+		for _, name := range e.names {
+			names = append(append(names, name), l.behind(name)...)
+		}
+		l.origins[e.key] = names
+	}); err != nil {
 		l.probs.add(pos{path, err.line, 1}, "%s", err.message)
 	}
-	l.dotenv = values
+}
+
+// behind are the variables that name stands for where it is taken from .env: a private one must not get out by a detour.
+func (l *loader) behind(name string) []string {
+	if _, ok := l.env.values[name]; ok {
+		return nil
+	}
+	return l.origins[name]
 }
 
 // cause is the error without the operation and the path.

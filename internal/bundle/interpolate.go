@@ -12,8 +12,9 @@ type lookup func(name string) (string, bool)
 
 // An interpolator replaces the variables in a tree, and casts the strings where Compose expects another type.
 type interpolator struct {
-	vars  lookup
-	probs *problems
+	vars   lookup
+	behind func(name string) []string // the variables that a variable was made of
+	probs  *problems
 }
 
 // tree interpolates n, which is at path; an item of a list has the path element "[]".
@@ -43,8 +44,10 @@ func (in *interpolator) tree(n *node, path []string) {
 func (in *interpolator) text(n *node) {
 	raw := n.text
 	out, err := expand(raw, func(name string) (string, bool) {
-		if !slices.Contains(n.vars, name) {
-			n.vars = append(n.vars, name)
+		for _, name := range append([]string{name}, in.behind(name)...) {
+			if !slices.Contains(n.vars, name) {
+				n.vars = append(n.vars, name)
+			}
 		}
 		return in.vars(name)
 	})

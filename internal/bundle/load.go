@@ -69,7 +69,8 @@ type loader struct {
 	reader  *reader
 	env     *environment
 	dotenv  map[string]string
-	name    string // of the bundle
+	origins map[string][]string // the variables that those of dotenv were made of
+	name    string              // of the bundle
 	named   bool
 	broken  bool // a file is no YAML, or no mapping: what else would be found follows from that
 
@@ -154,7 +155,7 @@ func (l *loader) merge(sources []source) *node {
 	tree := &node{kind: dict, at: pos{file: sources[0].name}}
 	m := &merger{l.probs}
 	for _, doc := range docs {
-		in := &interpolator{vars: l.lookup, probs: l.probs}
+		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs}
 		in.tree(doc.tree, make([]string, 0, 16))
 		for _, path := range doc.resets {
 			reset(tree, path)
@@ -181,7 +182,7 @@ func (l *loader) projectName(docs []document) {
 			continue
 		}
 		name := &node{kind: text, at: n.at, text: n.text}
-		in := &interpolator{vars: l.lookup, probs: l.probs}
+		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs}
 		in.tree(name, nil)
 		l.name, l.named = normalName(name.text), true
 	}

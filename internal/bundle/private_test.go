@@ -81,6 +81,7 @@ func TestPrivateMisuse(t *testing.T) {
 	const message = "TOKEN_1 is private to egress"
 	path := write(t, map[string]string{
 		"uses.env": "A=${TOKEN_1}\n", "inherits.env": "TOKEN_1\n", "sets.env": "TOKEN_1=x\n", "raw.env": "TOKEN_1\n",
+		"alias.env": "A=$B_IN_DOTENV\n", "alias-raw.env": "B_IN_DOTENV\n",
 	})
 	tests := []struct{ name, yaml string }{
 		{"command", "  a: {command: [x, \"${TOKEN_1}\"]}\n"},
@@ -103,11 +104,20 @@ func TestPrivateMisuse(t *testing.T) {
 		{"env_file inherits", "  a: {command: [x], env_file: " + path("inherits.env") + "}\n"},
 		{"env_file sets", "  a: {command: [x], env_file: " + path("sets.env") + "}\n"},
 		{"env_file raw", "  a: {command: [x], env_file: [{path: " + path("raw.env") + ", format: raw}]}\n"},
+		{".env", "  a: {command: [x, \"$A_IN_DOTENV\"]}\n"},
+		{".env of .env", "  a: {command: [x, \"$B_IN_DOTENV\"]}\n"},
+		{".env and environment", "  a: {command: [x], environment: [B_IN_DOTENV]}\n"},
+		{".env and env_file", "  a: {command: [x], env_file: " + path("alias.env") + "}\n"},
+		{".env and env_file raw", "  a: {command: [x], env_file: [{path: " + path("alias-raw.env") + ", format: raw}]}\n"},
+		{".env at the top", "  a: {command: [x]}\nname: $A_IN_DOTENV\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			yaml := "x-env: &e {A: \"${TOKEN_1}\"}\n" + head + tt.yaml
-			_, err := loadText(t, yaml, Options{Env: []string{"TOKEN_1=" + secret}})
+			file := write(t, map[string]string{
+				"bundle.yaml": "x-env: &e {A: \"${TOKEN_1}\"}\n" + head + tt.yaml,
+				".env":        "A_IN_DOTENV=x$TOKEN_1\nB_IN_DOTENV=\"y${A_IN_DOTENV}\"\n",
+			})
+			_, err := loadFiles(Options{Files: []string{file("bundle.yaml")}, Env: []string{"TOKEN_1=" + secret}})
 			var problems *Errors
 			if !errors.As(err, &problems) || !strings.Contains(err.Error(), message) {
 				t.Fatalf("got %v, want %q", err, message)
@@ -115,7 +125,22 @@ func TestPrivateMisuse(t *testing.T) {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the value is in the error: %v", err)
 			}
+			for _, p := range problems.Problems {
+				if p.Line == 0 {
+					t.Errorf("no line is told: %v", p)
+				}
+			}
 		})
+	}
+	file := write(t, map[string]string{"bundle.yaml": head, ".env": "COMPOSE_PROJECT_NAME=$TOKEN_1\n"})
+	if _, err := loadFiles(Options{Files: []string{file("bundle.yaml")}, Env: []string{"TOKEN_1=" + secret}}); err == nil || !strings.Contains(err.Error(), message) {
+		t.Errorf("the name of the bundle: got %v, want %q", err, message)
+	}
+	// What the environment has goes before .env, so nothing private is in it.
+	file = write(t, map[string]string{"bundle.yaml": head + "  a: {command: [x, $A]}\n", ".env": "A=$TOKEN_1\n"})
+	b, err := loadFiles(Options{Files: []string{file("bundle.yaml")}, Env: []string{"TOKEN_1=" + secret, "A=plain"}})
+	if err != nil || b.Daemons[1].Spec.Argv[1] != "plain" {
+		t.Errorf("got %v, %v", b, err)
 	}
 }
 

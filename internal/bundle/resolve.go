@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	t := l.reader.top(tree)
 	l.vault = newVault(services)
 	l.topKeys(tree)
+	l.checkAll(l.behind("COMPOSE_PROJECT_NAME"), nil, pos{file: filepath.Join(l.reader.base, ".env"), line: 1, col: 1})
 	g := &graph{loader: l, services: services, byName: map[string]*service{}, daemons: map[string]*service{}}
 	g.enable(l.profiles())
 	for _, s := range services {
