@@ -11,7 +11,7 @@
 //  3. A variable that matches a private_env pattern of some service reaches the services that declare one, and nobody
 //     else. Names of variables are printed; a value that came from the environment never is, not even in an error.
 //  4. Nothing is started, written or fetched. The files named by the bundle are read, and that is all.
-//  5. Work is bounded: an alias bomb is refused after maxNodes nodes.
+//  5. Work is bounded: an alias bomb is refused after maxNodes nodes that come from aliases.
 //
 // The way of a file: yaml nodes → tree (tree.go: aliases and merge keys resolved, positions kept) → interpolation
 // (interpolate.go) → merged into what the earlier files gave (merge.go) → one service struct per service (service.go,

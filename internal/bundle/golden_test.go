@@ -104,7 +104,7 @@ func TestUnreadable(t *testing.T) {
 	tests := []struct{ file, want string }{
 		{path("missing.yaml"), "missing.yaml: cannot be read: no such file or directory"},
 		{path("."), ": cannot be read: is a directory"},
-		{path("empty.yaml"), "empty.yaml: empty: a bundle file must have the key services"},
+		{path("empty.yaml"), "empty.yaml:1:1: empty: a bundle file must have the key services"},
 		{path("nul.yaml"), "nul.yaml"},
 		{path("latin1.yaml"), "latin1.yaml"},
 	}

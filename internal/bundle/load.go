@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	_ "embed"
 	"errors"
 	"io"
@@ -130,7 +129,7 @@ func (l *loader) merge(sources []source) *node {
 	var docs []document
 	for _, source := range sources {
 		before := l.probs.count
-		nodes := documents(source.name, bytes.NewReader(source.data), l.probs)
+		nodes := documents(source.name, source.data, l.probs)
 		l.broken = l.broken || l.probs.count > before
 		for _, n := range nodes {
 			b := &builder{file: source.name, probs: l.probs}
@@ -148,7 +147,7 @@ func (l *loader) merge(sources []source) *node {
 		}
 		if len(nodes) == 0 && !l.broken {
 			l.broken = true
-			l.probs.add(pos{file: source.name}, "empty: a bundle file must have the key services")
+			l.probs.add(pos{source.name, 1, 1}, "empty: a bundle file must have the key services")
 		}
 	}
 	l.projectName(docs)

@@ -265,3 +265,11 @@ func TestEnvironmentFiles(t *testing.T) {
 		t.Errorf("a bad .env: got %v", err)
 	}
 }
+
+// TestLargeFile: what is written out is no alias bomb, however much it is.
+func TestLargeFile(t *testing.T) {
+	text := "x-much: [" + strings.Repeat("a, ", maxNodes) + "]\nservices: {a: {command: [x]}}\n"
+	if b := mustLoad(t, text, Options{}); len(b.Daemons) != 1 {
+		t.Errorf("got %d daemons, want 1", len(b.Daemons))
+	}
+}

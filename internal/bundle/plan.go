@@ -210,9 +210,14 @@ func (b *Bundle) stopPlan(dependents [][]int) []PlanStop {
 
 // warnings are about what is allowed and cannot be meant.
 func (b *Bundle) warnings(stops []PlanStop) (out []string) {
+	stopOf, daemon := map[string]*PlanStop{}, map[string]*Daemon{}
+	for i := range stops {
+		stopOf[stops[i].Name] = &stops[i]
+	}
 	for i := range b.Daemons {
 		spec := &b.Daemons[i].Spec
-		stop := stops[slices.IndexFunc(stops, func(s PlanStop) bool { return s.Name == spec.Name })]
+		daemon[spec.Name] = &b.Daemons[i]
+		stop := stopOf[spec.Name]
 		switch {
 		case spec.StopGrace > b.Grace:
 			out = append(out, fmt.Sprintf("the stop_grace_period of %s (%s) can never be granted: all have stopped %s after the first signal; raise grace_period",
@@ -224,7 +229,7 @@ func (b *Bundle) warnings(stops []PlanStop) (out []string) {
 	}
 	for i := range b.Daemons {
 		for _, dep := range b.Daemons[i].Spec.After {
-			on := b.Daemons[slices.IndexFunc(b.Daemons, func(d Daemon) bool { return d.Spec.Name == dep.Name })]
+			on := daemon[dep.Name]
 			if dep.Condition == child.ServiceHealthy && !on.Spec.Readiness {
 				out = append(out, fmt.Sprintf("%s waits for %s to be healthy, but that has neither healthcheck nor ready: it counts as ready once it runs",
 					b.Daemons[i].Spec.Name, dep.Name))

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -9,12 +10,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
 
-// maxNodes bounds the tree of one document, aliases expanded, and so does a share of aliases that no honest file has:
-// an alias bomb is refused, at the latest where compose-go and its YAML library refuse it.
+// maxNodes bounds what the aliases of one document are expanded to, and so does a share of aliases that no honest file has:
+// an alias bomb is refused, at the latest where compose-go and its YAML library refuse it. What is written out is bounded
+// by the size of the file.
 const (
 	maxNodes   = 100_000
 	maxAliased = 98 // percent, of more than 1000 nodes
@@ -139,8 +143,8 @@ func (n *node) variables() []string {
 }
 
 // documents parses a file into YAML documents. A problem of the syntax is added to probs.
-func documents(file string, r io.Reader, probs *problems) (docs []*yaml.Node) {
-	decoder := yaml.NewDecoder(r)
+func documents(file string, data []byte, probs *problems) (docs []*yaml.Node) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		doc := new(yaml.Node)
 		err := decode(decoder, doc)
@@ -148,7 +152,11 @@ func documents(file string, r io.Reader, probs *problems) (docs []*yaml.Node) {
 			return docs
 		}
 		if err != nil {
-			probs.add(yamlPos(file, err), "%s", yamlMessage(err))
+			at := yamlPos(file, err)
+			if at.line == 0 {
+				at.line, at.col = unreadable(data)
+			}
+			probs.add(at, "%s", yamlMessage(err))
 			return docs
 		}
 		docs = append(docs, doc)
@@ -163,6 +171,21 @@ func decode(d interface{ Decode(any) error }, out any) (err error) {
 		}
 	}()
 	return d.Decode(out)
+}
+
+// unreadable is the place of the first character that is none, or that YAML does not allow: the library does not tell it.
+func unreadable(data []byte) (line, col int) {
+	line, col = 1, 1
+	for i := 0; i < len(data); col++ {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 || unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\u0085", r) {
+			return line, col
+		}
+		if i += size; r == '\n' {
+			line, col = line+1, 0
+		}
+	}
+	return 1, 1
 }
 
 // yamlPos is the place of an error of the YAML library.
@@ -216,7 +239,7 @@ func (b *builder) build(n *yaml.Node, path []string, verbatim bool) *node {
 	if b.depth > 0 {
 		b.aliased++
 	}
-	if b.count > maxNodes || b.count > 1000 && b.aliased*100 > b.count*maxAliased {
+	if b.aliased > maxNodes || b.count > 1000 && b.aliased*100 > b.count*maxAliased {
 		b.full = true
 		b.probs.add(at, "too many values once its aliases are expanded: repeat less")
 		return nil
