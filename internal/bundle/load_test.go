@@ -273,3 +273,28 @@ func TestLargeFile(t *testing.T) {
 		t.Errorf("got %d daemons, want 1", len(b.Daemons))
 	}
 }
+
+// TestOwnProblems: what is wrong with a value of our own keys is one line.
+func TestOwnProblems(t *testing.T) {
+	tests := []struct{ top, service, want string }{
+		{top: `{grace_period: 8}`, want: `1:32: grace_period must be a duration, such as "10s" or "1m30s", not 8`},
+		{top: `{grace_period: "0"}`, want: `1:32: grace_period must be more than 0`},
+		{top: `{exit_code_from: [a]}`, want: `1:34: exit_code_from must be a string, not a list`},
+		{top: `{notify: [{url: 1}]}`, want: `1:33: url must be a string: write "1", with the quotes`},
+		{top: `{notify: [{url: "http://[::1"}]}`, want: `1:33: url must be a URL that starts with http://, https://, unix:/// or exec:/, not "http://[::1"`},
+		{top: `{notify: [{url: "http://a b/"}]}`, want: `1:33: url must be a URL that starts with http://, https://, unix:/// or exec:/, not "http://a b/"`},
+		{top: `{notify: [{exec: 1}]}`, want: `1:34: exec must be a string or a list of strings, not 1`},
+		{service: `{private_env: [3]}`, want: `2:61: an item of private_env must be a string: write "3", with the quotes`},
+		{service: `{limit: {restarts: 1, window: 3}}`, want: `2:76: window must be a duration, such as "10s" or "1m30s", not 3`},
+		{service: `{ready: {exec: 1}}`, want: `2:61: exec must be a string or a list of strings, not 1`},
+		{service: `{ready: {http: "http://[::1"}}`, want: `2:61: http must be a URL, such as "http://127.0.0.1:8080/healthz", not "http://[::1"`},
+	}
+	for _, tt := range tests {
+		file := write(t, map[string]string{"b.yaml": "x-sidecar-init: " + orDefault(tt.top, "{}") +
+			"\nservices: {a: {command: [x], x-sidecar-init: " + orDefault(tt.service, "{}") + "}}\n"})("b.yaml")
+		_, err := Load(Options{Files: []string{file}})
+		if want := file + ":" + tt.want; err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}

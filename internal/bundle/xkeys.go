@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"net"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -50,7 +51,7 @@ func (r *reader) own(s *service, n *node) {
 			for i, glob := range r.strings(n, e.key, false) {
 				at := n.items[i].at
 				if _, err := path.Match(glob, ""); err != nil || glob == "" || strings.Contains(glob, "=") {
-					r.probs.add(at, "private_env must have names or patterns such as TOKEN_*, not %s", n.items[i].show())
+					r.probs.bad(n.items[i], "private_env must have names or patterns such as TOKEN_*, not %s", n.items[i].show())
 					continue
 				}
 				s.own.private = append(s.own.private, pattern{glob, at})
@@ -117,7 +118,7 @@ func (r *reader) limits(n *node) (l child.Limit) {
 			l.Restarts = r.whole(e.val, e.key, 1, 1<<31)
 		case "window":
 			if l.Window = r.duration(e.val, e.key); l.Window == 0 {
-				r.probs.add(e.val.at, "window must be more than 0")
+				r.probs.bad(e.val, "window must be more than 0")
 			}
 		default:
 			return false
@@ -140,13 +141,12 @@ func (r *reader) ready(n *node) *Ready {
 		case "tcp":
 			ready.TCP = r.tcp(n)
 		case "http":
-			ready.HTTP = r.str(n, "http")
-			if host := strings.TrimPrefix(strings.TrimPrefix(ready.HTTP, "http://"), "https://"); host == "" || host == ready.HTTP {
+			if ready.HTTP = r.str(n, "http"); !validURL(ready.HTTP, "http", "https") {
 				r.want(n, "http", `a URL, such as "http://127.0.0.1:8080/healthz"`)
 			}
 		case "exec":
 			if ready.Exec = r.command(n, "exec"); len(ready.Exec) == 0 || ready.Exec[0] == "" {
-				r.probs.add(n.at, "exec must have a command, such as [/app/probe]")
+				r.probs.bad(n, "exec must have a command, such as [/app/probe]")
 			}
 		case "log":
 			ready.Log = r.str(n, "log")
@@ -231,7 +231,7 @@ func (r *reader) top(tree *node) (t top) {
 		switch n := e.val; e.key {
 		case "grace_period":
 			if t.grace = r.duration(n, e.key); t.grace == 0 {
-				r.probs.add(n.at, "grace_period must be more than 0")
+				r.probs.bad(n, "grace_period must be more than 0")
 			}
 		case "signals":
 			t.routes = r.routes(n)
@@ -250,8 +250,9 @@ func (r *reader) top(tree *node) (t top) {
 				return true
 			})
 		case "exit_code_from":
-			r.str(n, e.key)
-			t.exitCodeFrom = n
+			if r.str(n, e.key); !n.bad {
+				t.exitCodeFrom = n
+			}
 		default:
 			return false
 		}
@@ -326,12 +327,12 @@ func (r *reader) sinks(n *node) (out []Sink) {
 				sink.URL = r.str(e.val, e.key)
 				if program, ok := strings.CutPrefix(sink.URL, "exec:"); ok && strings.HasPrefix(program, "/") {
 					sink = Sink{Exec: []string{program}}
-				} else if err := CheckSinkURL(sink.URL); err != "" {
-					r.want(e.val, "url", err)
+				} else if !validURL(sink.URL, "http", "https", "unix") {
+					r.want(e.val, "url", "a URL that starts with http://, https://, unix:/// or exec:/")
 				}
 			case "exec":
 				if sink.Exec = r.command(e.val, e.key); len(sink.Exec) == 0 || sink.Exec[0] == "" {
-					r.probs.add(e.val.at, "exec must have a command, such as [/app/notify]")
+					r.probs.bad(e.val, "exec must have a command, such as [/app/notify]")
 				}
 			default:
 				return false
@@ -346,12 +347,14 @@ func (r *reader) sinks(n *node) (out []Sink) {
 	return out
 }
 
-// CheckSinkURL says what the URL of a sink must be, or "" if it is fine.
-func CheckSinkURL(url string) string {
-	for _, scheme := range []string{"http://", "https://", "unix:///"} {
-		if rest, ok := strings.CutPrefix(url, scheme); ok && rest != "" {
-			return ""
-		}
+// validURL reports whether s is a URL of one of these schemes, with a host, or for unix with a path.
+func validURL(s string, schemes ...string) bool {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || !slices.Contains(schemes, u.Scheme):
+		return false
+	case u.Scheme == "unix":
+		return u.Host == "" && len(u.Path) > 1 && u.Path[0] == '/'
 	}
-	return "a URL that starts with http://, https:// or unix:///"
+	return u.Host != ""
 }
