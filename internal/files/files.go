@@ -7,7 +7,8 @@
 //
 //  1. After Ensure has returned nil each target has the content of its source: it had it before, or it is a symbolic
 //     link to it now.
-//  2. Nothing that exists is changed, neither replaced nor written to. A target that has another content is an error.
+//  2. Nothing that exists is changed, neither replaced nor written to, save a link that leads nowhere: a start before this
+//     one may have made it, for a source that has moved since. A target that has another content is an error.
 //  3. All errors are returned, not only the first. Contents are compared, and never told.
 package files
 
@@ -49,6 +50,11 @@ func (f File) ensure() error {
 		return fmt.Errorf("%s is not a file", f.Source)
 	}
 	for range 2 {
+		if leadsNowhere(f.Target) {
+			if err := os.Remove(f.Target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("cannot replace a link that leads nowhere: %w", err)
+			}
+		}
 		if _, err := os.Lstat(f.Target); errors.Is(err, fs.ErrNotExist) {
 			if err := os.MkdirAll(filepath.Dir(f.Target), 0o755); err != nil {
 				return fmt.Errorf("cannot make the directory of %s: %w", f.Target, err)
@@ -81,6 +87,15 @@ func (f File) ensure() error {
 		return fmt.Errorf("%s is there, with another content than %s", f.Target, f.Source)
 	}
 	return nil
+}
+
+// leadsNowhere reports whether a file is a symbolic link, and there is nothing at its end.
+func leadsNowhere(name string) bool {
+	if _, err := os.Readlink(name); err != nil {
+		return false
+	}
+	_, err := os.Stat(name)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // sameContent compares two files.

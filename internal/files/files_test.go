@@ -49,7 +49,18 @@ func TestEnsure(t *testing.T) {
 		},
 		{
 			name: "a link that leads nowhere", source: "s", target: func(t *testing.T, target, source string) { symlink(t, source+".no", target) },
-			err: "secret s: cannot look at what is there: stat TARGET: no such file or directory",
+			link: true,
+		},
+		{
+			name: "a link to a link that leads nowhere", source: "s", target: func(t *testing.T, target, source string) {
+				symlink(t, source+".no", source+".2")
+				symlink(t, source+".2", target)
+			},
+			link: true,
+		},
+		{
+			name: "a link to itself", source: "s", target: func(t *testing.T, target, _ string) { symlink(t, target, target) },
+			err: "secret s: cannot look at what is there: stat TARGET: too many levels of symbolic links",
 		},
 		{
 			name: "a directory", source: "s", target: func(t *testing.T, target, _ string) { mkdir(t, target) },
