@@ -198,6 +198,9 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // its text has the made-up URL, which helps nobody
 	}
+	if errors.Is(err, io.EOF) || cut(err) {
+		return nil, fmt.Errorf("the supervisor has ended: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

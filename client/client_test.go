@@ -197,6 +197,20 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestEnded: a supervisor that ends before it answers is no mere EOF to whoever asked.
+func TestEnded(t *testing.T) {
+	c := New(serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, _ := w.(http.Hijacker).Hijack()
+		conn.Close()
+	}))
+	if _, err := c.Daemons(context.Background()); err == nil || !strings.HasPrefix(err.Error(), "the supervisor has ended") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.Wait(context.Background(), Exited); err != nil {
+		t.Errorf("all have exited then: %v", err)
+	}
+}
+
 func TestStreams(t *testing.T) {
 	const line = `{"time":"2026-05-01T12:00:00Z","daemon":"web","line":"a\ufffd","bytes":"Yf8="}` + "\n"
 	stopped := make(chan struct{})

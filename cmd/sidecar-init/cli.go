@@ -204,6 +204,7 @@ Without a command it does what run does.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error()} })
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SuggestionsMinimumDistance = 2 // what cobra takes for 0 itself, but not in SuggestionsFor
 	flags.register(root.Flags())
 
 	run := &cobra.Command{

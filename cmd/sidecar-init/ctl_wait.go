@@ -35,7 +35,8 @@ restarted by themselves. A daemon that has ended with 0 does not keep others fro
 		late := ""
 		if all, err := to.Daemons(context.Background(), args...); err == nil {
 			for _, d := range all {
-				if condition == client.Ready && !d.Ready || condition == client.Exited && d.PID != 0 {
+				done := d.State == client.StateExited && d.LastExit.String() == "0"
+				if condition == client.Ready && !d.Ready && !done || condition == client.Exited && d.PID != 0 {
 					late += fmt.Sprintf("; %s is %s", d.Name, d.State)
 				}
 			}
