@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// A Reader reads the events of a Hub, each once. It needs no Close. Its methods are for one goroutine.
+// A Reader reads the events of a Hub, each once. It needs no Close. Its methods, but for Missed, are for one goroutine.
 type Reader struct {
 	hub *Hub
 	pos uint64 // the number of the event that comes next
@@ -33,6 +33,13 @@ func (r *Reader) Next(ctx context.Context) (rec Record, lost int, err error) {
 			return Record{}, 0, ctx.Err()
 		}
 	}
+}
+
+// Missed returns how many events are gone that Next has not yet told of. It may be called on any goroutine.
+func (r *Reader) Missed() uint64 {
+	r.hub.mu.Lock()
+	defer r.hub.mu.Unlock()
+	return max(r.pos, r.hub.first) - r.pos
 }
 
 // Ready reports whether Next would return at once.

@@ -109,7 +109,7 @@ type SinkStats struct {
 func (n *Notifier) Stats() []SinkStats {
 	all := make([]SinkStats, len(n.sinks))
 	for i, s := range n.sinks {
-		all[i] = SinkStats{s.name, s.delivered.Load(), s.dropped.Load()}
+		all[i] = SinkStats{s.name, s.delivered.Load(), s.lost()}
 	}
 	return all
 }
@@ -130,8 +130,18 @@ type sink struct {
 	reported   time.Time // when a line told of dropped ones
 
 	mu   sync.Mutex
-	left bool // run was left behind: it must not count any more
-	held bool // an event has been taken and is neither delivered nor dropped
+	left bool   // run was left behind: it must not count any more
+	held bool   // an event has been taken and is neither delivered nor dropped
+	told uint64 // the largest number of dropped events that Stats has returned
+}
+
+// lost is the number of dropped events, with those that run will only learn of when its try ends: one can take long. It
+// never goes down, although between the two there is a moment in which an event is neither missed nor counted.
+func (s *sink) lost() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = max(s.told, s.dropped.Load()+s.reader.Missed())
+	return s.told
 }
 
 // A sender makes one try. It returns when ctx ends at the latest, but for programs that cannot be executed or killed.
