@@ -48,7 +48,7 @@ type Bundle struct {
 	// DroppedRoutes are the names in routes that exist in the file but are not selected: when the signal comes, one
 	// line says so. A signal can be in Routes too, with its other names.
 	DroppedRoutes map[syscall.Signal][]string
-	// ExitCodeFrom is the daemon whose exit code is the bundle's; empty means the largest.
+	// ExitCodeFrom is the daemon, or the scaled service, whose exit code is the bundle's; empty means the largest.
 	ExitCodeFrom string
 	// Log is how the log is written.
 	Log LogOptions

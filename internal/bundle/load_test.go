@@ -117,6 +117,8 @@ x-sidecar-init: {signals: {HUP: {forward: [a, w]}, USR1: {restart: d}}, exit_cod
 		{"subset of select", Options{Select: []string{"b"}, Subset: "b,c", SubsetSet: true}, "b", "", "d", "", ""},
 		{"subset enables", Options{Subset: "d", SubsetSet: true}, "d", "", "", "", ""},
 		{"exit code from the flag", Options{ExitCodeFrom: "w-1"}, "a b c w-1 w-2", "", "d", "a w-1 w-2", "w-1"},
+		{"exit code from a scaled service", Options{ExitCodeFrom: "w"}, "a b c w-1 w-2", "", "d", "a w-1 w-2", "w"},
+		{"exit code from what is not active", Options{ExitCodeFrom: "d"}, "a b c w-1 w-2", "", "d", "a w-1 w-2", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

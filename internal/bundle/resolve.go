@@ -276,7 +276,7 @@ func (l *loader) routes(b *Bundle, g *graph, routes []route) {
 	}
 }
 
-// exitCodeFrom resolves the daemon whose exit code counts.
+// exitCodeFrom resolves the daemon whose exit code counts; of a scaled service it is the largest of all replicas.
 func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *node) error {
 	name := l.options.ExitCodeFrom
 	switch {
@@ -285,13 +285,16 @@ func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *node) error {
 	case name == "":
 		name = from.text
 	}
-	if _, ok := g.daemons[name]; !ok {
+	s := g.serviceOf(name)
+	if s == nil {
+		known := append(keysOf(g.byName), keysOf(g.daemons)...)
 		if l.options.ExitCodeFrom != "" {
-			return &UnknownDaemonError{Name: name, Nearest: nearest(name, keysOf(g.daemons))}
+			return &UnknownDaemonError{Name: name, Nearest: nearest(name, known)}
 		}
-		l.probs.add(from.at, "exit_code_from names an unknown daemon: %s", unknown(from, keysOf(g.daemons)))
+		l.probs.add(from.at, "exit_code_from names an unknown daemon: %s", unknown(from, known))
+		return nil
 	}
-	if g.selected[name] {
+	if g.selected[name] || s.name == name && len(g.selectedOf(s)) > 0 {
 		b.ExitCodeFrom = name
 	}
 	return nil
