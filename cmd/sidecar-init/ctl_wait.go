@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -87,6 +88,17 @@ with 1, and say which are. It is made for HEALTHCHECK and for probes of Kubernet
 	return cmd
 }
 
+// bashAlone follows what cobra generates, which needs the package bash-completion: an image with a bash rarely has that.
+const bashAlone = `
+if ! declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+    __sidecar-init_init_completion()
+    {
+        COMPREPLY=()
+        cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+    }
+fi
+`
+
 func (p *program) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish"}
 	return &cobra.Command{
@@ -105,7 +117,11 @@ func (p *program) completionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch root := cmd.Root(); args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(p.stdout, true)
+				if err := root.GenBashCompletionV2(p.stdout, true); err != nil {
+					return err
+				}
+				_, err := io.WriteString(p.stdout, bashAlone)
+				return err
 			case "zsh":
 				return root.GenZshCompletion(p.stdout)
 			case "fish":
