@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -119,10 +120,22 @@ func (f *runFlags) fromEnvironment(flags *pflag.FlagSet, getenv func(string) (st
 		return usagef("a grace period cannot be negative")
 	case f.logFormat != "text" && f.logFormat != "json":
 		return usagef("invalid value %q of --log-format: want text or json", f.logFormat)
+	case f.metricsListen != "" && !isAddress(f.metricsListen):
+		return usagef("invalid value %q of --metrics-listen: want HOST:PORT or :PORT", f.metricsListen)
 	}
 	// The zero of package root and child means their default; nobody can tell a nanosecond from no time.
 	f.grace, f.restartGrace = max(f.grace, 1), max(f.restartGrace, 1)
 	return nil
+}
+
+// isAddress reports whether s is an address to listen at, whoever has it.
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil || port == "" {
+		return false
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err == nil
 }
 
 // A program is one call of the command.
