@@ -162,6 +162,8 @@ var lockers = map[string]string{
 	"cmd/sidecar-init init": "main itself: reaps orphans, never forks, and ends with the process",
 	"internal/demo init":    "main itself: forks once, and ends with the process",
 
+	"cmd/sidecar-init reclaimTerminal": "unlocks what it locked, before its goroutine ends",
+
 	"internal/reap onMainThread": "panics on any thread but the main one, which does not end before the process; unlocks what it locked",
 	"internal/shim Main":         "never unlocks and never forks: the process becomes a daemon, or ends",
 	"internal/prime WarmThreads": "starts no process while locked, and unlocks before it ends",

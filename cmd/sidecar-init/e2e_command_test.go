@@ -219,6 +219,38 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
+// TestTerminalComesBack: the script that has called us can go on reading from its terminal, and write to it.
+func TestTerminalComesBack(t *testing.T) {
+	t.Parallel()
+	for _, cmd := range []string{"testdaemon tty", "/nonexistent"} {
+		user, tty := terminal(t)
+		script := exec.Command("/bin/sh", "-c", `stty tostop; "$0" run -- `+cmd+`; echo ready; read x; echo got $x`, shipped())
+		script.Env = []string{"PATH=" + tools() + ":" + os.Getenv("PATH")}
+		script.Stdin, script.Stdout, script.SysProcAttr = tty, tty, &syscall.SysProcAttr{}
+		onTerminal(script)
+		if err := script.Start(); err != nil {
+			t.Fatal(err)
+		}
+		tty.Close()
+		user.SetReadDeadline(time.Now().Add(patience))
+		lines := bufio.NewReader(user)
+		var got strings.Builder
+		for !strings.HasSuffix(got.String(), "got it\r\n") {
+			line, err := lines.ReadString('\n')
+			got.WriteString(line)
+			if err != nil {
+				t.Errorf("%s: %v after %q", cmd, err, got.String())
+				break
+			}
+			if line == "ready\r\n" {
+				io.WriteString(user, "it\n")
+			}
+		}
+		script.Process.Kill()
+		script.Wait()
+	}
+}
+
 // TestBundleOnTerminal: docker run -t gives the bundle a terminal; Ctrl-C ends it.
 func TestBundleOnTerminal(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,9 @@ func (p *program) supervise(grace time.Duration, argv []string, signals, pipe <-
 		Output:     func(*child.Spec) (child.Output, error) { return child.Output{Stdout: p.stdout, Stderr: p.stderr}, nil },
 		Foreground: hasTerminal(p.stdin),
 	}
+	if spawner.Foreground {
+		defer reclaimTerminal(p.stdin) // also where CMD could not be executed: its process was in the foreground by then
+	}
 	proc, err := spawner.Spawn(spec)
 	if err != nil {
 		p.complain("%s cannot be started: %v", argv[0], err)
