@@ -17,7 +17,8 @@ import (
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Exec is the Spawner that executes real programs. The process gets a session, and so a process group, of its own;
-// default signal dispositions; /dev/null as stdin; and Output. Its zero value discards output.
+// default signal dispositions; /dev/null as stdin, or an empty pipe where there is none; and Output. Its zero value
+// discards output.
 //
 // The signal mask that a process starts with is the one that this program was started with (the Go runtime restores
 // it), and signals that were ignored at the start and are not in signal.Notify stay ignored.
@@ -81,6 +82,13 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	}
 	if e.Stdin != nil {
 		cmd.Stdin = e.Stdin
+	} else {
+		null, err := noInput(os.DevNull)
+		if err != nil {
+			return nil, startError(os.DevNull, err)
+		}
+		defer null.Close()
+		cmd.Stdin = null
 	}
 	// Only files: for another io.Writer os/exec copies until EOF, and Wait would hang as long as a grandchild holds the
 	// pipe (go.dev/issue/23019).
@@ -121,6 +129,21 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	}
 	p.exited = out.Exited
 	return p, nil
+}
+
+// noInput opens the file of that name, which is empty, or where that cannot be had, as in a root file system without /dev, a
+// pipe that is at its end.
+func noInput(name string) (*os.File, error) {
+	f, err := os.Open(name)
+	if err == nil || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return f, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	w.Close()
+	return r, nil
 }
 
 // giveAway makes the daemon's user the owner of its pipes. It fails without privileges, and then the user is ours.

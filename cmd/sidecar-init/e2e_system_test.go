@@ -45,6 +45,10 @@ func stage(what, exe string, argv []string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("/: %w", err)
 		}
+	case "nodev":
+		if err := unix.Mount("none", "/dev", "tmpfs", unix.MS_RDONLY, ""); err != nil {
+			return fmt.Errorf("/dev: %w", err)
+		}
 	case "nokill":
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_KILL, 0, 0, 0); err != nil {
 			return err
@@ -184,6 +188,21 @@ func TestReadOnly(t *testing.T) {
 	if n := s.count("sidecar-init: .*control.*"); n != 1 {
 		t.Errorf("%d lines say that there is no control socket, want 1", n)
 	}
+}
+
+// TestNoDev: in a root directory without /dev a daemon reads nothing all the same.
+func TestNoDev(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can hide /dev")
+	}
+	s := start(t, call{place: asRoot, stage: "nodev", bundle: services(
+		daemon("a", "fds; cat; print ready; block"),
+		daemon("b", "fds; cat; print ready; block", "oom_score_adj: 10"), // by way of the shim
+	)})
+	s.expect("[a] fds 0 1 2", "[a] ready", "[b] fds 0 1 2", "[b] ready")
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
 }
 
 // TestAnyUser: it runs as a user that has no entry in /etc/passwd, and no home.
