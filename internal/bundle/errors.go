@@ -13,12 +13,9 @@ type pos struct {
 	line, col int
 }
 
-// String is FILE:LINE:COL, or FILE.
+// String is FILE:LINE:COL, for the file as a whole too: who reads it need not know two forms.
 func (p pos) String() string {
-	if p.line == 0 {
-		return p.file
-	}
-	return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.col)
+	return fmt.Sprintf("%s:%d:%d", p.file, max(p.line, 1), max(p.col, 1))
 }
 
 // A Problem is one thing that is wrong with a bundle file.

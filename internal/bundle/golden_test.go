@@ -102,8 +102,8 @@ x-sidecar-init:
 func TestUnreadable(t *testing.T) {
 	path := write(t, map[string]string{"empty.yaml": "", "nul.yaml": "services: \x00", "latin1.yaml": "name: \xe9t\xe9\n"})
 	tests := []struct{ file, want string }{
-		{path("missing.yaml"), "missing.yaml: cannot be read: no such file or directory"},
-		{path("."), ": cannot be read: is a directory"},
+		{path("missing.yaml"), "missing.yaml:1:1: cannot be read: no such file or directory"},
+		{path("."), ":1:1: cannot be read: is a directory"},
 		{path("empty.yaml"), "empty.yaml:1:1: empty: a bundle file must have the key services"},
 		{path("nul.yaml"), "nul.yaml"},
 		{path("latin1.yaml"), "latin1.yaml"},
