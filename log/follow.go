@@ -21,7 +21,10 @@ func (s *Stream) Follow(n int) *Follower {
 	r := &s.ring
 	r.mu.Lock()
 	f := &Follower{r: r, pos: r.end, seen: r.lines}
-	records := r.from(0)
+	var records []byte
+	if n != 0 {
+		records = r.from(0)
+	}
 	r.mu.Unlock()
 	f.first = lastOf(parse(records), n)
 	return f
@@ -34,23 +37,48 @@ func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error)
 	if lines, f.first = f.first, nil; len(lines) > 0 {
 		return lines, 0, nil
 	}
+	if err := f.wait(ctx); err != nil {
+		return nil, 0, err
+	}
+	f.r.mu.Lock()
+	records := f.r.from(f.pos)
+	total := f.r.lines
+	f.pos = f.r.end
+	f.r.mu.Unlock()
+	lines = parse(records)
+	lost = int(total-f.seen) - len(lines)
+	f.seen = total
+	return lines, lost, nil
+}
+
+// Skip waits as Next does, and passes over the lines, which costs nothing. It is for who wants to know that there are
+// some.
+func (f *Follower) Skip(ctx context.Context) error {
+	if f.first != nil {
+		f.first = nil
+		return nil
+	}
+	if err := f.wait(ctx); err != nil {
+		return err
+	}
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	f.pos, f.seen = f.r.end, f.r.lines
+	return nil
+}
+
+// wait waits until there are lines after those that have been returned. The error is that of Next.
+func (f *Follower) wait(ctx context.Context) error {
 	for {
 		f.r.mu.Lock()
-		if f.seen < f.r.lines {
-			records := f.r.from(f.pos)
-			total := f.r.lines
-			f.pos = f.r.end
+		switch {
+		case f.seen < f.r.lines:
 			f.r.mu.Unlock()
-			lines = parse(records)
-			lost = int(total-f.seen) - len(lines)
-			f.seen = total
-			return lines, lost, nil
-		}
-		if f.r.closed {
+			return nil
+		case f.r.closed:
 			f.r.mu.Unlock()
-			return nil, 0, io.EOF
-		}
-		if f.r.wake == nil {
+			return io.EOF
+		case f.r.wake == nil:
 			f.r.wake = make(chan struct{})
 		}
 		wake := f.r.wake
@@ -58,7 +86,7 @@ func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error)
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return nil, 0, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }

@@ -171,7 +171,10 @@ func (r *ring) from(pos uint64) []byte {
 
 // parse returns the lines of records.
 func parse(records []byte) []Line {
-	var lines []Line
+	if len(records) == 0 {
+		return nil
+	}
+	lines := make([]Line, 0, bytes.Count(records, newline)+1) // about; the heads of records may have such bytes too
 	for len(records) > 0 {
 		nanos, flags, n := parseHead(records)
 		data := records[headSize : headSize+n]

@@ -207,6 +207,40 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestSkip: it waits for lines and passes over them; what comes later is not lost.
+func TestSkip(t *testing.T) {
+	c := newConsumer(t)
+	c.rest()
+	l := New(c.w, Options{})
+	s := l.Stream("web", StreamOptions{})
+	web := open(t, s)
+	web.say("a\nb\n")
+	web.end()
+	f := s.Follow(1)
+	if err := f.Skip(t.Context()); err != nil { // b
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.Skip(ctx); err != context.Canceled {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	web = open(t, s)
+	go web.say("c\n")
+	if err := f.Skip(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	web.say("d\n")
+	if lines, lost, err := f.Next(t.Context()); texts(lines) != "d|" || lost != 0 || err != nil {
+		t.Errorf("got %q, %d lost, %v", texts(lines), lost, err)
+	}
+	web.end()
+	go l.Close(soon())
+	if err := f.Skip(t.Context()); err != io.EOF {
+		t.Errorf("after Close: got %v, want %v", err, io.EOF)
+	}
+}
+
 // TestSlowFollower: it loses lines, learns how many, and slows nobody down.
 func TestSlowFollower(t *testing.T) {
 	const total = 200_000
