@@ -98,39 +98,46 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // look writes what has come, up to about a batch. It reports whether there was something, and whether all logs have ended.
 func (f *follow) look(ctx context.Context) (more, over bool, err error) {
-	buf := buffers.Get().(*[]byte)
+	var buf *[]byte
+	if err := f.stream.s.follows.do(ctx, func() int {
+		// Not before its turn: many wait for that at the same time, and each would hold a buffer meanwhile.
+		buf = buffers.Get().(*[]byte)
+		over = f.take(buf)
+		return len(*buf)
+	}); err != nil {
+		return false, false, err
+	}
 	defer func() {
 		*buf = (*buf)[:0]
 		buffers.Put(buf)
 	}()
-	b := (*buf)[:0]
-	if err := f.stream.s.follows.do(ctx, func() int {
-		over = true
-		for range f.all {
-			one := f.all[f.next]
-			f.next = (f.next + 1) % len(f.all)
-			lines, lost, err := one.Next(ended)
-			over = over && errors.Is(err, io.EOF)
-			if lost > 0 {
-				b = appendLost(b, one.daemon, lost)
-			}
-			for i := range lines {
-				b = appendLine(b, one.daemon, &lines[i])
-			}
-			if len(b) > batch {
-				over = false
-				break
-			}
-		}
-		return len(b)
-	}); err != nil {
-		return false, false, err
-	}
-	*buf = b
-	if len(b) == 0 {
+	if len(*buf) == 0 {
 		return false, over, nil
 	}
-	return true, false, f.stream.write(b)
+	return true, false, f.stream.write(*buf)
+}
+
+// take appends what has come, up to about a batch. It reports whether all logs have ended.
+func (f *follow) take(buf *[]byte) (over bool) {
+	b := *buf
+	defer func() { *buf = b }()
+	over = true
+	for range f.all {
+		one := f.all[f.next]
+		f.next = (f.next + 1) % len(f.all)
+		lines, lost, err := one.Next(ended)
+		over = over && errors.Is(err, io.EOF)
+		if lost > 0 {
+			b = appendLost(b, one.daemon, lost)
+		}
+		for i := range lines {
+			b = appendLine(b, one.daemon, &lines[i])
+		}
+		if len(b) > batch {
+			return false
+		}
+	}
+	return over
 }
 
 // news tells those who follow that there may be new lines. Something runs for that only while there is somebody: for each
@@ -184,7 +191,7 @@ func (n *news) leave() {
 // watch notes that there are new lines of one log.
 func (n *news) watch(ctx context.Context, f *log.Follower) {
 	for {
-		_, _, err := f.Next(ctx)
+		err := f.Skip(ctx)
 		if ctx.Err() != nil {
 			return
 		}
