@@ -36,6 +36,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, answer(pipe))
 		os.Exit(1)
 	}
+	if order := os.Getenv(clientsVariable); order != "" {
+		if err := runClients(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -61,13 +68,7 @@ func TestSoak(t *testing.T) {
 	pidns.Self.Require(t)
 
 	dir := t.TempDir()
-	for _, pkg := range []string{"../../cmd/sidecar-init", "../testproc/cmd/testdaemon"} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, filepath.Base(pkg)), pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
+	build(t, dir, false)
 	file := filepath.Join(dir, "bundle.yaml")
 	if err := os.WriteFile(file, []byte(bundle(filepath.Join(dir, "testdaemon"))), 0o644); err != nil {
 		t.Fatal(err)
@@ -144,6 +145,28 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%s: %d bytes of log, at most %d kB RSS (%d anonymous), %d threads, %d descriptors; %d signals by the monkey; the end took %s",
 		length, r.bytes.Load(), w.rss>>10, w.anon>>10, w.threads, w.fds, monkey.acts, took.Round(time.Millisecond))
+}
+
+// build makes the supervisor and testdaemon; with shipped the former is what `make build` makes.
+func build(t *testing.T, dir string, shipped bool) {
+	t.Helper()
+	run := func(cmd *exec.Cmd, env ...string) {
+		t.Helper()
+		cmd.Env = append(os.Environ(), env...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	goBuild := func(pkg string) {
+		t.Helper()
+		run(exec.Command("go", "build", "-o", filepath.Join(dir, filepath.Base(pkg)), pkg), "CGO_ENABLED=0")
+	}
+	goBuild("../testproc/cmd/testdaemon")
+	if shipped {
+		run(exec.Command("make", "-C", "../..", "build", "BIN="+filepath.Join(dir, "sidecar-init")), "MAKEFLAGS=", "MAKELEVEL=")
+	} else {
+		goBuild("../../cmd/sidecar-init")
+	}
 }
 
 // bundle is a bundle file with twenty daemons.
