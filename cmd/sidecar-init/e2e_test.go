@@ -479,15 +479,24 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// inTime runs a test that measures up to four times: a busy machine can be late, a program that is late is so each time.
+// inTime runs a test that measures, and may take that long; see again.
 func inTime(t *testing.T, limit time.Duration, measure func() (time.Duration, error)) {
 	t.Helper()
-	var problems []error
-	for range 4 {
+	again(t, func() error {
 		took, err := measure()
 		if took > limit {
 			err = errors.Join(err, fmt.Errorf("took %v, want at most %v", took.Round(time.Millisecond), limit))
 		}
+		return err
+	})
+}
+
+// again runs a test that measures up to four times: a busy machine can be late, a program that is late is so each time.
+func again(t *testing.T, try func() error) {
+	t.Helper()
+	var problems []error
+	for range 4 {
+		err := try()
 		if err == nil {
 			return
 		}
