@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,44 +46,93 @@ func waitReady(t *testing.T, c *client.Client) {
 	}
 }
 
+// clientStates is what clients in every state have written, to a bundle with a deaf daemon that is to be stopped.
+func clientStates() []string {
+	get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" }
+	post := func(path string) string { return "POST " + path + " HTTP/1.1\r\nHost: x\r\n" }
+	states := []string{
+		"",
+		"GET /v1",
+		get("/v1/daemons"),
+		get("/v1/daemons") + "\r\n", // answered and kept
+		get("/v1/daemons") + "\r\n" + get("/v1/heal"),
+		strings.Repeat(get("/v1/daemons")+"\r\n", 2000), // more answers than fit into the socket, not read
+		"no HTTP at all\r\n\r\n",
+		post("/v1/daemons/deaf/signal") + "Content-Length: 100\r\n\r\n{",
+		post("/v1/daemons/deaf/signal") + "Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+		post("/v1/daemons/deaf/stop") + "\r\n",
+		post("/v1/daemons/deaf/stop?timeout=1h") + "\r\n",
+		get("/v1/wait?for=exited") + "\r\n",
+		get("/v1/wait?for=exited&timeout=1h") + "\r\n",
+		get("/v1/events?follow") + "\r\n",
+		get("/v1/logs?follow") + "\r\n", // not read
+		get("/metrics") + "\r\n",
+	}
+	for range 50 {
+		states = append(states, "", get("/v1/logs?follow")+"\r\n", get("/v1/wait?for=exited")+"\r\n")
+	}
+	return states
+}
+
 // TestEndWithClients: with clients in every state the deadline holds, their connections are cut, and the socket file is
 // gone afterwards.
 func TestEndWithClients(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		inTime(t, 1300*time.Millisecond, func() (time.Duration, error) {
+			address := freeAddress(t)
 			s, path := controlled(t, call{
-				place: p, args: []string{"--grace-period", "1s"},
-				bundle: services(daemon("deaf", "ignore TERM; print up; block", "stop_grace_period: 1h"), daemon("loud", "lines 1000000000 100")),
+				place: p, args: []string{"--grace-period", "1s", "--metrics-listen", address},
+				bundle: services(daemon("deaf", "ignore TERM; print up; block", "stop_grace_period: 1h"), daemon("loud", "flood")),
 				forget: "[loud]",
 			})
 			s.expect("[deaf] up")
-			get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" }
 			var conns []net.Conn
-			for _, text := range []string{
-				"",
-				"GET /v1",
-				get("/v1/daemons"),
-				get("/v1/daemons") + "\r\n", // answered and kept
-				"POST /v1/daemons/deaf/signal HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
-				"POST /v1/daemons/deaf/stop HTTP/1.1\r\nHost: x\r\n\r\n",
-				get("/v1/wait?for=exited") + "\r\n",
-				get("/v1/events?follow") + "\r\n",
-				get("/v1/logs?follow") + "\r\n", // not read
-			} {
-				conn, err := net.Dial("unix", path)
+			connect := func(network, address, text string) error {
+				conn, err := net.Dial(network, address)
 				if err != nil {
-					return 0, err
-				}
-				defer conn.Close()
-				if _, err := conn.Write([]byte(text)); text != "" && err != nil {
-					return 0, err
+					return err
 				}
 				conns = append(conns, conn)
+				conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the server may not take all
+				if _, err := io.WriteString(conn, text); err != nil && !os.IsTimeout(err) {
+					return err
+				}
+				return nil
+			}
+			defer func() {
+				for _, c := range conns {
+					c.Close()
+				}
+			}()
+			for _, text := range clientStates() {
+				if err := connect("unix", path, text); err != nil {
+					return 0, err
+				}
+			}
+			for _, text := range []string{"", "GET /met", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"} {
+				if err := connect("tcp", address, text); err != nil {
+					return 0, err
+				}
+			}
+			// One that came after all of these sees what they have done; and some ask again and again until the end.
+			c := client.New(path)
+			eventually(t, "deaf is being stopped", func() bool {
+				all, err := c.Daemons(context.Background(), "deaf")
+				return err == nil && all[0].State == client.StateStopping
+			})
+			var busy sync.WaitGroup
+			for range 5 {
+				busy.Go(func() {
+					for err := error(nil); err == nil; {
+						_, err = c.Daemons(context.Background())
+					}
+				})
 			}
 			at := s.signal(syscall.SIGTERM)
 			if err := s.ends(0); err != nil {
 				return 0, err
 			}
+			busy.Wait()
 			for i, c := range conns {
 				c.SetReadDeadline(time.Now().Add(patience))
 				if _, err := io.Copy(io.Discard, c); os.IsTimeout(err) {
@@ -95,6 +145,17 @@ func TestEndWithClients(t *testing.T) {
 			return s.at.Sub(at), nil
 		})
 	})
+}
+
+// freeAddress is an address at which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // script is a program that every user can execute.
@@ -182,12 +243,7 @@ func fetch(t *testing.T, socket, path string) string {
 // TestMetrics: what there is to scrape, at both places; and that the tool of Prometheus finds nothing wrong with it.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // to find a free port
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeAddress(t)
 	s, path := controlled(t, call{
 		place: subreaper, args: []string{"--metrics-listen", address},
 		bundle: services(daemon("web", "print up; block"), daemon("job", "exit 3")),
