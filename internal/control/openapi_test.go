@@ -222,6 +222,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 	b.await("web", client.StateRunning)
 	b.await("gone", client.StateExited)
 	b.await("deaf", client.StateRunning)
+	b.await("r-2", client.StateRunning)
 	b.line("web", "hello \xff")
 	fake.End("r-2", child.Exit{Signal: syscall.SIGSEGV, CPU: time.Second})
 	b.await("r-2", client.StateExited)
