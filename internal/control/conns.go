@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -13,9 +14,11 @@ import (
 // that has been silent for longest. So a thousand idle clients, or slow ones, cannot keep out one that has something to
 // say, and no timer runs for them.
 type conns struct {
-	idle func() // called when the last one has been closed; may be nil
-	mu   sync.Mutex
-	all  map[net.Conn]*connInfo
+	idle    func() // called when the last one has been closed; may be nil
+	mu      sync.Mutex
+	all     map[net.Conn]*connInfo
+	refused map[net.Conn]struct{} // those that are about to be answered so
+	closed  bool
 }
 
 // A connInfo is what is known of a connection.
@@ -26,7 +29,9 @@ type connInfo struct {
 	working bool      // a request has been read and is being answered
 }
 
-func newConns() *conns { return &conns{all: map[net.Conn]*connInfo{}} }
+func newConns() *conns {
+	return &conns{all: map[net.Conn]*connInfo{}, refused: map[net.Conn]struct{}{}}
+}
 
 // listener returns l with the limit; with private, others than root and our own user are refused.
 func (c *conns) listener(l net.Listener, private bool) net.Listener {
@@ -39,7 +44,7 @@ type limitedListener struct {
 	private bool
 }
 
-// refusal is the answer to those who get no further. It is written without reading the request.
+// refusal is the answer to those who get no further.
 func refusal(status int, message string) []byte {
 	body := `{"error":"` + message + "\"}\n"
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
@@ -62,9 +67,59 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		default:
 			return conn, nil
 		}
+		l.conns.refuse(conn, answer)
+	}
+}
+
+// How many may be refused at the same time with time to say what they want, and how much of both.
+const (
+	maxRefused  = 32
+	refuseTime  = 500 * time.Millisecond
+	refuseBytes = 4 << 10
+)
+
+// refuse answers somebody who gets no further, and closes the connection. It waits for the request to be there, since a
+// client of HTTP takes an answer that comes before that for a mistake, and one whose connection is closed with something
+// unread in it may lose the answer. What the request says is not looked at.
+func (c *conns) refuse(conn net.Conn, answer []byte) {
+	c.mu.Lock()
+	wait := !c.closed && len(c.refused) < maxRefused
+	if wait {
+		c.refused[conn] = struct{}{}
+	}
+	c.mu.Unlock()
+	write := func() {
 		// It fits into the buffer of a new connection.
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
 		_, _ = conn.Write(answer)
+		conn.Close()
+	}
+	if !wait {
+		write()
+		return
+	}
+	go func() { // ends after refuseTime at the latest
+		_ = conn.SetReadDeadline(time.Now().Add(refuseTime))
+		b := make([]byte, refuseBytes)
+		for n := 0; n < len(b) && !bytes.Contains(b[:n], []byte("\r\n\r\n")); {
+			more, err := conn.Read(b[n:])
+			if n += more; err != nil {
+				break
+			}
+		}
+		write()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.refused, conn)
+	}()
+}
+
+// close closes those that are being refused; http.Server does it to the others.
+func (c *conns) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for conn := range c.refused {
 		conn.Close()
 	}
 }

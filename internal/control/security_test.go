@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestStrangers(t *testing.T) {
 				return err
 			}
 			defer conn.Close()
-			// A client may write before it learns that it is not wanted; this one does not, and is answered all the same.
+			// A client's request is waited for, but not for long: this one makes none, and is answered all the same.
 			text, err = io.ReadAll(conn)
 			return err
 		})
@@ -297,6 +298,46 @@ func TestIdleAndSlow(t *testing.T) {
 				t.Error("the first connection lives on")
 			}
 		})
+	}
+}
+
+// TestFull: one who comes when all places are taken by clients that are being answered is told so, in an answer that a client
+// understands, however many come, and without keeping who could be served.
+func TestFull(t *testing.T) {
+	b := start(t, &testproc.Fake{}, spec("web"))
+	b.await("web", client.StateRunning)
+	for range maxLong {
+		b.raw("GET /v1/wait?for=exited HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	for c := ctx(t); len(b.server.long) < maxLong; {
+		if _, err := b.client.Daemons(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The rest of the places, by connections that look as if they were being answered.
+	b.server.conns.mu.Lock()
+	for range maxConns - len(b.server.conns.all) {
+		conn := &net.UnixConn{}
+		b.server.conns.all[conn] = &connInfo{conns: b.server.conns, conn: conn, working: true}
+	}
+	b.server.conns.mu.Unlock()
+	var group sync.WaitGroup
+	for range maxRefused {
+		group.Go(func() {
+			_, err := b.client.Daemons(ctx(t))
+			wantError(t, err, 503, "too many connections")
+		})
+	}
+	group.Wait()
+	b.server.conns.mu.Lock()
+	for conn, i := range b.server.conns.all {
+		if i.since.IsZero() {
+			delete(b.server.conns.all, conn)
+		}
+	}
+	b.server.conns.mu.Unlock()
+	if _, err := b.client.Daemons(ctx(t)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -160,6 +160,7 @@ func (s *Server) finish() {
 	case <-timer.C:
 	}
 	s.http.Close()
+	s.conns.close()
 }
 
 // Close makes Run return. It may be called more than once, and before Run.
