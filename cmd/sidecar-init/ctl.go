@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"os"
 	"strings"
 	"time"
@@ -63,6 +64,7 @@ func (c *caller) withFormat(cmd *cobra.Command) *caller {
 
 // connect checks the flags and returns the client, and a context that ends with the timeout.
 func (c *caller) connect() (*client.Client, context.Context, context.CancelFunc, error) {
+	stdlog.SetOutput(io.Discard) // net/http writes to it about servers that break the protocol, which is an error too
 	path := c.control
 	if path == "" {
 		path, _ = c.getenv(envPrefix + "CONTROL")
@@ -105,7 +107,7 @@ func codeOf(err error) int {
 		return exitNoSupervisor
 	case e.Status == 400 || e.Status == 404:
 		return exitUsage
-	case e.Status == 503:
+	case e.Status == 403 || e.Status == 503: // one who may not be spoken to is none
 		return exitNoSupervisor
 	case e.Status == 504:
 		return exitTimeout

@@ -158,6 +158,41 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// TestStranger: another user is told that it may not ask, by every command and at every try.
+func TestStranger(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+	s, path := controlled(t, call{bundle: services(daemon("web", "print up; block"))})
+	s.expect("[web] up")
+	for _, mode := range []os.FileMode{0o600, 0o666} { // as it is, and as somebody may have made it
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range []string{"status", "status --format json", "stop web", "restart web", "signal KILL web", "logs", "logs -f", "events -f", "wait", "healthy"} {
+			for range 5 {
+				cmd := exec.Command(shipped(), append(strings.Fields(args), "--control", path)...)
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+				out, err := cmd.CombinedOutput()
+				want := "sidecar-init: only root and the supervisor's own user may ask\n"
+				if mode == 0o600 {
+					want = "sidecar-init: no supervisor answers: cannot connect to " + path + ": permission denied\n"
+				}
+				if string(out) != want || cmd.ProcessState.ExitCode() != exitNoSupervisor {
+					t.Errorf("%s, with the mode %o: %q, %v", args, mode, out, err)
+				}
+			}
+		}
+	}
+	all, err := client.New(path).Daemons(context.Background())
+	if err != nil || len(all) != 1 || all[0].Starts != 1 || all[0].State != client.StateRunning {
+		t.Errorf("afterwards: %+v, %v", all, err)
+	}
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+}
+
 // script is a program that every user can execute.
 func script(t *testing.T, dir, text string) string {
 	t.Helper()
