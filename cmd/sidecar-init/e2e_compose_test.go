@@ -96,7 +96,7 @@ func TestHooks(t *testing.T) {
 				`pre_stop: [ { command: [sh, -c, "echo about to end"] } ]`),
 			daemon("broken", "print up; block", "pre_start: [ { command: [sh, -c, exit 6] } ]"),
 		)})
-		s.expect("[web] beside")
+		s.expect("[web] up", "[web] beside")
 		s.inOrder("sidecar-init: starting web", "[web] first", "[web] second", "[web] /usr", "[web] up") // beside comes by a pipe of its own
 		s.match("sidecar-init: broken exited with code 6.*")
 		s.signal(syscall.SIGTERM)
