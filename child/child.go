@@ -278,8 +278,7 @@ func (h *handler) perform() error {
 			ended = true
 		}
 	}
-	clear(h.m.out)
-	h.m.out = h.m.out[:0]
+	h.m.out = nil // a daemon is idle nearly always, and there may be a thousand
 	h.reply.Send(h.unsent)
 	h.reply, h.unsent = actor.Reply[error]{}, nil
 	s := h.m.status()

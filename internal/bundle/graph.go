@@ -223,7 +223,7 @@ func (g *graph) replica(d Daemon, s *service, name, first string) Daemon {
 	}
 	set := func(env []string) []string {
 		env = without(env, func(name string) bool { return name == "SIDECAR_INIT_DAEMON" })
-		return append(env, "SIDECAR_INIT_DAEMON="+name)
+		return slices.Clip(append(env, "SIDECAR_INIT_DAEMON="+name))
 	}
 	d.Spec.Env, d.HelperEnv = set(d.Spec.Env), set(d.HelperEnv)
 	for _, steps := range []*[]child.Spec{&d.Spec.PreStart, &d.Spec.PostStart, &d.Spec.PreStop} {
