@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"strings"
 	"syscall"
 )
 
@@ -31,7 +32,40 @@ func Signals() []os.Signal {
 // No signal is lost, however slow the receiver is, and however many there are of another: as in the kernel, those of the
 // same number that nobody has received yet are one, and each number has a place of its own. (With one channel for all,
 // signal.Notify drops what does not fit, and a flood of SIGHUP would hide a SIGTERM.)
+//
+// In a program that is called to supervise, the signals have been taken since it began, and are not lost either.
 func Take() <-chan os.Signal {
+	if early != nil {
+		return early
+	}
+	return take()
+}
+
+// early is set before main begins, and not changed. From the moment at which the Go runtime handles a signal until somebody
+// takes it, some milliseconds, it would end the process, PID 1 too; even SIGHUP, which means nothing to a supervisor, or
+// asks it to reload something.
+var early = takeEarly(os.Args)
+
+func takeEarly(args []string) <-chan os.Signal {
+	if !supervises(args) {
+		return nil
+	}
+	return take()
+}
+
+// supervises reports whether a command line is one that may run a bundle or a command. The others, tests among them, shall
+// end at Ctrl-C.
+func supervises(args []string) bool {
+	switch len(args) {
+	case 0:
+		return false
+	case 1:
+		return !strings.HasSuffix(args[0], ".test")
+	}
+	return args[1] == "run" || strings.HasPrefix(args[1], "-") && !strings.HasPrefix(args[1], "-test.")
+}
+
+func take() <-chan os.Signal {
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE) // nobody receives
 	var cases []reflect.SelectCase

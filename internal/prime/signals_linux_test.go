@@ -3,6 +3,7 @@ package prime
 import (
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -70,5 +71,34 @@ func TestTakeLosesNothingInAFlood(t *testing.T) {
 func TestSignals(t *testing.T) {
 	if got := len(Signals()); got != 56 {
 		t.Errorf("%d signals, want 56: 64 without KILL, STOP, CHLD, URG, PROF, 32, 33, 34", got)
+	}
+}
+
+func TestSupervises(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		want bool
+	}{
+		{"sidecar-init", true},
+		{"/sbin/init", true},
+		{"sidecar-init run", true},
+		{"sidecar-init run -f x a", true},
+		{"sidecar-init run -- cat", true},
+		{"sidecar-init --grace-period 1s", true},
+		{"sidecar-init -- cat", true},
+		{"sidecar-init logs --follow", false},
+		{"sidecar-init check -f -", false},
+		{"sidecar-init __exec 3", false}, // a shim: what it took would not reach the daemon
+		{"/tmp/prime.test -test.timeout=5m", false},
+		{"/tmp/prime.test", false},
+		{"", false},
+	} {
+		args := strings.Fields(tt.args)
+		if got := supervises(args); got != tt.want {
+			t.Errorf("%q: got %v, want %v", tt.args, got, tt.want)
+		}
+	}
+	if early := takeEarly([]string{"sidecar-init", "logs"}); early != nil {
+		t.Error("took the signals of a call that does not supervise")
 	}
 }
