@@ -69,8 +69,8 @@ func stage(what, exe string, argv []string) error {
 
 // mountMessage makes a file /dev/termination-log, as Kubernetes does. The /dev of the machine is left alone.
 func mountMessage(file string) error {
-	dev, err := os.MkdirTemp("", "dev")
-	if err != nil {
+	dev := filepath.Join(filepath.Dir(file), "dev") // which the test removes
+	if err := os.Mkdir(dev, 0o755); err != nil {
 		return err
 	}
 	if err := unix.Mount("none", dev, "tmpfs", 0, ""); err != nil {
