@@ -4,8 +4,10 @@ import (
 	"io"
 	stdlog "log"
 	"os"
+	"runtime/debug"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/run"
@@ -42,12 +44,17 @@ type operations struct {
 	metrics   *metrics.Metrics
 	collector termination.Collector
 	trim      *time.Timer
-	queue     func() int // the largest number of messages that ever waited for root
+	left      atomic.Int32 // how often the last client has left since garbage was collected
+	queue     func() int   // the largest number of messages that ever waited for root
 }
 
 // trimAfter is when, after the start and after the last client has left, most of the program's code is no longer needed.
 // Nothing depends on it.
 const trimAfter = time.Second
+
+// collectAfter is how many times the last client has left when garbage is collected before Go does it by itself, which is at
+// 4 MB or after two minutes. A collection leaves some 300 kB of its own, so a few clients are not worth one.
+const collectAfter = 100
 
 // newOperations makes what there is to observe. Its error is that of a flag.
 func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, logger *log.Log, end *ending) (*operations, error) {
@@ -57,8 +64,14 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, l
 	ops := &operations{
 		program: p, b: b, logger: logger, end: end, daemons: map[string]control.Daemon{}, source: "/" + b.Name,
 		queue: func() int { return 0 },
-		trim:  time.AfterFunc(trimAfter, func() { _ = prime.Trim() }), // only the size is at stake
 	}
+	ops.trim = time.AfterFunc(trimAfter, func() {
+		if ops.left.Load() >= collectAfter {
+			ops.left.Store(0)
+			debug.FreeOSMemory()
+		}
+		_ = prime.Trim() // only the size is at stake
+	})
 	if b.Name == "" {
 		host, _ := os.Hostname() // without one the source is a slash
 		ops.source = "/" + host
@@ -132,8 +145,11 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 	o := control.Options{
 		Root: to, Lookup: ops.b.Lookup, Daemons: ops.daemons, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
-		Idle:    func() { ops.trim.Reset(trimAfter) },
-		Printf:  ops.logger.Printf,
+		Idle: func() {
+			ops.left.Add(1)
+			ops.trim.Reset(trimAfter)
+		},
+		Printf: ops.logger.Printf,
 	}
 	switch flags.control {
 	case "off":

@@ -3,26 +3,17 @@ package prime
 import (
 	"bytes"
 	"os"
-	"runtime/debug"
-	"runtime/metrics"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// Trim gives back memory that only the start, or clients, have needed.
+// Trim gives back the memory that holds code and constants of this program which only its start, or clients, have needed. The
+// kernel maps 64 KiB around each page that is touched, so after the start most of the binary is resident; what is needed again
+// comes back from the page cache, by a minor fault. Called once, when the start is over, it halves the resident size.
 //
-// First garbage, if it is much: it would stay until the heap has twice its size, and at least 4 MB, or for two minutes. A
-// little is left alone, since a collection leaves some 300 kB of its own behind the first times.
-//
-// Then code and constants of this program. The kernel maps 64 KiB around each page that is touched, so after the start most of
-// the binary is resident; what is needed again comes back from the page cache, by a minor fault. Called once, when the start
-// is over, it halves the resident size. Only what is mapped from the file and not writable is given back, so nothing can be
-// lost by it.
+// Only what is mapped from the file and not writable is given back, so nothing can be lost by it.
 func Trim() error {
-	if wasteful() {
-		debug.FreeOSMemory()
-	}
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return err
@@ -49,24 +40,4 @@ func Trim() error {
 		}
 	}
 	return nil
-}
-
-// wasteful reports whether the heap takes nearly as much memory as it may before it is collected. (runtime.ReadMemStats
-// would tell it too; it stops the world, and costs 400 kB.)
-func wasteful() bool {
-	const class = "/memory/classes/heap/"
-	all := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}, {Name: class + "objects:bytes"}, {Name: class + "unused:bytes"}, {Name: class + "free:bytes"}}
-	metrics.Read(all)
-	var resident, goal uint64
-	for i, s := range all {
-		switch {
-		case s.Value.Kind() != metrics.KindUint64: // a runtime that does not have it
-			return false
-		case i == 0:
-			goal = s.Value.Uint64()
-		default:
-			resident += s.Value.Uint64()
-		}
-	}
-	return resident > goal/4*3
 }
