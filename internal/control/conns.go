@@ -89,8 +89,8 @@ func (c *conns) refuse(conn net.Conn, answer []byte) {
 	}
 	c.mu.Unlock()
 	write := func() {
-		// It fits into the buffer of a new connection.
-		_ = conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
+		// It fits into the buffer of a new connection, so this does not wait.
+		_ = conn.SetWriteDeadline(time.Now().Add(refuseTime))
 		_, _ = conn.Write(answer)
 		conn.Close()
 	}
