@@ -50,3 +50,16 @@ func (e *ending) deadline() time.Time {
 	}
 	return e.began.Load().Add(e.grace)
 }
+
+// logDeadline is when the rest of the log is given up, where its consumer has stopped: at the deadline of the shutdown,
+// and where the last daemons have ended shortly before that, or after it, a moment later.
+func logDeadline(deadline, now time.Time) time.Time {
+	by := now.Add(logTime)
+	if end := deadline.Add(logEnd); end.Before(by) {
+		return end
+	}
+	if by.Before(deadline) {
+		return deadline
+	}
+	return by
+}

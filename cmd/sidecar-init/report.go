@@ -63,7 +63,7 @@ func message(e child.Event, stopping bool) string {
 	case child.EventRestarting:
 		return "restarting " + name
 	case child.EventKilled:
-		return fmt.Sprintf("%s did not exit within %s of %s; SIGKILL", name, e.Delay, child.SignalName(e.Signal))
+		return fmt.Sprintf("%s did not exit within %s of %s; SIGKILL", name, given(e.Delay), child.SignalName(e.Signal))
 	case child.EventStepFailed:
 		return fmt.Sprintf("%s: %s", name, e.Reason)
 	case child.EventForwarded:
@@ -86,7 +86,7 @@ func message(e child.Event, stopping bool) string {
 		}
 		return fmt.Sprintf("shutting down (%s); forwarding SIGTERM", why)
 	case root.EventDeadline:
-		return fmt.Sprintf("grace (%s) elapsed; SIGKILL on %s", e.Delay, strings.Join(e.Names, ", "))
+		return fmt.Sprintf("grace (%s) elapsed; SIGKILL on %s", given(e.Delay), strings.Join(e.Names, ", "))
 	case root.EventKillNow:
 		return fmt.Sprintf("%s during shutdown; SIGKILL on %s", child.SignalName(e.Signal), strings.Join(e.Names, ", "))
 	case root.EventIgnored:
@@ -107,6 +107,14 @@ func next(e child.Event) string {
 		return fmt.Sprintf("giving up after %d restarts in %s", e.Attempt, round(e.Window))
 	}
 	return fmt.Sprintf("restarting in %s (attempt %d)", round(e.Delay), e.Attempt)
+}
+
+// given is a duration as it was given to us: for none we use the shortest that there is.
+func given(d time.Duration) time.Duration {
+	if d == 1 {
+		return 0
+	}
+	return d
 }
 
 // round makes a duration readable.

@@ -89,6 +89,10 @@ func TestMessage(t *testing.T) {
 			want: "web did not exit within 5s of SIGTERM; SIGKILL",
 		},
 		{
+			name: "no grace", event: child.Event{Kind: root.EventDeadline, Delay: 1, Names: []string{"web", "db"}},
+			want: "grace (0s) elapsed; SIGKILL on web, db",
+		},
+		{
 			name: "restart while shutting down", event: child.Event{Kind: root.EventSkipped},
 			want: "restart web skipped; supervisor is shutting down",
 		},

@@ -22,7 +22,8 @@ import (
 // the rest of the log, and at the end the process exits whatever hangs. All of it stays below the 300 ms that are promised.
 const (
 	sweepEnds = 210 * time.Millisecond
-	logEnds   = 255 * time.Millisecond
+	logTime   = 100 * time.Millisecond // for what has come out last
+	logEnd    = 255 * time.Millisecond
 	exitAt    = 285 * time.Millisecond
 )
 
@@ -118,13 +119,14 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 
 	deadline := end.deadline()
 	p.orphans.Sweep(deadline, sweepEnds)
-	logger.Drain(deadline.Add(logEnds))
+	logEnds := logDeadline(deadline, time.Now())
+	logger.Drain(logEnds)
 	if runErr != nil && !errors.Is(runErr, errSignals) {
 		logger.Printf("%v", runErr)
 	}
 	ops.record(code, r.Statuses())
 	logger.Printf("exit %d", code)
-	logger.Close(deadline.Add(logEnds))
+	logger.Close(logEnds)
 	return code, nil
 }
 

@@ -63,7 +63,7 @@ func (p *program) supervise(grace time.Duration, argv []string, signals, pipe <-
 		case <-pipe:
 			_ = proc.Signal(syscall.SIGPIPE, false)
 		case <-deadline:
-			p.complain("grace (%s) elapsed; SIGKILL on %s", grace, argv[0])
+			p.complain("grace (%s) elapsed; SIGKILL on %s", given(grace), argv[0])
 			_ = proc.Signal(syscall.SIGKILL, true)
 		case e := <-exit:
 			return e.Status()
