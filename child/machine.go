@@ -451,7 +451,7 @@ func (m *machine) unhealthy(gen uint64, reason string) {
 // program may be running already.
 func (m *machine) forward(sig syscall.Signal, wait bool) error {
 	switch {
-	case m.state == StateStopping && m.want == wantRestart, m.state == StateWaiting && !(wait && m.spec.Readiness):
+	case m.state == StateStopping && m.want == wantRestart, wait && m.state == StateWaiting && !m.spec.Readiness:
 		return m.drop(sig, "it is about to be started")
 	case m.state == StateStopping:
 		return m.drop(sig, "it is being stopped")
