@@ -14,6 +14,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/reap"
 )
 
@@ -211,7 +212,12 @@ Without a command it does what run does.`,
 			}
 			return nil
 		},
-		RunE:          runE,
+		RunE: runE,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			if cmd.HasParent() && cmd.Name() != "run" { // as in sidecar-init --control PATH status --watch
+				prime.GiveBack()
+			}
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

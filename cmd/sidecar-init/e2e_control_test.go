@@ -411,3 +411,33 @@ func limited(t *testing.T, bytes int) string {
 	t.Skipf("cannot make a cgroup with a limit: %s", why)
 	return ""
 }
+
+// TestWatchEnds: a signal ends a command that goes on, wherever its flags stand.
+func TestWatchEnds(t *testing.T) {
+	t.Parallel()
+	s, path := controlled(t, call{bundle: services(daemon("web", "print up; block"))})
+	s.expect("[web] up")
+	for _, args := range [][]string{{"status", "--control", path, "--watch"}, {"--control", path, "status", "--watch"}} {
+		watch := exec.Command(shipped(), args...)
+		watch.Env = []string{}
+		out, err := watch.StdoutPipe()
+		if err == nil {
+			err = watch.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		late := time.AfterFunc(patience, func() { watch.Process.Kill() })
+		watch.Process.Signal(syscall.SIGINT)
+		_ = watch.Wait()
+		late.Stop()
+		if got := watch.ProcessState.Sys().(syscall.WaitStatus); !got.Signaled() || got.Signal() != syscall.SIGINT {
+			t.Errorf("%v: got %v, want that SIGINT has ended it", args, watch.ProcessState)
+		}
+	}
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+}

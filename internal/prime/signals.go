@@ -41,6 +41,14 @@ func Take() <-chan os.Signal {
 	return take()
 }
 
+// GiveBack undoes what the start has done in a program that only looked as if it were called to supervise: signals do again
+// what they do by default. Take must not have been called.
+func GiveBack() {
+	if early != nil {
+		signal.Reset()
+	}
+}
+
 // early is set before main begins, and not changed. From the moment at which the Go runtime handles a signal until somebody
 // takes it, some milliseconds, it would end the process, PID 1 too; even SIGHUP, which means nothing to a supervisor, or
 // asks it to reload something.
