@@ -1,11 +1,11 @@
-package main
+package testreport
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestReport(t *testing.T) {
+func TestRead(t *testing.T) {
 	for _, c := range []struct {
 		name, events, want string
 		passed, failed     int
@@ -65,18 +65,18 @@ func TestReport(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out strings.Builder
-			sum, err := report(strings.NewReader(c.events), &out)
+			sum, err := Read(strings.NewReader(c.events), &out)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := out.String(); got != c.want {
 				t.Errorf("printed:\n%s\nwant:\n%s", got, c.want)
 			}
-			if sum.passed != c.passed || sum.failed != c.failed {
-				t.Errorf("got %d passed and %d failed, want %d and %d", sum.passed, sum.failed, c.passed, c.failed)
+			if sum.Passed != c.passed || sum.Failed != c.failed {
+				t.Errorf("got %d passed and %d failed, want %d and %d", sum.Passed, sum.Failed, c.passed, c.failed)
 			}
 			var skips []string
-			for _, s := range sum.skips {
+			for _, s := range sum.Skips {
 				skips = append(skips, s.String())
 			}
 			if got := strings.Join(skips, "\n"); got != c.skips {
