@@ -3,6 +3,7 @@ package root
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -65,7 +66,7 @@ func (r *Root) next() error {
 		return actor.ErrStop
 	}
 	if r.phase == killing && !time.Now().Before(r.began.Add(r.cfg.Grace+killWait)) {
-		r.err = fmt.Errorf("root: %v outlived SIGKILL", names(r.remaining()))
+		r.err = fmt.Errorf("%s outlived SIGKILL", strings.Join(names(r.remaining()), ", "))
 		return actor.ErrStop
 	}
 	return nil

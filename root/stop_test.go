@@ -110,7 +110,7 @@ func TestStop(t *testing.T) {
 				10s shutdown SIGTERM
 				18s b exited code -9 (SIGKILL)
 				18s deadline 8s: a, b`,
-			took: 8*s + 150*ms, err: "[a] outlived SIGKILL",
+			took: 8*s + 150*ms, err: "a outlived SIGKILL",
 		},
 		{
 			name: "it dies slowly of SIGKILL", specs: []child.Spec{{Name: "a"}}, told: term,
@@ -126,7 +126,7 @@ func TestStop(t *testing.T) {
 			events: `
 				10s shutdown SIGTERM
 				18s deadline 8s: a`,
-			took: 8*s + 150*ms, err: "[a] outlived SIGKILL",
+			took: 8*s + 150*ms, err: "a outlived SIGKILL",
 		},
 		{
 			name: "a repeated SIGTERM or SIGQUIT changes nothing", specs: []child.Spec{{Name: "a"}}, lives: lives{"a": {deaf}},
@@ -187,7 +187,7 @@ func TestStop(t *testing.T) {
 			events: `
 				10s shutdown SIGTERM
 				11s kill-now SIGINT: a`,
-			took: 8*s + 150*ms, err: "[a] outlived SIGKILL",
+			took: 8*s + 150*ms, err: "a outlived SIGKILL",
 		},
 		{
 			name: "nothing restarts any more", specs: []child.Spec{{Name: "db", Restart: always}, {Name: "web", After: after("db", "")}},

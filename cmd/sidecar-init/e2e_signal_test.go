@@ -280,7 +280,7 @@ func TestRestartOfTheStubborn(t *testing.T) {
 		t.Parallel()
 		dir := openDir(t)
 		s := start(t, call{bundle: routed("USR1: { restart: a }",
-			daemon("a", "once "+dir+"/1 { fork { ignore TERM; touch "+dir+"/forked; forever { append "+dir+"/log x; sleep 1ms } } };"+
+			daemon("a", "once "+dir+"/1 { fork { ignore TERM; append "+dir+"/log x; touch "+dir+"/forked; forever { append "+dir+"/log x; sleep 1ms } } };"+
 				"waitfile "+dir+"/forked; print ready; block"))})
 		s.expect("[a] ready")
 		s.signal(syscall.SIGUSR1)
