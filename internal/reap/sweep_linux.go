@@ -23,7 +23,8 @@ const (
 // TermTime from now.
 //
 // Sweep returns when nothing is left; when nothing has ended for the time of bound after SIGKILL; and in any case bound
-// after the deadline, or 10 ms after a call that came later. A process that another thread of this program waits for is
+// after the deadline. A call that came later than that kills whoever it finds in one look, however long that takes, and returns
+// 10 ms after it. A process that another thread of this program waits for is
 // signalled too, and left for it to reap. The main goroutine calls Sweep after Run.
 //
 // Who is left is found in /proc. Where that is missing, or is that of another pid namespace, PID 1 does not need it;
@@ -48,11 +49,7 @@ func (r *Reaper) Sweep(deadline time.Time, bound time.Duration) Swept {
 	if term.After(now) && s.phase(unix.SIGTERM, term, TermTime) {
 		return s.swept
 	}
-	end := deadline.Add(bound)
-	if soonest := time.Now().Add(recheck); end.Before(soonest) {
-		end = soonest
-	}
-	s.swept.Left = !s.phase(unix.SIGKILL, end, bound)
+	s.swept.Left = !s.phase(unix.SIGKILL, deadline.Add(bound), bound)
 	return s.swept
 }
 
@@ -77,7 +74,16 @@ func (s *sweep) phase(sig syscall.Signal, end time.Time, patience time.Duration)
 		if s.self == 1 && (first || sig == unix.SIGKILL) {
 			s.sendAll(sig)
 		}
-		news, others := s.sendEach(sig, late)
+		looking := late
+		if first && sig == unix.SIGKILL {
+			// Where the kernel does not list children, a look reads all of /proc, which on a busy machine takes longer than
+			// what is left. Who is not found now is left alive.
+			looking = func() bool { return false }
+		}
+		news, others := s.sendEach(sig, looking)
+		if soonest := time.Now().Add(recheck); first && sig == unix.SIGKILL && end.Before(soonest) {
+			end = soonest
+		}
 		empty := s.drain(late, func(pid int, status syscall.WaitStatus) {
 			news = true
 			delete(s.sent, pid)
