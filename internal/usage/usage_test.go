@@ -29,7 +29,7 @@ func TestRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := read(dir)
+	got := read(dir, false)
 	want := map[int]Usage{
 		10: {CPU: (100 + 3 + 4 + 5 + 1 + 2 + 1) * tick, RSS: 11 * page},
 		12: {CPU: tick, RSS: page},
@@ -43,8 +43,44 @@ func TestRead(t *testing.T) {
 			t.Errorf("%d: got %v, want %v", id, got[id], u)
 		}
 	}
-	if got := read(filepath.Join(dir, "nothing")); len(got) != 0 {
+	if got := read(filepath.Join(dir, "nothing"), false); len(got) != 0 {
 		t.Errorf("without /proc: %v", got)
+	}
+}
+
+// Where the kernel counts for each thread, the page tables are true, if they may be seen.
+func TestReadWalks(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"10/stat": "10 (web) S 1 10 10 0 -1 4194560 10 0 0 0 0 0 0 0 20 0 1 0 100 1000000 2 18446744073709551615 1 1 0\n",
+		"10/smaps_rollup": "5583eca3d000-7ffd7e4f2000 ---p 00000000 00:00 0                          [rollup]\n" +
+			"Rss:                1724 kB\nPss:                 320 kB\n",
+		"20/stat": "20 (other) S 1 20 20 0 -1 4194560 10 0 0 0 0 0 0 0 20 0 1 0 100 1000000 2 18446744073709551615 1 1 0\n",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counted := 2 * int64(os.Getpagesize())
+	for walk, want := range map[bool][2]int64{true: {1724 << 10, counted}, false: {counted, counted}} {
+		got := read(dir, walk)
+		if got := [2]int64{got[10].RSS, got[20].RSS}; got != want {
+			t.Errorf("walk is %t: got %v, want %v", walk, got, want)
+		}
+	}
+}
+
+func TestBefore62(t *testing.T) {
+	for release, want := range map[string]bool{
+		"6.1.0-56-cloud-amd64": true, "5.14.0-427.el9.x86_64": true, "6.2.0\x00\x00": false, "6.12.117+deb12-cloud-amd64": false,
+		"7.0": false, "": false, "Linux": false,
+	} {
+		if got := before62(release); got != want {
+			t.Errorf("%q: got %t, want %t", release, got, want)
+		}
 	}
 }
 
