@@ -68,18 +68,17 @@ func launchRole() {
 
 // makeBare leaves nothing writable, and nothing of /tmp. It returns where this program is now.
 func makeBare() string {
-	must(unix.Mount("none", "/mnt", "tmpfs", 0, "mode=0755"))
-	in, err := os.Open(self)
+	in, err := os.Open(self) // which may be in /tmp
 	must(err)
-	out, err := os.OpenFile("/mnt/program", os.O_CREATE|os.O_WRONLY, 0o755)
+	must(unix.Mount("none", "/tmp", "tmpfs", 0, "mode=0755"))
+	out, err := os.OpenFile("/tmp/program", os.O_CREATE|os.O_WRONLY, 0o755)
 	must(err)
 	_, err = io.Copy(out, in)
 	must(err)
 	must(out.Close())
-	must(unix.Mount("none", "/mnt", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	must(unix.Mount("none", "/tmp", "tmpfs", unix.MS_RDONLY, ""))
+	must(unix.Mount("none", "/tmp", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	must(unix.Mount("/", "/", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	return "/mnt/program"
+	return "/tmp/program"
 }
 
 // execFile is execveat(fd, "", argv, env, AT_EMPTY_PATH).

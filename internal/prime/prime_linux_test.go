@@ -60,7 +60,7 @@ func primedRole() {
 		defer close(done)
 		path := self
 		if _, err := os.Stat(path); err != nil {
-			path = "/mnt/program"
+			path = "/tmp/program"
 		}
 		cmd := exec.Command(path, "inspect")
 		cmd.Env = []string{"GORACE=" + noRaceSleep}
