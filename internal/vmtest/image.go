@@ -28,15 +28,15 @@ func everybody() []string { return []string{"root", "nobody"} }
 // that what takes longest runs as one user, or shorter.
 func suites() []suite {
 	return []suite{
-		{pkg: "internal/vmtest", tags: "vm", users: []string{"root"}},
 		{pkg: "internal/reap", users: everybody(), args: "-test.short"},
 		{pkg: "internal/prime", users: everybody()},
 		{pkg: "internal/sdnotify", users: everybody()},
 		{pkg: "internal/shim", users: everybody()},
+		{pkg: "internal/usage", users: everybody()},
 		{pkg: "child", users: everybody(), args: "-test.short"},
 		{pkg: "log", users: everybody(), args: "-test.short"},
 		{pkg: "root", users: everybody(), args: "-test.short"},
-		{pkg: "cmd/sidecar-init", users: everybody(), args: "-test.short"},
+		{pkg: "cmd/sidecar-init", tags: "vm", users: everybody(), args: "-test.short"},
 	}
 }
 
@@ -81,7 +81,7 @@ func image(file, busybox, filter string, only []suite) error {
 
 	var out bytes.Buffer
 	a := newInitramfs(&out)
-	for _, dir := range []string{"proc", "sys", "dev", "tmp", "run", "root", "mnt", "var/tmp", "usr/bin"} {
+	for _, dir := range []string{"proc", "sys", "dev", "tmp", "run", "root", "var/tmp", "usr/bin"} {
 		a.dir(dir)
 	}
 	// What init has as its standard files, before /dev is mounted.
@@ -92,12 +92,15 @@ func image(file, busybox, filter string, only []suite) error {
 	a.file("plan", 0o644, plan.String())
 	a.file("etc/passwd", 0o644, passwd)
 	a.file("etc/group", 0o644, group)
-	files, err := exec.Command("git", "ls-files", "-z").Output()
+	a.file("etc/hosts", 0o644, "127.0.0.1 localhost\n::1 localhost\n")
+	files, err := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").Output()
 	if err != nil {
 		return fmt.Errorf("cannot list the repository's files: %w", err)
 	}
 	for name := range strings.SplitSeq(strings.Trim(string(files), "\x00"), "\x00") {
-		a.copy("src/"+name, name)
+		if _, err := os.Lstat(name); err == nil { // else it was deleted since the last commit
+			a.copy("src/"+name, name)
+		}
 	}
 	for _, dir := range []string{"tests", "tools"} {
 		names, err := filepath.Glob(filepath.Join(bin, dir, "*"))

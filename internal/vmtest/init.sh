@@ -8,11 +8,13 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm /dev/mqueue
 mount -t devpts -o mode=620,ptmxmode=666 pts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
-mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs -o mode=755 run /run
 mount -t cgroup2 cgroup /sys/fs/cgroup
 echo '+pids +memory +cpu' >/sys/fs/cgroup/cgroup.subtree_control
-ln -sf /proc/self/fd /dev/fd
+ln -s /proc/self/fd /dev/fd
+for n in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${n%:*}" "/dev/${n#*:}"; done
+chmod 1777 /tmp /var/tmp
+echo 0 >/proc/sys/fs/protected_hardlinks # nobody links the tests' binaries, which are root's
 ip link set lo up
 hostname machine
 stty -F /dev/ttyS1 raw -echo
@@ -23,7 +25,8 @@ tests() {
 	user=$1 package=$2 binary=$3
 	shift 3
 	cd "/src/$package" || return
-	su -s /bin/sh "$user" -c "exec /tools/test2json -t -p '$series $user $package' /tests/$binary -test.v=test2json $*" </dev/null
+	su -s /bin/sh -c 'exec "$0" "$@"' -- "$user" "/tests/$binary" -test.v=test2json "$@" </dev/null 2>&1 |
+		/tools/test2json -t -p "$series $user $package" # as a parent it would have them ignore SIGINT
 }
 
 series=$(uname -r | grep -o '^[0-9]*\.[0-9]*')

@@ -1,7 +1,0 @@
-//go:build linux && vm
-
-package main
-
-import "testing"
-
-func TestNothing(t *testing.T) {}
