@@ -22,8 +22,10 @@ SOAK     ?= 10m
 BENCH    ?= .
 COUNT    ?= 6
 NOSKIP   ?=
+KERNELS  ?= 6.1,6.12
+ARCHS    ?= arm64 arm riscv64 386 ppc64le s390x
 
-.PHONY: build run demo test test-docker lint bench fuzz soak image size clean
+.PHONY: build run demo test test-docker test-vm vm-kernels test-arch lint bench fuzz soak image size clean
 
 build: ## the static binary, bin/sidecar-init
 	$(GOBUILD) -o $(BIN) ./cmd/sidecar-init
@@ -40,11 +42,22 @@ test: ## all tests that need no Docker; NOSKIP=REGEXP fails if one is skipped fo
 test-docker: build ## the tests that need a Docker Engine
 	go test -count=1 -timeout 10m -tags docker -v ./internal/dockertest
 
+test-vm: ## tests that depend on the kernel, on those of Debian 12 in QEMU; needs qemu-system-x86 and busybox-static
+	go run ./internal/vmtest -kernels $(KERNELS)
+
+vm-kernels: ## only download these kernels, into bin/vm
+	go run ./internal/vmtest -kernels $(KERNELS) -fetch
+
+test-arch: ## the builds for other processors, and a bundle under that for arm64; needs qemu-user-static
+	@set -e; for a in $(ARCHS); do echo "build and vet for $$a"; \
+	  CGO_ENABLED=0 GOARCH=$$a go build -tags $(TAGS) -o /dev/null ./cmd/sidecar-init; CGO_ENABLED=0 GOARCH=$$a go vet ./...; done
+	@go run ./internal/gotest -name arm64 -noskip . -- -timeout 5m -tags arch -run '^TestArm64' ./cmd/sidecar-init
+
 lint: ## formatting, vet (also of the public packages elsewhere than on Linux), staticcheck, the repository's own rules
 	@out=$$($(GOTOOL) gofumpt -l .) && if [ -n "$$out" ]; then echo "gofumpt would change:" $$out; exit 1; fi
-	go vet -tags docker ./...
+	go vet -tags docker,vm,arch ./...
 	GOOS=darwin go vet $(PUBLIC)
-	$(GOTOOL) staticcheck -tags docker ./...
+	$(GOTOOL) staticcheck -tags docker,vm,arch ./...
 	go test -count=1 -short .
 
 bench: ## benchmarks into bench/out/new.txt, compared with bench/out/old.txt if you made one

@@ -3,6 +3,7 @@ package child
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"syscall"
@@ -262,7 +263,7 @@ func TestBackoff(t *testing.T) {
 			}
 		})
 	}
-	if got := (Backoff{}).delay(1<<62, 0); got != 30*s {
+	if got := (Backoff{}).delay(math.MaxInt, 0); got != 30*s {
 		t.Errorf("after very many restarts: got %v, want %v", got, 30*s)
 	}
 }

@@ -26,7 +26,7 @@ func stage(what, exe string, argv []string) error {
 		// Somebody has blocked and ignored all that can be. Go's main thread is the one that execs: see main's init.
 		all := unix.Sigset_t{}
 		for i := range all.Val {
-			all.Val[i] = ^uint64(0)
+			all.Val[i] = ^all.Val[i] // whatever its type is
 		}
 		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func (r *reader) healthcheck(s *service, n *node) *Healthcheck {
 		case "start_interval":
 			h.StartInterval = r.duration(e.val, e.key)
 		case "retries":
-			h.Retries = r.whole(e.val, e.key, 0, 1<<31)
+			h.Retries = r.whole(e.val, e.key, 0, math.MaxInt32)
 		case "disable":
 			disabled = r.truth(e.val, e.key)
 		default:

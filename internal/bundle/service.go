@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"syscall"
@@ -390,7 +391,7 @@ func (r *reader) restartPolicy(s *service, n *node) {
 			p.backoff.Initial = r.duration(e.val, e.key)
 			p.backoff.NoDelay, p.backoff.Fixed = p.backoff.Initial == 0, true
 		case "max_attempts":
-			p.restart.Max = r.whole(e.val, e.key, 0, 1<<31)
+			p.restart.Max = r.whole(e.val, e.key, 0, math.MaxInt32)
 		case "window":
 			p.backoff.ResetAfter = r.duration(e.val, e.key)
 		default:

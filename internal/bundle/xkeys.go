@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"math"
 	"net"
 	"net/url"
 	"path"
@@ -115,7 +116,7 @@ func (r *reader) limits(n *node) (l child.Limit) {
 	ok := r.strict(n, "limit", []string{"restarts", "window"}, func(e entry) bool {
 		switch e.key {
 		case "restarts":
-			l.Restarts = r.whole(e.val, e.key, 1, 1<<31)
+			l.Restarts = r.whole(e.val, e.key, 1, math.MaxInt32)
 		case "window":
 			if l.Window = r.duration(e.val, e.key); l.Window == 0 {
 				r.probs.bad(e.val, "window must be more than 0")

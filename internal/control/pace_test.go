@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -44,7 +45,7 @@ func TestPacer(t *testing.T) {
 		{"nothing to do is paid for by nobody", 1, 0, time.Millisecond, 1000},
 		{"as long as it is reckoned", 10, 1000, 2 * time.Millisecond, 100},
 		{"slow on a busy machine", 10, 1000, 10 * time.Millisecond, 100},
-		{"an enormous answer", 10, 1 << 40, 0, 1},
+		{"an enormous answer", 10, math.MaxInt32, 0, 1},
 		{"slower than its share allows", 10, 1000, 20 * time.Millisecond, 50},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

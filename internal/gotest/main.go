@@ -1,7 +1,7 @@
 // Command gotest runs go test for `make test`: with the race detector where a C compiler is there, in random order,
 // and it closes with why each skipped test was skipped, which go test itself tells only with -v.
 //
-//	go run ./internal/gotest [-noskip REGEXP] -- [go test flags and packages]
+//	go run ./internal/gotest [-noskip REGEXP] [-name NAME] -- [go test flags and packages]
 //
 // It prints what go test prints without -v. It exits with 1 if a test failed, or if one was skipped for a reason that
 // matches -noskip: a machine that must be able to run a test can say so.
@@ -21,6 +21,7 @@ import (
 
 func main() {
 	noskip := flag.String("noskip", "", "fail if a test is skipped for a reason that matches this `regexp`")
+	name := flag.String("name", "", "what the tests are of: close with a line `NAME`: N tests")
 	flag.Parse()
 	must, err := regexp.Compile(*noskip)
 	if err != nil {
@@ -53,6 +54,9 @@ func main() {
 	}
 	fmt.Printf("took %s\n%d passed, %d failed, %d skipped\n",
 		time.Since(start).Round(100*time.Millisecond), sum.Passed, sum.Failed, len(sum.Skips))
+	if *name != "" {
+		fmt.Printf("%s: %d tests\n", *name, sum.Passed)
+	}
 	failed := false
 	for _, s := range sum.Skips {
 		if *noskip != "" && must.MatchString(s.Reason) {
