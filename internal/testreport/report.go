@@ -18,6 +18,7 @@ type event struct {
 	ImportPath string // of a build that failed
 	Test       string
 	Output     string
+	Elapsed    float64 // in seconds
 }
 
 // A Skip is a test that was skipped.
@@ -71,6 +72,10 @@ func Read(r io.Reader, w io.Writer) (Summary, error) {
 				sum.Broken = append(sum.Broken, e.Package)
 			} else {
 				text = closing(text)
+			}
+			// Where it was not go test that ran the tests, nobody has named the package yet.
+			if last := closing(text); !strings.Contains(last, e.Package) {
+				text = fmt.Sprintf("%s%s\t%s\t%.3fs\n", strings.TrimSuffix(text, last), strings.TrimSpace(last), e.Package, e.Elapsed)
 			}
 			fmt.Fprint(w, text)
 			delete(printed, [2]string{e.Package, ""})

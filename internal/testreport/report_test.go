@@ -58,6 +58,16 @@ func TestRead(t *testing.T) {
 			want: "p.go:1: expected 'package'\nFAIL\tp [build failed]\n",
 		},
 		{
+			name: "a binary run by test2json",
+			events: `{"Action":"output","Package":"6.1 root p","Output":"PASS\n"}
+{"Action":"pass","Package":"6.1 root p","Elapsed":1.5}
+{"Action":"output","Package":"6.1 nobody p","Output":"panic: x\n"}
+{"Action":"output","Package":"6.1 nobody p","Output":"FAIL\n"}
+{"Action":"fail","Package":"6.1 nobody p","Elapsed":2}
+`,
+			want: "PASS\t6.1 root p\t1.500s\npanic: x\nFAIL\t6.1 nobody p\t2.000s\n",
+		},
+		{
 			name:   "what is no event passes through",
 			events: "go: downloading something\nno newline at the end",
 			want:   "go: downloading something\nno newline at the end",
