@@ -24,6 +24,7 @@ type event struct {
 // A Skip is a test that was skipped.
 type Skip struct{ Package, Test, Reason string }
 
+// String is the skip as one line.
 func (s Skip) String() string { return fmt.Sprintf("%s %s: %s", s.Package, s.Test, s.Reason) }
 
 // A Summary counts tests, each subtest too.
