@@ -24,8 +24,8 @@ type suite struct {
 
 func everybody() []string { return []string{"root", "nobody"} }
 
-// suites are the packages whose promises depend on the kernel. Without KVM a machine is ten times slower than this one, so
-// that what takes longest runs as one user, or shorter.
+// suites are the packages whose promises depend on the kernel. A machine without KVM is ten times slower than this one, so that
+// what takes minutes is left out, by -short.
 func suites() []suite {
 	return []suite{
 		{pkg: "internal/reap", users: everybody(), args: "-test.short"},
@@ -64,8 +64,9 @@ func image(file, busybox, filter string, only []suite) error {
 		if err != nil {
 			return err
 		}
+		// Most tests wait, for a grace or a backoff: with as many at a time as there are processors two thirds of these idle.
 		for _, user := range s.users {
-			fmt.Fprintf(&plan, "tests %s %s %s -test.timeout=9m %s %s\n", user, s.pkg, s.binary(), s.args, filter)
+			fmt.Fprintf(&plan, "tests %s %s %s -test.timeout=9m -test.parallel=4 %s %s\n", user, s.pkg, s.binary(), s.args, filter)
 		}
 	}
 	tool := filepath.Join(bin, "tools")
