@@ -8,9 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/kernel"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 )
 
 // DefaultPath is where programs are looked up when a daemon's environment has no PATH; it is that of Docker.
@@ -37,7 +41,17 @@ type Exec struct {
 	// It returns a function that is called once, when cmd has been started or could not be. That waits until
 	// the program has been executed, or returns why it was not: a *StartError, or the error of the execve.
 	Shim func(cmd *exec.Cmd, attr *Attr) (executed func() error, err error)
+
+	system *system // nil means what this process has; a test brings another
 }
+
+// A system is what all processes of Exec have in common.
+type system struct {
+	kernel kernel.Features
+	procs  proc.Scanner
+}
+
+var ownSystem = sync.OnceValue(func() *system { return &system{kernel: kernel.Own()} })
 
 // An Output is where one life of a daemon writes.
 type Output struct {
@@ -118,7 +132,10 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 			return nil, startError("its attributes", err)
 		}
 	}
-	p, err := start(cmd, spec.KillMode != KillProcess)
+	if e.system == nil {
+		e.system = ownSystem()
+	}
+	p, err := start(cmd, e.system, spec.KillMode != KillProcess)
 	if execErr := executed(); err == nil && execErr != nil {
 		p.Wait()
 		p.Release(false)
@@ -266,24 +283,4 @@ func startError(what string, err error) *StartError {
 		e.Transient = e.Transient || errors.Is(err, lack)
 	}
 	return e
-}
-
-// exitOf translates what Wait has left in cmd.
-func exitOf(cmd *exec.Cmd, err error) Exit {
-	state := cmd.ProcessState
-	if state == nil {
-		return Exit{Code: 255, Err: fmt.Errorf("cannot learn its exit status: %w", err)}
-	}
-	exit := Exit{CPU: state.UserTime() + state.SystemTime()}
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok {
-		if ws.Signaled() {
-			exit.Signal, exit.Core = ws.Signal(), ws.CoreDump()
-		} else {
-			exit.Code = ws.ExitStatus()
-		}
-	}
-	if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
-		exit.MaxRSS = maxRSS(ru)
-	}
-	return exit
 }

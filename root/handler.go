@@ -64,7 +64,7 @@ func (r *Root) next() error {
 	if r.phase != up && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {
 		return actor.ErrStop
 	}
-	if r.phase == killing && !time.Now().Before(r.began.Add(r.cfg.Grace+killWait)) {
+	if r.phase == killing && !time.Now().Before(r.began.Add(r.grace+killWait)) {
 		r.err = fmt.Errorf("root: %v outlived SIGKILL", names(r.remaining()))
 		return actor.ErrStop
 	}

@@ -72,7 +72,8 @@ type Root struct {
 	turnEnds time.Time // at the latest
 
 	began  time.Time // of the shutdown
-	code   *int      // the exit code, where a critical daemon or a panic decides it
+	grace  time.Duration
+	code   *int // the exit code, where a critical daemon or a panic decides it
 	err    error
 	awaits []Await
 }
