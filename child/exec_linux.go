@@ -219,3 +219,14 @@ func (p *osProcess) Release(kill bool) {
 		p.pidfd.Close()
 	}
 }
+
+// maySetGroups reports whether setgroups would be allowed.
+func maySetGroups() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil || data[0].Effective>>unix.CAP_SETGID&1 == 0 {
+		return false
+	}
+	denied, _ := os.ReadFile("/proc/self/setgroups") // of the user namespace
+	return string(denied) != "deny\n"
+}

@@ -96,3 +96,6 @@ func exitOf(cmd *exec.Cmd, err error) Exit {
 	}
 	return exit
 }
+
+// maySetGroups reports whether setgroups would be allowed.
+func maySetGroups() bool { return os.Geteuid() == 0 }
