@@ -20,12 +20,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/reap"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 )
 
+func init() { runtime.LockOSThread() } // the orphan reaper is on the main thread
+
+// TestMain reaps orphans, as the supervisor does: where there is no /proc a zombie cannot be told from a process.
 func TestMain(m *testing.M) {
 	testproc.Main()
-	os.Exit(m.Run())
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		panic(err)
+	}
+	code := 0
+	done := make(chan struct{})
+	go func() {
+		code = m.Run()
+		close(done)
+	}()
+	new(reap.Reaper).Run(done)
+	os.Exit(code)
 }
 
 // A world is one of the two implementations of Spawner, with what a test has to know of its processes.
