@@ -75,9 +75,10 @@ type (
 		err  error
 	}
 	exited struct {
-		gen  uint64
-		exit Exit
-		left bool // others of its process group live
+		gen    uint64
+		exit   Exit
+		left   bool // others of its process group live
+		strays bool // others that it has started live, wherever
 	}
 	emptied   struct{ gen uint64 } // the process group
 	stepsDone struct {
@@ -212,7 +213,7 @@ func (h *handler) Receive(msg Msg) error {
 		h.m.spawned(msg.gen, msg.proc.PID())
 	case exited:
 		h.dead = true
-		h.m.exited(msg.gen, msg.exit, msg.left)
+		h.m.exited(msg.gen, msg.exit, msg.left, msg.strays)
 	case emptied:
 		h.m.emptied(msg.gen)
 	case stepsDone:
@@ -376,6 +377,9 @@ func (h *handler) wait(gen uint64, p Process) {
 	}()
 	fact.exit = p.Wait()
 	fact.left = p.Left()
+	if s, ok := p.(interface{ Strays() bool }); ok && !fact.exit.Failed() {
+		fact.strays = s.Strays()
+	}
 }
 
 func (h *handler) watch(ctx context.Context, gen uint64, p Process) {

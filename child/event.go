@@ -127,6 +127,7 @@ type Event struct {
 	Requested bool          // the end was asked for: by shutdown, stop or restart
 	Restart   bool          // EventStarted, EventFailed: the start ends a restart in place
 	Uptime    time.Duration // how long the process lived
+	Strays    bool          // EventExited: it ended with code 0 by itself, and what it has started lives on; told once
 	Next      Next
 	Attempt   int           // number of the restart in a row; for NextGiveUp how many there were
 	Delay     time.Duration // until the restart; for EventKilled the grace that has passed

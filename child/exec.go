@@ -144,7 +144,7 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	if e.system == nil {
 		e.system = ownSystem()
 	}
-	p, err := start(cmd, e.system, spec.KillMode != KillProcess)
+	p, err := start(cmd, e.system, spec)
 	if execErr := executed(); err == nil && execErr != nil {
 		p.Wait()
 		p.Release(false)

@@ -29,6 +29,8 @@ type osProcess struct {
 	pidfd *os.File
 	group bool // what is left of the process group is our business
 	reach bool
+	mark  string // in the environment of its descendants
+	began uint64 // in ticks
 
 	mu        sync.Mutex // nobody collects the leader while its number is in use
 	ended     bool       // the main process has
@@ -36,11 +38,11 @@ type osProcess struct {
 	empty     bool // nobody is left in the group who would be our business
 }
 
-func start(cmd *exec.Cmd, s *system, group bool) (*osProcess, error) {
+func start(cmd *exec.Cmd, s *system, spec *Spec) (*osProcess, error) {
+	p := &osProcess{system: s, cmd: cmd, group: spec.KillMode != KillProcess, mark: mark(spec.Env), began: ticks()}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &osProcess{system: s, cmd: cmd, group: group}
 	// Not SysProcAttr.PidFD, which makes the start fail where clone refuses the flag. The process is not collected yet, so
 	// that its number is still its own.
 	if s.kernel.Pidfd {

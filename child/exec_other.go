@@ -23,8 +23,8 @@ type osProcess struct {
 	empty bool // nobody is left in the group
 }
 
-func start(cmd *exec.Cmd, _ *system, group bool) (*osProcess, error) {
-	return &osProcess{cmd: cmd, group: group}, cmd.Start()
+func start(cmd *exec.Cmd, _ *system, spec *Spec) (*osProcess, error) {
+	return &osProcess{cmd: cmd, group: spec.KillMode != KillProcess}, cmd.Start()
 }
 
 // PID implements Process.

@@ -41,6 +41,7 @@ type machine struct {
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
+	hinted   bool          // Event.Strays was told
 	left     bool          // the main process has ended, and others of its group may live
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
@@ -293,8 +294,9 @@ func (m *machine) failed(gen uint64, err error) {
 	m.reason = err.Error()
 }
 
-// exited: the main process of generation gen has ended, and left says whether others of its group live.
-func (m *machine) exited(gen uint64, exit Exit, left bool) {
+// exited: the main process of generation gen has ended; left says whether others of its group live, and strays whether
+// others do that it has started.
+func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 	if gen != m.gen || m.spawning || m.left || !m.state.Alive() {
 		return
 	}
@@ -309,6 +311,8 @@ func (m *machine) exited(gen uint64, exit Exit, left bool) {
 	e := Event{Kind: EventExited, PID: m.pid, Exit: exit, Requested: m.state == StateStopping && m.want != wantUp}
 	if main {
 		e.Uptime = m.now.Sub(m.started)
+		e.Strays = strays && !m.hinted && !exit.Failed() && m.state != StateStopping && !m.final
+		m.hinted = m.hinted || e.Strays
 		if e.Uptime >= m.spec.Backoff.resetAfter() {
 			m.failures = 0
 		}

@@ -280,7 +280,7 @@ func (w *world) exit(e Exit, left bool) {
 		w.told, w.killed = false, false
 	}
 	w.steps = m.steps
-	w.happen(func() { m.exited(w.gens, e, left) })
+	w.happen(func() { m.exited(w.gens, e, left, left) })
 	w.check(m.state == StateStopping || !asked || !left, "the stop is over, and others of the group live")
 	if w.exited == deaths {
 		return
@@ -324,7 +324,7 @@ func (w *world) stale(gen uint64) {
 	w.happen(func() {
 		w.m.spawned(gen, 1)
 		w.m.failed(gen, errors.New("oops"))
-		w.m.exited(gen, Exit{Code: 9}, true)
+		w.m.exited(gen, Exit{Code: 9}, true, true)
 		w.m.emptied(gen)
 		w.m.ready(gen)
 		w.m.unhealthy(gen, "oops")

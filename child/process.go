@@ -17,7 +17,9 @@ type Spawner interface {
 	Spawn(spec *Spec) (Process, error)
 }
 
-// A Process is one life of a daemon. Its methods may be called from any goroutine.
+// A Process is one life of a daemon. Its methods may be called from any goroutine. It may have one method more,
+// Strays() bool, which is called after Wait has returned and reports whether others live that the main process has started,
+// in its process group or not.
 type Process interface {
 	// PID is the process ID of the main process.
 	PID() int

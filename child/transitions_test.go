@@ -39,10 +39,10 @@ var (
 	onExecuted   = happening{"spawned", func(m *machine) { m.spawned(m.gen, 100+int(m.gen)) }}
 	onNotFound   = happening{"failed, 127", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no such file", Code: 127}) }}
 	onNoMemory   = happening{"failed, transient", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no memory", Code: 126, Transient: true}) }}
-	onExit0      = happening{"exit 0", func(m *machine) { m.exited(m.gen, Exit{}, false) }}
-	onExit1      = happening{"exit 1", func(m *machine) { m.exited(m.gen, Exit{Code: 1}, false) }}
-	onExitTerm   = happening{"death by TERM", func(m *machine) { m.exited(m.gen, Exit{Signal: syscall.SIGTERM}, false) }}
-	onExit0Left  = happening{"exit 0, others left", func(m *machine) { m.exited(m.gen, Exit{}, true) }}
+	onExit0      = happening{"exit 0", func(m *machine) { m.exited(m.gen, Exit{}, false, false) }}
+	onExit1      = happening{"exit 1", func(m *machine) { m.exited(m.gen, Exit{Code: 1}, false, false) }}
+	onExitTerm   = happening{"death by TERM", func(m *machine) { m.exited(m.gen, Exit{Signal: syscall.SIGTERM}, false, false) }}
+	onExit0Left  = happening{"exit 0, others left", func(m *machine) { m.exited(m.gen, Exit{}, true, true) }}
 	onEmptied    = happening{"group is empty", func(m *machine) { m.emptied(m.gen) }}
 	onReady      = happening{"ready", func(m *machine) { m.ready(m.gen) }}
 	onUnhealthy  = happening{"unhealthy", func(m *machine) { m.unhealthy(m.gen, "no answer") }}
@@ -306,7 +306,7 @@ func TestStale(t *testing.T) {
 			for _, gen := range []uint64{m.gen - 1, m.gen + 1} {
 				m.spawned(gen, 1)
 				m.failed(gen, errors.New("oops"))
-				m.exited(gen, Exit{Code: 9}, false)
+				m.exited(gen, Exit{Code: 9}, false, false)
 				m.ready(gen)
 				m.unhealthy(gen, "oops")
 				m.extend(gen, time.Hour)

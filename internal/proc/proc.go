@@ -17,6 +17,7 @@ type Stat struct {
 	Parent  int
 	Group   int // process group
 	Session int
+	Start   uint64 // clock ticks since the boot, of which there are 100 a second
 }
 
 // Dead reports whether the process has ended, and only waits to be collected.
@@ -36,13 +37,14 @@ func Read(pid int) Stat {
 func parse(data []byte) (s Stat) {
 	// The second field is the name, in parentheses; it may contain anything, also those.
 	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-	if len(fields) < 4 {
+	if len(fields) < 20 {
 		return Stat{}
 	}
 	s.State = fields[0][0]
 	for i, to := range []*int{&s.Parent, &s.Group, &s.Session} {
 		*to, _ = strconv.Atoi(string(fields[i+1]))
 	}
+	s.Start, _ = strconv.ParseUint(string(fields[19]), 10, 64)
 	return s
 }
 
@@ -56,6 +58,18 @@ func PIDs(dir string) (pids []int) {
 	names, _ := d.Readdirnames(-1)
 	for _, name := range names {
 		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Orphans are the processes that this one has adopted, as PID 1 or subreaper: they are the children of its main thread, as
+// long as that does not start any itself. There are none where the kernel does not tell (CONFIG_PROC_CHILDREN).
+func Orphans() (pids []int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))
+	for _, field := range bytes.Fields(text) {
+		if pid, err := strconv.Atoi(string(field)); err == nil {
 			pids = append(pids, pid)
 		}
 	}

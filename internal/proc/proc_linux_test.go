@@ -13,8 +13,14 @@ func TestParse(t *testing.T) {
 		text string
 		want Stat
 	}{
-		{"7 (sh) S 1 7 6 0 -1 4194560 100", Stat{State: 'S', Parent: 1, Group: 7, Session: 6}},
-		{"7 (a) Z (b)) Z 1 2 3 0 -1", Stat{State: 'Z', Parent: 1, Group: 2, Session: 3}},
+		{
+			"7 (sh) S 1 7 6 0 -1 4194560 100 0 0 0 1 2 3 4 20 0 1 0 12345 9 8",
+			Stat{State: 'S', Parent: 1, Group: 7, Session: 6, Start: 12345},
+		},
+		{
+			"7 (a) Z (b)) Z 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
+			Stat{State: 'Z', Parent: 1, Group: 2, Session: 3, Start: 17},
+		},
 		{"7 (sh) S 1", Stat{}},
 		{"", Stat{}},
 	} {
@@ -41,7 +47,9 @@ func TestRead(t *testing.T) {
 // TestScanner: who looks sees what was so after he began to look, and those who look at the same time share the work.
 func TestScanner(t *testing.T) {
 	var s Scanner
-	has := func(list []Stat, pid int) bool { return slices.ContainsFunc(list, func(s Stat) bool { return s.PID == pid }) }
+	has := func(list []Stat, pid int) bool {
+		return slices.ContainsFunc(list, func(s Stat) bool { return s.PID == pid })
+	}
 	if !has(s.Look(), os.Getpid()) {
 		t.Error("we are not seen")
 	}

@@ -420,6 +420,13 @@ func (p *process) Left() bool {
 	return p.group && p.left()
 }
 
+// Strays reports whether others that the main process has started live.
+func (p *process) Strays() bool {
+	p.fake.mu.Lock()
+	defer p.fake.mu.Unlock()
+	return p.left()
+}
+
 // left reports whether there are members that are not dead besides the main process.
 func (p *process) left() bool {
 	return slices.ContainsFunc(p.members[1:], func(m *member) bool { return !m.dead })
