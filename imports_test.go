@@ -60,7 +60,7 @@ var rules = map[string]rule{
 		},
 	},
 	"child": {
-		may: []string{"actor", "mailbox", "child", "golang.org/x/sys"},
+		may: []string{"actor", "mailbox", "child", "internal/kernel", "internal/proc", "golang.org/x/sys"},
 		why: "a daemon knows nothing of the other daemons",
 		bans: map[string]string{
 			"os/signal": noSignals, "log": noLog, "log/slog": noLog, "net": noNetwork,

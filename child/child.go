@@ -1,6 +1,7 @@
 package child
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,7 +31,8 @@ type (
 		Half  time.Duration
 	}
 	// Retire says that the bundle ends: nothing starts any more, a restart that is due is called off, and the Child ends
-	// when its process does. A live daemon is not stopped by it.
+	// when its process does. A live daemon is not stopped by it, and neither is what is left of the process group of a dead
+	// one: as long as there is something, the Child waits for Terminate or Kill.
 	Retire struct{}
 	// Restart stops the daemon, if it is alive, and starts it anew. Restarts that come before the start coalesce.
 	Restart struct{}
@@ -73,9 +75,12 @@ type (
 		err  error
 	}
 	exited struct {
-		gen  uint64
-		exit Exit
+		gen    uint64
+		exit   Exit
+		left   bool // others of its process group live
+		strays bool // others that it has started live, wherever
 	}
+	emptied   struct{ gen uint64 } // the process group
 	stepsDone struct {
 		gen  uint64
 		step Step
@@ -96,6 +101,7 @@ func (Extend) childMsg()    {}
 func (Note) childMsg()      {}
 func (spawned) childMsg()   {}
 func (exited) childMsg()    {}
+func (emptied) childMsg()   {}
 func (stepsDone) childMsg() {}
 
 // command reports whether m is counted in Status.Seen.
@@ -123,6 +129,7 @@ type Child struct {
 	hooks   Hooks
 	proc    Process         // the present life's, or the last one's until it is released
 	dead    bool            // proc has been waited for
+	ignore  func()          // ends the watch of its process group
 	cease   func()          // ends the steps that run
 	steps   <-chan struct{} // closed when the last ones are gone; nil before there were any
 	seen    uint64
@@ -143,7 +150,7 @@ func New(spec *Spec, spawner Spawner, hooks Hooks) *Child {
 	}
 	return &Child{
 		actor: actor.New[Msg](queueLimit), m: newMachine(spec, time.Now()), spawner: spawner, hooks: hooks,
-		cease: func() {},
+		ignore: func() {}, cease: func() {},
 	}
 }
 
@@ -151,24 +158,20 @@ func New(spec *Spec, spawner Spawner, hooks Hooks) *Child {
 func (c *Child) Ref() actor.Ref[Msg] { return c.actor.Ref() }
 
 // Run supervises the daemon until, after Retire, Terminate{Final: true} or Kill, it is dead. Its error is an
-// *actor.PanicError or nil. After a panic the process has no owner any more: it is killed.
+// *actor.PanicError or nil. After a panic the process has no owner any more: it is killed, with its process group.
 func (c *Child) Run() error {
 	err := c.actor.Run((*handler)(c))
 	c.cease()
-	if c.proc != nil && !c.dead { // wait releases it
+	c.ignore()
+	switch {
+	case c.proc == nil:
+	case c.dead:
+		c.proc.Release(err != nil)
+	default: // wait releases it
 		_ = c.proc.Signal(syscall.SIGKILL, true)
 	}
-	c.release(false)
 	await(c.steps)
 	return err
-}
-
-// release lets go of the last life's process.
-func (c *Child) release(kill bool) {
-	if c.proc != nil && c.dead {
-		c.proc.Release(kill)
-		c.proc = nil
-	}
 }
 
 // handler keeps the methods of actor.Handler off the exported type.
@@ -210,7 +213,9 @@ func (h *handler) Receive(msg Msg) error {
 		h.m.spawned(msg.gen, msg.proc.PID())
 	case exited:
 		h.dead = true
-		h.m.exited(msg.gen, msg.exit)
+		h.m.exited(msg.gen, msg.exit, msg.left, msg.strays)
+	case emptied:
+		h.m.emptied(msg.gen)
 	case stepsDone:
 		h.m.stepsDone(msg.gen, msg.step, msg.err)
 	}
@@ -270,6 +275,12 @@ func (h *handler) perform() error {
 			h.cease, h.steps = sync.OnceFunc(func() { close(ceased) }), gone
 		case doCease:
 			h.cease()
+		case doWatch:
+			ctx, cancel := context.WithCancel(context.Background())
+			h.ignore = cancel
+			go h.watch(ctx, h.m.gen, h.proc) // posts one message, unless it is ended before, then ends
+		case doIgnore:
+			h.ignore()
 		case doEmit:
 			if e.event.Kind != EventForwarded || h.unsent == nil {
 				h.hooks.Event(e.event)
@@ -365,6 +376,19 @@ func (h *handler) wait(gen uint64, p Process) {
 		}
 	}()
 	fact.exit = p.Wait()
+	fact.left = p.Left()
+	if s, ok := p.(interface{ Strays() bool }); ok && !fact.exit.Failed() {
+		fact.strays = s.Strays()
+	}
+}
+
+func (h *handler) watch(ctx context.Context, gen uint64, p Process) {
+	defer func() {
+		if v := recover(); v != nil || ctx.Err() == nil {
+			_ = h.actor.Ref().Tell(emptied{gen})
+		}
+	}()
+	awaitEmpty(ctx, p)
 }
 
 // runSteps runs steps one after the other until one fails or they are to cease. It begins when those that ran last are

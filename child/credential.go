@@ -1,13 +1,18 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 )
+
+// ErrUser is wrapped by the error of Exec.Shim's function where the user and groups of the process could not be set.
+var ErrUser = errors.New("cannot become its user")
 
 // credential resolves User and Groups as Docker does: a name or number that /etc/passwd knows brings its group and the
 // groups that list it, a number that it does not know has group 0; a group that is named replaces all these. It returns
@@ -48,10 +53,54 @@ func credential(spec *Spec) (*syscall.Credential, error) {
 		}
 		cred.Groups = append(cred.Groups, gid)
 	}
-	if os.Getuid() != 0 && len(spec.Groups) == 0 && cred.Uid == uint32(os.Getuid()) && cred.Gid == uint32(os.Getgid()) {
+	tooMany, tooFew := groups(cred)
+	cred.NoSetGroups = !tooMany && !tooFew
+	if isOurs(cred) && !tooFew && (!tooMany || !maySetGroups()) {
 		return nil, nil
 	}
+	if !mapped("/proc/self/uid_map", cred.Uid) {
+		return nil, &StartError{Reason: fmt.Sprintf("user %q (%d) is not mapped in this user namespace", name, cred.Uid), Code: 126}
+	}
+	for _, gid := range append(cred.Groups, cred.Gid) {
+		if !mapped("/proc/self/gid_map", gid) {
+			return nil, &StartError{Reason: fmt.Sprintf("group %d of user %q is not mapped in this user namespace", gid, spec.User), Code: 126}
+		}
+	}
 	return cred, nil
+}
+
+// isOurs reports whether the user and the group of cred are those that we have.
+func isOurs(cred *syscall.Credential) bool {
+	return int(cred.Uid) == os.Getuid() && os.Getuid() == os.Geteuid() && int(cred.Gid) == os.Getgid() && os.Getgid() == os.Getegid()
+}
+
+// groups reports whether we have further groups that cred has not, and the other way round. The group of the process itself
+// changes nothing as a further one. Whoever may not give up groups that are too many keeps them, if all else stays.
+func groups(cred *syscall.Credential) (tooMany, tooFew bool) {
+	var ours []uint32
+	ids, _ := os.Getgroups()
+	for _, id := range ids {
+		ours = append(ours, uint32(id))
+	}
+	lack := func(have, want []uint32) bool {
+		return slices.ContainsFunc(want, func(g uint32) bool { return g != cred.Gid && !slices.Contains(have, g) })
+	}
+	return lack(cred.Groups, ours), lack(ours, cred.Groups)
+}
+
+// mapped reports whether the user namespace that has this map knows the ID. Without a map it is for the kernel to say.
+func mapped(file string, id uint32) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(text)) {
+		var first, outside, n uint64
+		if _, err := fmt.Sscan(line, &first, &outside, &n); err != nil || uint64(id) >= first && uint64(id) < first+n {
+			return true
+		}
+	}
+	return false
 }
 
 // findUser returns the ID of the user, and its entry of /etc/passwd if there is one.

@@ -12,6 +12,7 @@
 //  4. A state has at most one timer.
 //  5. What is wanted (up, down, restarted) is kept apart from what is, so a Terminate that comes while the program
 //     is being executed is not forgotten, and a Restart while it is being stopped is not lost.
-//  6. A death is noticed by the exit of the main process, never by the end of its output.
+//  6. A death is noticed by the exit of the main process, never by the end of its output. A stop is over when nobody is left in
+//     the process group; what a main process leaves that ends by itself lives on until the next start, a stop, or Kill.
 //  7. Nothing process-global happens: no signal handler, no wait for any child but its own.
 package child

@@ -21,11 +21,11 @@ const (
 	StateReady State = "ready"
 	// StateUnhealthy: the process is alive, and its health check fails. It leads to StateReady, or ends like StateStarting.
 	StateUnhealthy State = "unhealthy"
-	// StateStopping: the stop signal was sent. When the process has ended it leads to StateStopped or StateExited, or to StateStarting if a
-	// restart was asked for.
+	// StateStopping: the stop signal was sent. When the main process and all others of its group have ended it leads to StateStopped,
+	// StateExited, StateBackoff or StateGaveUp, or to StateStarting if a restart was asked for.
 	StateStopping State = "stopping"
 	// StateBackoff: the process has ended, and the next one starts after a delay. It leads to StateStarting, or, on Terminate, to
-	// StateStopped or StateExited.
+	// StateStopped or StateExited; to StateStopping if others of its group are left, like the three that follow.
 	StateBackoff State = "backoff"
 	// StateExited: the process has ended and is not started again by itself. Start or Restart lead to StateStarting.
 	StateExited State = "exited"
@@ -127,6 +127,7 @@ type Event struct {
 	Requested bool          // the end was asked for: by shutdown, stop or restart
 	Restart   bool          // EventStarted, EventFailed: the start ends a restart in place
 	Uptime    time.Duration // how long the process lived
+	Strays    bool          // EventExited: it ended with code 0 by itself, and what it has started lives on; told once
 	Next      Next
 	Attempt   int           // number of the restart in a row; for NextGiveUp how many there were
 	Delay     time.Duration // until the restart; for EventKilled the grace that has passed

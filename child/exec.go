@@ -1,6 +1,7 @@
 package child
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,9 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/kernel"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 )
 
 // DefaultPath is where programs are looked up when a daemon's environment has no PATH; it is that of Docker.
@@ -34,10 +39,24 @@ type Exec struct {
 	// sets the attributes and then becomes the program, in the same process. It uses cmd's path, arguments, environment,
 	// directory, extra files and credential.
 	//
+	// It is used for a Spec with another user too. Without it package os/exec sets that, in a child that shares our memory
+	// until it executes the program; and then the kernel makes us undumpable: /proc/self/fd and the like belong to root, who
+	// needs CAP_SYS_PTRACE for them, from then on.
+	//
 	// It returns a function that is called once, when cmd has been started or could not be. That waits until
-	// the program has been executed, or returns why it was not: a *StartError, or the error of the execve.
+	// the program has been executed, or returns why it was not: a *StartError, ErrUser, or the error of the execve.
 	Shim func(cmd *exec.Cmd, attr *Attr) (executed func() error, err error)
+
+	system *system // nil means what this process has; a test brings another
 }
+
+// A system is what all processes of Exec have in common.
+type system struct {
+	kernel kernel.Features
+	procs  proc.Scanner
+}
+
+var ownSystem = sync.OnceValue(func() *system { return &system{kernel: kernel.Own()} })
 
 // An Output is where one life of a daemon writes.
 type Output struct {
@@ -110,15 +129,22 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 		cmd.SysProcAttr.Setsid = true
 	}
 	executed := func() error { return nil }
-	if spec.Attr != nil {
-		if e.Shim == nil {
-			return nil, &StartError{Reason: "its attributes cannot be set", Code: 126}
-		}
+	switch {
+	case spec.Attr != nil && e.Shim == nil:
+		return nil, &StartError{Reason: "its attributes cannot be set", Code: 126}
+	case spec.Attr != nil:
 		if executed, err = e.Shim(cmd, spec.Attr); err != nil {
 			return nil, startError("its attributes", err)
 		}
+	case cred != nil && e.Shim != nil:
+		if shimmed, err := e.Shim(cmd, &Attr{}); err == nil { // else, as where there is no /proc, os/exec does it
+			executed = shimmed
+		}
 	}
-	p, err := start(cmd, spec.KillMode != KillProcess)
+	if e.system == nil {
+		e.system = ownSystem()
+	}
+	p, err := start(cmd, e.system, spec)
 	if execErr := executed(); err == nil && execErr != nil {
 		p.Wait()
 		p.Release(false)
@@ -225,8 +251,8 @@ func diagnose(spec *Spec, path string, err error) error {
 		return e
 	case errors.Is(err, syscall.EACCES) && statErr == nil && info.IsDir():
 		return startError(path, syscall.EISDIR)
-	case errors.Is(err, syscall.EPERM) && spec.User != "": // of setgroups, setgid or setuid, most likely
-		return startError(path+" as user "+spec.User, err)
+	case errors.Is(err, ErrUser) || errors.Is(err, syscall.EPERM) && spec.User != "": // without a shim it is that, most likely
+		return startError(path+" as user "+cmp.Or(spec.User, "of further groups"), err)
 	case errors.Is(err, syscall.ENOEXEC):
 		return startError(path, fmt.Errorf("%w (neither a program for this machine nor a script that begins with #!)", syscall.ENOEXEC))
 	}
@@ -266,24 +292,4 @@ func startError(what string, err error) *StartError {
 		e.Transient = e.Transient || errors.Is(err, lack)
 	}
 	return e
-}
-
-// exitOf translates what Wait has left in cmd.
-func exitOf(cmd *exec.Cmd, err error) Exit {
-	state := cmd.ProcessState
-	if state == nil {
-		return Exit{Code: 255, Err: fmt.Errorf("cannot learn its exit status: %w", err)}
-	}
-	exit := Exit{CPU: state.UserTime() + state.SystemTime()}
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok {
-		if ws.Signaled() {
-			exit.Signal, exit.Core = ws.Signal(), ws.CoreDump()
-		} else {
-			exit.Code = ws.ExitStatus()
-		}
-	}
-	if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
-		exit.MaxRSS = maxRSS(ru)
-	}
-	return exit
 }

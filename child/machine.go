@@ -41,6 +41,8 @@ type machine struct {
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
+	hinted   bool          // Event.Strays was told
+	left     bool          // the main process has ended, and others of its group may live
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
 
@@ -54,7 +56,9 @@ type machine struct {
 	row      time.Time   // when that row began
 	recent   []time.Time // restarts by policy within Limit.Window
 	last     *Exit
-	complete bool // last is the program's end, with exit code 0
+	next     Next          // decided at the last end
+	delay    time.Duration // NextRestart: until then
+	complete bool          // last is the program's end, with exit code 0
 	result   int
 }
 
@@ -80,8 +84,10 @@ const (
 	doSignal effectKind = "signal"
 	doArm    effectKind = "arm"
 	doDisarm effectKind = "disarm"
-	doSteps  effectKind = "steps" // run them beside the process; post stepsDone
-	doCease  effectKind = "cease" // kill the steps that run
+	doSteps  effectKind = "steps"  // run them beside the process; post stepsDone
+	doCease  effectKind = "cease"  // kill the steps that run
+	doWatch  effectKind = "watch"  // the process group, and post emptied
+	doIgnore effectKind = "ignore" // it from now on
 	doEmit   effectKind = "emit"
 	doEnd    effectKind = "end"
 )
@@ -163,6 +169,9 @@ func (m *machine) terminate(final bool, half time.Duration) {
 		if !m.spawning {
 			m.stop()
 		}
+	case m.left:
+		m.want = wantDown
+		m.stop()
 	default:
 		m.rest()
 	}
@@ -191,8 +200,8 @@ func (m *machine) kill() {
 	switch {
 	case m.spawning:
 		m.killed = true
-	case m.state.Alive():
-		m.enter(StateStopping)
+	case m.state.Alive() || m.left:
+		m.stopping()
 		m.do(effect{kind: doDisarm})
 		m.cease()
 		m.sigkill()
@@ -228,7 +237,7 @@ func (m *machine) begin(inPlace bool) {
 
 func (m *machine) spawn() {
 	m.gen++
-	m.spawning, m.pid, m.said = true, 0, ""
+	m.spawning, m.left, m.pid, m.said = true, false, 0, ""
 	spec := m.spec
 	if m.step < len(m.spec.PreStart) {
 		spec = &m.spec.PreStart[m.step]
@@ -285,11 +294,13 @@ func (m *machine) failed(gen uint64, err error) {
 	m.reason = err.Error()
 }
 
-// exited: the process of generation gen has ended.
-func (m *machine) exited(gen uint64, exit Exit) {
-	if gen != m.gen || m.spawning || !m.state.Alive() {
+// exited: the main process of generation gen has ended; left says whether others of its group live, and strays whether
+// others do that it has started.
+func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
+	if gen != m.gen || m.spawning || m.left || !m.state.Alive() {
 		return
 	}
+	unsignalled := m.steps == StepPreStop
 	m.cease()
 	main := m.step == len(m.spec.PreStart)
 	if !main && m.state != StateStopping && !exit.Failed() && !m.final {
@@ -300,12 +311,27 @@ func (m *machine) exited(gen uint64, exit Exit) {
 	e := Event{Kind: EventExited, PID: m.pid, Exit: exit, Requested: m.state == StateStopping && m.want != wantUp}
 	if main {
 		e.Uptime = m.now.Sub(m.started)
+		e.Strays = strays && !m.hinted && !exit.Failed() && m.state != StateStopping && !m.final
+		m.hinted = m.hinted || e.Strays
 		if e.Uptime >= m.spec.Backoff.resetAfter() {
 			m.failures = 0
 		}
 	}
 	m.last, m.complete, m.result, m.pid = &exit, main && !exit.Failed(), m.judge(exit), 0
+	m.left = left
 	m.after(e, true)
+	if m.left && unsignalled { // it has ended during PreStop
+		m.signalStop()
+	}
+}
+
+// emptied: nobody is left in the process group of generation gen.
+func (m *machine) emptied(gen uint64) {
+	if gen == m.gen && m.left && m.state == StateStopping {
+		m.left = false
+		m.do(effect{kind: doDisarm})
+		m.proceed()
+	}
 }
 
 // judge is what an end counts for the exit code of the bundle: 0 if the supervisor asked for it by the signal that
@@ -321,36 +347,22 @@ func (m *machine) judge(exit Exit) int {
 	return status
 }
 
-// after decides what follows an end, which e tells of, and reports it.
+// after decides what follows an end, which e tells of, and reports it. What is being stopped has ended only when its group
+// has.
 func (m *machine) after(e Event, retry bool) {
-	m.do(effect{kind: doDisarm})
-	faulty := m.state == StateStopping && m.want == wantUp // stopped for being unhealthy
-	policy := m.spec.Restart
-	if faulty {
-		defer func(why string) { m.reason = why }(m.reason) // says more than how it ended
+	rest := m.left && m.state == StateStopping
+	if !rest {
+		m.do(effect{kind: doDisarm})
 	}
+	faulty := m.state == StateStopping && m.want == wantUp // stopped for being unhealthy
 	switch {
-	case m.want == wantRestart && !m.final: // what is pending is forwarded to the next life
-		m.emit(e)
-		if e.Kind == EventFailed {
-			m.emit(Event{Kind: EventRestarting})
-		}
-		m.begin(true)
-	case m.want == wantDown || m.final:
-		m.emit(e)
-		m.end()
-	case !retry || !policy.Policy.restarts(e.Exit.Failed() || faulty):
-		m.emit(e)
-		m.enter(StateExited)
-		m.dropPending()
+	case m.want != wantUp || m.final:
+	case !retry || !m.spec.Restart.Policy.restarts(e.Exit.Failed() || faulty):
 	case m.tooMany():
 		e.Next, e.Attempt, e.Window = NextGiveUp, m.failures, m.now.Sub(m.row)
 		if n := len(m.recent); m.spec.Limit.Restarts > 0 && n >= m.spec.Limit.Restarts {
 			e.Attempt, e.Window = n, m.now.Sub(m.recent[0])
 		}
-		m.emit(e)
-		m.enter(StateGaveUp)
-		m.dropPending()
 	default:
 		if m.failures == 0 {
 			m.row = m.now
@@ -361,10 +373,44 @@ func (m *machine) after(e Event, retry bool) {
 		if m.spec.Limit.Restarts > 0 {
 			m.recent = append(m.recent, m.now)
 		}
-		m.emit(e)
+	}
+	m.next, m.delay = e.Next, e.Delay
+	m.emit(e)
+	if e.Kind == EventFailed && m.want == wantRestart && !m.final {
+		m.emit(Event{Kind: EventRestarting})
+	}
+	if !rest {
+		m.proceed()
+		return
+	}
+	m.do(effect{kind: doWatch})
+	if m.killed {
+		m.do(effect{kind: doArm, delay: killWait})
+	}
+}
+
+// proceed does what follows an end: what was decided then, unless something else has been asked for since.
+func (m *machine) proceed() {
+	if m.state == StateStopping && m.want == wantUp {
+		defer func(why string) { m.reason = why }(m.reason) // what it was stopped for says more than how it ended
+	}
+	switch {
+	case m.want == wantRestart && !m.final: // what is pending is forwarded to the next life
+		m.begin(true)
+		return
+	case m.want == wantDown || m.final:
+		m.end()
+		return
+	case m.next == NextRestart:
 		m.enter(StateBackoff)
-		m.dropPending()
-		m.do(effect{kind: doArm, delay: e.Delay})
+	case m.next == NextGiveUp:
+		m.enter(StateGaveUp)
+	default:
+		m.enter(StateExited)
+	}
+	m.dropPending()
+	if m.state == StateBackoff {
+		m.do(effect{kind: doArm, delay: m.delay})
 	}
 }
 
@@ -375,7 +421,8 @@ func (m *machine) tooMany() bool {
 	return r.Max > 0 && m.failures >= r.Max || l.Restarts > 0 && len(m.recent) >= l.Restarts
 }
 
-// end enters the state of a daemon that was asked to be down.
+// end enters the state of a daemon that was asked to be down. It is not the end of the actor as long as somebody is left
+// who has not been asked to end: Terminate or Kill will do that.
 func (m *machine) end() {
 	m.dropPending()
 	switch {
@@ -386,7 +433,9 @@ func (m *machine) end() {
 	case !m.state.Final():
 		m.enter(StateExited)
 	}
-	m.do(effect{kind: doEnd})
+	if !m.left {
+		m.do(effect{kind: doEnd})
+	}
 }
 
 // note: the process of generation gen says something about itself.
@@ -408,6 +457,10 @@ func (m *machine) timeout() {
 		case !m.killed:
 			m.emit(Event{Kind: EventKilled, PID: m.pid, Signal: m.spec.stopSignal(), Delay: m.grace})
 			m.sigkill()
+		case m.left: // those that outlive SIGKILL hang in the kernel
+			m.left = false
+			m.do(effect{kind: doIgnore})
+			m.proceed()
 		}
 	case StateBackoff:
 		m.begin(false)
@@ -509,7 +562,11 @@ func (m *machine) status() Status {
 	if m.state.Alive() && m.step < len(m.spec.PreStart) {
 		s.PID, s.Step = 0, StepPreStart
 	}
-	if m.state.Alive() && s.Reason == "" {
+	switch {
+	case !m.state.Alive() || s.Reason != "":
+	case m.left:
+		s.Reason = "its main process has ended, and others of its process group live"
+	default:
 		s.Reason = m.said
 	}
 	return s

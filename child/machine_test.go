@@ -51,10 +51,10 @@ func signals(m *machine) []syscall.Signal {
 func TestPolicy(t *testing.T) {
 	const dead, again = "exited", "backoff"
 	die := func(e Exit) []happening {
-		return []happening{onExecuted, {"death", func(m *machine) { m.exited(m.gen, e) }}}
+		return []happening{onExecuted, {"death", func(m *machine) { m.exited(m.gen, e, false, false) }}}
 	}
 	sick := func(e Exit) []happening {
-		return []happening{onExecuted, onUnhealthy, {"death", func(m *machine) { m.exited(m.gen, e) }}}
+		return []happening{onExecuted, onUnhealthy, {"death", func(m *machine) { m.exited(m.gen, e, false, false) }}}
 	}
 	fail := func(err error) []happening {
 		return []happening{{"failure", func(m *machine) { m.failed(m.gen, err) }}}
@@ -199,7 +199,7 @@ func TestResult(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newTestMachine(&tt.spec, tt.path...)
-			m.exited(m.gen, tt.exit)
+			m.exited(m.gen, tt.exit, false, false)
 			if got := m.status().Result; got != tt.want {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}
@@ -251,7 +251,7 @@ func TestBackoff(t *testing.T) {
 			for i, want := range tt.want {
 				m.spawned(m.gen, 1)
 				m.out, m.roll = nil, tt.roll
-				m.exited(m.gen, Exit{Code: 1})
+				m.exited(m.gen, Exit{Code: 1}, false, false)
 				e := events(m)[0]
 				if e.Delay != want || e.Attempt != i+1 {
 					t.Errorf("got delay %v of attempt %d, want %v of %d", e.Delay, e.Attempt, want, i+1)
@@ -340,7 +340,7 @@ func TestLimits(t *testing.T) {
 				m.out = nil
 				m.spawned(m.gen, 1)
 				m.now = m.now.Add(s)
-				m.exited(m.gen, Exit{Code: 1})
+				m.exited(m.gen, Exit{Code: 1}, false, false)
 				for _, e := range events(m) {
 					if e.Next == NextGiveUp {
 						gaveUp, restarts, window = life, e.Attempt, e.Window
@@ -362,7 +362,7 @@ func TestLimits(t *testing.T) {
 			for _, again := range []happening{onStart, onRestart} {
 				again.do(m)
 				m.spawned(m.gen, 1)
-				m.exited(m.gen, Exit{Code: 1})
+				m.exited(m.gen, Exit{Code: 1}, false, false)
 				if m.state != StateBackoff || m.failures != 1 {
 					t.Errorf("after %s: got state %s with %d failures, want backoff with 1", again.name, m.state, m.failures)
 				}

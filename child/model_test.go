@@ -38,7 +38,9 @@ type world struct {
 
 	gens     uint64 // spawns that were asked for
 	spawning bool   // one of them is under way
-	alive    bool   // there is a process
+	alive    bool   // there is a main process
+	left     bool   // it has ended, and others of its group live
+	watched  bool   // the end of these is waited for
 	steps    Step   // steps run
 	timer    bool
 	timerAt  time.Time
@@ -89,7 +91,9 @@ func (w *world) perform(e effect) {
 		w.check(!w.spawning && !w.alive, "a second process")
 		w.check(!w.final, "a start after the end of the bundle has begun")
 		w.check(w.steps == "", "a start while %s runs", w.steps)
+		w.check(!w.watched, "a start before the stop is over")
 		w.gens++
+		w.left = false // they are killed before
 		w.spawning, w.told, w.killed = true, false, false
 		w.owed = false
 		want := w.spec
@@ -98,7 +102,7 @@ func (w *world) perform(e effect) {
 		}
 		w.check(e.spec == want, "the wrong program is spawned")
 	case doSignal:
-		w.check(w.alive, "%s without a process", e)
+		w.check(w.alive || w.left && e.group, "%s without a process", e)
 		switch e.sig {
 		case w.spec.stopSignal():
 			w.check(!w.told, "the stop signal twice")
@@ -129,7 +133,14 @@ func (w *world) perform(e effect) {
 	case doCease:
 		w.check(w.steps != "", "no steps run that could end")
 		w.steps = ""
+	case doWatch:
+		w.check(w.left && !w.watched, "nobody is to be watched, or is already")
+		w.watched = true
+	case doIgnore:
+		w.check(w.watched && w.killed && w.ticking, "the stop is given up before the time has passed")
+		w.gone()
 	case doEnd:
+		w.check(!w.left, "the end, and others of the group are left")
 		w.check(w.final, "the end of the actor, and not of the bundle")
 		w.check(!w.alive && !w.spawning, "the end, and a process is left")
 		w.ended = true
@@ -146,7 +157,7 @@ func (w *world) event(e Event) {
 	case EventExited:
 		w.exited++
 		w.check(e.PID != 0, "a death without a PID: %+v", e)
-		w.check((e.Next == NextRestart) == (w.m.state == StateBackoff), "next %q in state %s", e.Next, w.m.state)
+		w.check((e.Next == NextRestart) == (w.m.state == StateBackoff) || w.left && w.m.state == StateStopping, "next %q in state %s", e.Next, w.m.state)
 	case EventFailed:
 		w.failed++
 	case EventForwarded, EventDropped:
@@ -164,16 +175,18 @@ func (w *world) invariants() {
 	m := w.m
 	w.check(m.spawning == w.spawning, "the machine is wrong about whether a spawn is under way")
 	w.check(!m.spawning || m.state == StateStarting, "a spawn in state %s", m.state)
-	w.check(m.state.Alive() == (w.alive || w.spawning), "state %s with a process: %v", m.state, w.alive)
+	w.check(m.left == w.left, "the machine is wrong about the group")
+	w.check(m.state.Alive() == (w.alive || w.spawning || w.watched), "state %s with a process: %v", m.state, w.alive)
 	before := w.alive && m.step < len(w.spec.PreStart) // a step's process is not the daemon's
 	w.check((m.status().PID != 0) == (w.alive && !before), "PID %d with a process: %v", m.status().PID, w.alive)
 	w.check(m.steps == w.steps, "the machine is wrong about the steps that run")
 	w.check(m.steps == "" || m.steps == StepPostStart && m.state != StateStopping || m.steps == StepPreStop && m.state == StateStopping,
 		"%s in state %s", m.steps, m.state)
-	w.check(!w.kill || !w.alive || w.killed, "a process that is to be killed was not")
+	w.check(!w.kill || !w.alive && !w.left || w.killed, "a process that is to be killed was not")
 	switch m.state {
 	case StateStopping:
 		alone := w.killed || w.final && w.spec.StopGrace == 0 && w.steps == ""
+		alone = alone && !(w.killed && w.left)
 		w.check(w.timer != alone, "stopping with a timer: %v", w.timer)
 		w.check(w.told || w.killed || w.steps == StepPreStop, "stopping, and no signal was sent")
 	case StateBackoff:
@@ -190,7 +203,7 @@ func (w *world) invariants() {
 	w.check(s.Gen == w.gens, "generation %d of %d", s.Gen, w.gens)
 	w.check(slices.Equal(m.pending, w.waiting), "pending: got %v, want %v", m.pending, w.waiting)
 	w.check(len(m.pending) == 0 || m.state.Alive() || m.state == StateWaiting, "%v pending in state %s", m.pending, m.state)
-	w.check(w.ended == (w.final && !w.alive && !w.spawning), "the bundle ends, no process is left, and the end is %v", w.ended)
+	w.check(w.ended == (w.final && !w.alive && !w.spawning && !w.left), "the bundle ends, no process is left, and the end is %v", w.ended)
 }
 
 // The commands.
@@ -254,19 +267,21 @@ func (w *world) spawned(err error) {
 	w.happen(func() { w.m.spawned(w.gens, 1000+int(w.gens)) })
 }
 
-func (w *world) exit(e Exit) {
+func (w *world) exit(e Exit, left bool) {
 	m := w.m
-	w.alive, w.steps = false, ""
+	w.alive, w.left, w.steps = false, left, ""
 	// A step before the program that ends well is no death of the daemon.
 	if m.step == len(w.spec.PreStart) || m.state == StateStopping || e.Failed() || w.final {
 		w.deaths++
 	}
 	deaths, asked := w.exited, m.state == StateStopping
 	told, killed := w.told, w.killed
-	w.told, w.killed = false, false
-	steps := m.steps
-	w.steps = steps
-	w.happen(func() { m.exited(w.gens, e) })
+	if !left || !asked {
+		w.told, w.killed = false, false
+	}
+	w.steps = m.steps
+	w.happen(func() { m.exited(w.gens, e, left, left) })
+	w.check(m.state == StateStopping || !asked || !left, "the stop is over, and others of the group live")
 	if w.exited == deaths {
 		return
 	}
@@ -276,6 +291,17 @@ func (w *world) exit(e Exit) {
 	}
 	w.check(m.result == want, "result %d of %v, want %d (told %v, killed %v)", m.result, e, want, told, killed)
 	w.check(m.last != nil && *m.last == e, "last exit %v, want %v", m.last, e)
+}
+
+// gone: nobody is left in the group.
+func (w *world) gone() { w.left, w.watched, w.told, w.killed = false, false, false, false }
+
+func (w *world) emptied() {
+	m := w.m
+	restart := m.want == wantUp && m.next == NextRestart && !w.final
+	w.gone()
+	w.happen(func() { m.emptied(w.gens) })
+	w.check(!restart || m.state == StateBackoff, "a restart was announced, and the state is %s", m.state)
 }
 
 func (w *world) tick() {
@@ -298,7 +324,8 @@ func (w *world) stale(gen uint64) {
 	w.happen(func() {
 		w.m.spawned(gen, 1)
 		w.m.failed(gen, errors.New("oops"))
-		w.m.exited(gen, Exit{Code: 9})
+		w.m.exited(gen, Exit{Code: 9}, true, true)
+		w.m.emptied(gen)
 		w.m.ready(gen)
 		w.m.unhealthy(gen, "oops")
 		w.m.extend(gen, time.Hour)
@@ -322,7 +349,9 @@ func (w *world) settle() {
 			if w.killed {
 				e.Signal = syscall.SIGKILL
 			}
-			w.exit(e)
+			w.exit(e, w.spec.KillMode == KillGroup && w.m.state == StateStopping)
+		case w.watched && w.killed && w.m.now.UnixMilli()%2 == 0: // else they hang in the kernel
+			w.emptied()
 		case w.timer:
 			w.tick()
 		default:
@@ -416,6 +445,12 @@ func (w *world) facts() []string {
 	}
 	if w.alive {
 		facts = append(facts, "exit", "ready", "unhealthy", "extend")
+		if w.spec.KillMode == KillGroup {
+			facts = append(facts, "exit, others left")
+		}
+	}
+	if w.watched {
+		facts = append(facts, "emptied", "extend")
 	}
 	if w.timer {
 		facts = append(facts, "timeout")
@@ -439,7 +474,11 @@ func (w *world) fact(name string) {
 	case "failed":
 		w.spawned(aFail.Draw(w.t, "failure"))
 	case "exit":
-		w.exit(anExit.Draw(w.t, "exit"))
+		w.exit(anExit.Draw(w.t, "exit"), false)
+	case "exit, others left":
+		w.exit(anExit.Draw(w.t, "exit"), true)
+	case "emptied":
+		w.emptied()
 	case "ready":
 		w.happen(func() { w.m.ready(w.gens) })
 	case "unhealthy":

@@ -19,7 +19,7 @@ func TestNote(t *testing.T) {
 		{"a better one", func() { m.unhealthy(1, "no answer") }, "no answer"},
 		{"said meanwhile", func() { m.note(1, "stuck") }, "no answer"},
 		{"well again", func() { m.ready(1) }, "stuck"},
-		{"dead", func() { m.exited(1, Exit{}) }, ""},
+		{"dead", func() { m.exited(1, Exit{}, false, false) }, ""},
 		{"the next life", func() { m.start(); m.spawned(2, 102) }, ""},
 	} {
 		tt.do()

@@ -17,15 +17,21 @@ type Spawner interface {
 	Spawn(spec *Spec) (Process, error)
 }
 
-// A Process is one life of a daemon. Its methods may be called from any goroutine.
+// A Process is one life of a daemon. Its methods may be called from any goroutine. It may have one method more,
+// Strays() bool, which is called after Wait has returned and reports whether others live that the main process has started,
+// in its process group or not.
 type Process interface {
 	// PID is the process ID of the main process.
 	PID() int
-	// Signal sends sig to the main process, or to its whole process group. It does not block. The error is
-	// os.ErrProcessDone or a system error; a process that has just ended is not worth reporting.
+	// Signal sends sig to the main process, or to its whole process group, of which there may be more than the main
+	// process. It does not block. The error is os.ErrProcessDone or a system error; a process that has just ended is not
+	// worth reporting.
 	Signal(sig syscall.Signal, group bool) error
 	// Wait blocks until the main process has ended, whoever still holds its output. It is called once.
 	Wait() Exit
+	// Left is called after Wait has returned, and reports whether others of the process group live. It is always false
+	// with KillProcess. It takes no longer than to look.
+	Left() bool
 	// Release is called once, after Wait has returned, at the latest before the next life begins. With kill it
 	// first kills what is left of the process group, and waits, for a bounded time, until it is gone.
 	Release(kill bool)

@@ -7,10 +7,18 @@ import (
 
 // How the machine stops a process, and the steps that run beside it.
 
-// stop stops a live process: PreStop, the stop signal, and after the grace SIGKILL.
+// stopping enters StateStopping; of a dead daemon, what is left of its process group is to be stopped.
+func (m *machine) stopping() {
+	if m.left && m.state != StateStopping {
+		m.do(effect{kind: doWatch})
+	}
+	m.enter(StateStopping)
+}
+
+// stop stops a live process, or what is left of its group: PreStop, the stop signal, and after the grace SIGKILL.
 func (m *machine) stop() {
 	m.cease()
-	m.enter(StateStopping)
+	m.stopping()
 	if m.killed {
 		m.sigkill()
 		return
@@ -27,7 +35,7 @@ func (m *machine) stop() {
 	if left := m.half.Sub(m.now); m.final && (limit == 0 || left < limit) {
 		limit = left
 	}
-	if len(m.spec.PreStop) == 0 || m.step < len(m.spec.PreStart) || limit <= 0 {
+	if len(m.spec.PreStop) == 0 || m.left || m.step < len(m.spec.PreStart) || limit <= 0 {
 		m.signalStop()
 		return
 	}
@@ -50,6 +58,9 @@ func (m *machine) signalStop() {
 func (m *machine) sigkill() {
 	m.killed = true
 	m.do(effect{kind: doSignal, sig: syscall.SIGKILL, group: m.spec.KillMode != KillProcess})
+	if m.left {
+		m.do(effect{kind: doArm, delay: killWait})
+	}
 }
 
 // regrace: the bundle ends while the daemon is being stopped. The grace of a restart no longer counts, only the deadline of

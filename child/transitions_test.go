@@ -39,9 +39,11 @@ var (
 	onExecuted   = happening{"spawned", func(m *machine) { m.spawned(m.gen, 100+int(m.gen)) }}
 	onNotFound   = happening{"failed, 127", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no such file", Code: 127}) }}
 	onNoMemory   = happening{"failed, transient", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no memory", Code: 126, Transient: true}) }}
-	onExit0      = happening{"exit 0", func(m *machine) { m.exited(m.gen, Exit{}) }}
-	onExit1      = happening{"exit 1", func(m *machine) { m.exited(m.gen, Exit{Code: 1}) }}
-	onExitTerm   = happening{"death by TERM", func(m *machine) { m.exited(m.gen, Exit{Signal: syscall.SIGTERM}) }}
+	onExit0      = happening{"exit 0", func(m *machine) { m.exited(m.gen, Exit{}, false, false) }}
+	onExit1      = happening{"exit 1", func(m *machine) { m.exited(m.gen, Exit{Code: 1}, false, false) }}
+	onExitTerm   = happening{"death by TERM", func(m *machine) { m.exited(m.gen, Exit{Signal: syscall.SIGTERM}, false, false) }}
+	onExit0Left  = happening{"exit 0, others left", func(m *machine) { m.exited(m.gen, Exit{}, true, true) }}
+	onEmptied    = happening{"group is empty", func(m *machine) { m.emptied(m.gen) }}
 	onReady      = happening{"ready", func(m *machine) { m.ready(m.gen) }}
 	onUnhealthy  = happening{"unhealthy", func(m *machine) { m.unhealthy(m.gen, "no answer") }}
 	onPostDone   = happening{"post_start ends", func(m *machine) { m.stepsDone(m.gen, StepPostStart, nil) }}
@@ -80,7 +82,7 @@ type matrix struct {
 // matrices is the whole table: each state with each want that it can have, and each event that means anything there.
 func matrices() []matrix {
 	commands := []happening{onStart, onSkip, onRestart, onTerminate, onTerminateF, onRetire, onKill, onHup, onUsr1}
-	facts := []happening{onExecuted, onNotFound, onNoMemory, onExit0, onExit1, onExitTerm, onReady, onUnhealthy, onTimeout}
+	facts := []happening{onExecuted, onNotFound, onNoMemory, onExit0, onExit1, onExitTerm, onExit0Left, onEmptied, onReady, onUnhealthy, onTimeout}
 	all := slices.Concat(commands, facts)
 	crash := []happening{onStart, onExecuted, onExit1}
 	alive := func(more ...happening) []happening { return append([]happening{onStart, onExecuted}, more...) }
@@ -136,6 +138,23 @@ func matrices() []matrix {
 				{"unhealthy before ready", alive(onUnhealthy)},
 				{"stopping, want down, HUP pending", alive(onHup, onTerminate)},
 				{"stopping, want restart, HUP pending", alive(onHup, onRestart)},
+			},
+			events: all,
+		},
+		{
+			title: "The main process has ended, others of its group are left. Policy always, at most one restart.",
+			spec:  Spec{Restart: RestartPolicy{Policy: RestartAlways, Max: 1}},
+			situations: []situation{
+				{"backoff, left", alive(onExit0Left)},
+				{"gave-up, left", alive(onExit0Left, onTimeout, onExecuted, onExit0Left)},
+				{"exited, left, retired", alive(onRetire, onExit0Left)},
+				{"stopping, want up, left", alive(onUnhealthy, onExit0Left)},
+				{"stopping, want down, left", alive(onTerminate, onExit0Left)},
+				{"stopping, want restart, left", alive(onRestart, onExit0Left)},
+				{"stopping, want down, left, killed", alive(onTerminate, onExit0Left, onTimeout)},
+				{"stopping, want restart, left, killed", alive(onRestart, onTimeout, onExit0Left)},
+				{"stopping, final, left", alive(onTerminateF, onExit0Left)},
+				{"stopping, final, left, killed", alive(onTerminateF, onExit0Left, onKill)},
 			},
 			events: all,
 		},
@@ -260,6 +279,9 @@ func TestSituations(t *testing.T) {
 			if strings.Contains(rest, "killed") != m.killed {
 				t.Errorf("%s: got killed %v", s.name, m.killed)
 			}
+			if strings.Contains(rest, "left") != m.left {
+				t.Errorf("%s: got left %v", s.name, m.left)
+			}
 			if strings.Contains(rest, "pending") != (len(m.pending) > 0) {
 				t.Errorf("%s: got pending %v", s.name, m.pending)
 			}
@@ -284,10 +306,11 @@ func TestStale(t *testing.T) {
 			for _, gen := range []uint64{m.gen - 1, m.gen + 1} {
 				m.spawned(gen, 1)
 				m.failed(gen, errors.New("oops"))
-				m.exited(gen, Exit{Code: 9})
+				m.exited(gen, Exit{Code: 9}, false, false)
 				m.ready(gen)
 				m.unhealthy(gen, "oops")
 				m.extend(gen, time.Hour)
+				m.emptied(gen)
 				m.note(gen, "oops")
 				m.stepsDone(gen, StepPostStart, errors.New("oops"))
 				m.stepsDone(gen, StepPreStop, errors.New("oops"))
@@ -343,6 +366,10 @@ func (e effect) String() string {
 		return fmt.Sprintf("⏱ %v", e.delay)
 	case doDisarm:
 		return "⏱ off"
+	case doWatch:
+		return "watch the group"
+	case doIgnore:
+		return "ignore the group"
 	case doSteps:
 		return "run steps"
 	case doCease:

@@ -22,6 +22,9 @@ import (
 // stepDies is the longest time from SIGKILL to the end of a step that runs beside a process.
 const stepDies = 20 * ms
 
+// slowDeath is the longest time from SIGKILL to the end of any other process.
+const slowDeath = 50 * ms
+
 // chaosGrace is the grace of each bundle of TestChaos.
 const chaosGrace = 8 * s
 
@@ -282,7 +285,7 @@ func drawLife(t *rapid.T, step bool) testproc.Life {
 	anExit := rapid.SampledFrom([]child.Exit{{}, {}, {Code: 1}, {Code: 3}, {Signal: syscall.SIGSEGV}})
 	life := testproc.Life{
 		StartDelay: time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 150, 3000}).Draw(t, "start")) * ms,
-		KillDelay:  time.Duration(rapid.SampledFrom([]int{0, 0, 50}).Draw(t, "dies")) * ms,
+		KillDelay:  time.Duration(rapid.SampledFrom([]int{0, 0, int(slowDeath / ms)}).Draw(t, "dies")) * ms,
 		Exit:       anExit.Draw(t, "exit"),
 		On:         testproc.Reactions{},
 	}
@@ -309,6 +312,9 @@ func drawLife(t *rapid.T, step bool) testproc.Life {
 	}
 	if rapid.Bool().Draw(t, "HUP") {
 		life.On[syscall.SIGHUP] = testproc.Reaction{Ignore: true}
+	}
+	for !step && rapid.IntRange(0, 3).Draw(t, "forks") == 0 && len(life.Fork) < 3 {
+		life.Fork = append(life.Fork, drawLife(t, false))
 	}
 	return life
 }

@@ -65,7 +65,7 @@ func (r *Root) next() error {
 	if r.phase != up && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {
 		return actor.ErrStop
 	}
-	if r.phase == killing && !time.Now().Before(r.began.Add(r.cfg.Grace+killWait)) {
+	if r.phase == killing && !time.Now().Before(r.began.Add(r.grace+killWait)) {
 		r.err = fmt.Errorf("%s outlived SIGKILL", strings.Join(names(r.remaining()), ", "))
 		return actor.ErrStop
 	}

@@ -19,6 +19,7 @@ type span struct {
 	pid                 int
 	spawning            time.Time
 	spawned, ended      time.Time // zero if it never was
+	gone                time.Time // nobody was left in its group
 	failed              error
 	exit                child.Exit
 	term, kill          bool // it was sent SIGTERM, SIGKILL
@@ -52,7 +53,9 @@ func (r *report) spans() (all []*span, of map[string][]*span) {
 		case testproc.Failed:
 			l.spawned, l.failed = rec.At, rec.Exit.Err
 		case testproc.Ended:
-			l.ended, l.exit = rec.At, rec.Exit
+			l.ended, l.gone, l.exit = rec.At, rec.At, rec.Exit
+		case testproc.Emptied:
+			l.gone = rec.At
 		case testproc.Signalled:
 			switch {
 			case rec.Signal == syscall.SIGTERM && !l.term:
@@ -99,14 +102,24 @@ func (p *play) check(t *rapid.T, r report) {
 			why, shutdown = &r.events[i], e.Time
 		}
 	}
-	if limit := shutdown.Add(chaosGrace + 150*ms); r.end.After(limit) {
+	spans, of := r.spans()
+	grace := chaosGrace
+	if i := slices.IndexFunc(r.events, func(e child.Event) bool { return e.Kind == root.EventDeadline }); i >= 0 && why == nil {
+		grace = s // all daemons were dead, and others of their groups were left
+		shutdown = r.events[i].Time.Add(-s)
+		for _, l := range spans {
+			if !strings.Contains(l.name, ".") && l.ended.After(shutdown) {
+				t.Errorf("%s was alive when the bundle ended by itself", l.name)
+			}
+		}
+	}
+	if limit := shutdown.Add(grace + 150*ms); r.end.After(limit) {
 		t.Errorf("the end came %v after the shutdown", r.end.Sub(shutdown))
 	}
-	spans, of := r.spans()
 	p.checkStarts(t, spans, of, shutdown)
 	p.checkStops(t, r, of, shutdown)
 	p.checkDeaths(t, r, spans)
-	p.checkDeadline(t, r, spans, shutdown)
+	p.checkDeadline(t, r, spans, shutdown, grace)
 	if got, want := r.code, p.code(r, spans, why); got != want {
 		t.Errorf("exit code: got %d, want %d", got, want)
 	}
@@ -116,8 +129,8 @@ func (p *play) check(t *rapid.T, r report) {
 func (p *play) checkStarts(t *rapid.T, spans []*span, of map[string][]*span, shutdown time.Time) {
 	for _, l := range spans {
 		daemon, suffix, _ := strings.Cut(l.name, ".")
-		// One that is under way may still wait for the steps of the life before to be gone.
-		if (suffix == "" || suffix == "pre") && l.spawning.After(shutdown.Add(stepDies)) {
+		// One that is under way may still wait for the steps and the group of the life before to be gone.
+		if (suffix == "" || suffix == "pre") && l.spawning.After(shutdown.Add(stepDies+slowDeath)) {
 			t.Errorf("%s was started %v after the shutdown", l.name, l.spawning.Sub(shutdown))
 		}
 		if p.told(daemon) || suffix != "" {
@@ -168,7 +181,10 @@ func (p *play) told(name string) bool {
 func (p *play) checkStops(t *rapid.T, r report, of map[string][]*span, shutdown time.Time) {
 	half := shutdown.Add(chaosGrace / 2)
 	for _, spec := range p.specs {
-		for _, l := range of[spec.Name] {
+		for i, l := range of[spec.Name] {
+			if i+1 < len(of[spec.Name]) && l.term && !l.kill && l.gone.After(of[spec.Name][i+1].spawning) {
+				t.Errorf("%s was started anew, and others of the group that was being stopped were alive", l.name)
+			}
 			if l.failed == nil && l.spawned.Before(half) && l.ended.After(half) && r.end.After(half) &&
 				!(l.term && !l.termTime.After(half)) && !(l.kill && !l.killTimes.After(half)) {
 				t.Errorf("%s was not asked to end by half of the grace", l.name)
@@ -247,13 +263,13 @@ func (p *play) checkDeaths(t *rapid.T, r report, spans []*span) {
 }
 
 // checkDeadline: the event comes at its time, and names whom it kills, in file order.
-func (p *play) checkDeadline(t *rapid.T, r report, spans []*span, shutdown time.Time) {
-	deadline := shutdown.Add(chaosGrace)
+func (p *play) checkDeadline(t *rapid.T, r report, spans []*span, shutdown time.Time, grace time.Duration) {
+	deadline := shutdown.Add(grace)
 	var named []string
 	for _, e := range r.events {
 		switch e.Kind {
 		case root.EventDeadline:
-			if !e.Time.Equal(deadline) || named != nil || e.Delay != chaosGrace {
+			if !e.Time.Equal(deadline) || named != nil || e.Delay != grace {
 				t.Errorf("the deadline came at %v", e.Time.Sub(shutdown))
 			}
 			named = e.Names
@@ -279,7 +295,7 @@ func (p *play) checkDeadline(t *rapid.T, r report, spans []*span, shutdown time.
 	for _, name := range named {
 		if !slices.ContainsFunc(spans, func(l *span) bool {
 			daemon, _, _ := strings.Cut(l.name, ".")
-			return daemon == name && !l.ended.Before(deadline)
+			return daemon == name && !l.gone.Before(deadline)
 		}) {
 			t.Errorf("the deadline names %s, which was dead", name)
 		}

@@ -4,7 +4,7 @@
 // Guarantees:
 //
 //  1. Run returns when every daemon is dead with none to be restarted, or after a shutdown; at the latest 150 ms after the
-//     deadline, whatever the daemons do.
+//     deadline, whatever the daemons do. What is left of the process groups of dead daemons is ended too.
 //  2. A shutdown can come at any moment and always wins; nothing is started after it.
 //  3. A daemon starts only when its dependencies hold. It is stopped after its dependents, but has had its stop signal by
 //     half of the grace period in any case.
@@ -72,7 +72,8 @@ type Root struct {
 	turnEnds time.Time // at the latest
 
 	began  time.Time // of the shutdown
-	code   *int      // the exit code, where a critical daemon or a panic decides it
+	grace  time.Duration
+	code   *int // the exit code, where a critical daemon or a panic decides it
 	err    error
 	awaits []Await
 }

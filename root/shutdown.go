@@ -17,11 +17,11 @@ func (r *Root) shutdown(why child.Event) {
 	}
 	why.Kind = EventShutdown
 	r.observe(why)
-	r.stop()
+	r.stop(r.cfg.Grace)
 }
 
-func (r *Root) stop() {
-	r.phase, r.began = stopping, time.Now()
+func (r *Root) stop(grace time.Duration) {
+	r.phase, r.began, r.grace = stopping, time.Now(), grace
 	for _, n := range r.nodes { // before the first is stopped: none may start any more, whatever the order of the stop
 		r.tell(n, child.Retire{})
 	}
@@ -43,6 +43,10 @@ func (r *Root) critical() {
 	}
 }
 
+// leftGrace is what the rest of a process group gets whose daemon is dead when the bundle ends by itself: no more than other
+// orphans.
+const leftGrace = time.Second
+
 // finish ends the bundle when all daemons are dead with none to be restarted. One that was stopped by hand keeps it alive.
 // A projection can be trusted once its child has seen all commands: in those states nothing else can wake it.
 func (r *Root) finish() {
@@ -55,12 +59,12 @@ func (r *Root) finish() {
 			return
 		}
 	}
-	r.stop()
+	r.stop(min(leftGrace, r.cfg.Grace))
 }
 
 // stopInOrder tells those children to end whose dependents are gone; from half of the grace period on, all of them.
 func (r *Root) stopInOrder() {
-	left := time.Until(r.began.Add(r.cfg.Grace / 2))
+	left := time.Until(r.began.Add(r.grace / 2))
 	half := left <= 0
 	for _, n := range r.nodes {
 		if !n.told && (half || !slices.ContainsFunc(n.dependents, func(d *node) bool { return !d.gone })) {
@@ -72,10 +76,10 @@ func (r *Root) stopInOrder() {
 
 // deadlines kills what is left at the deadline, and arms the timer for the next moment that matters.
 func (r *Root) deadlines() {
-	deadline := r.began.Add(r.cfg.Grace)
+	deadline := r.began.Add(r.grace)
 	if r.phase == stopping && !time.Now().Before(deadline) {
 		if left := r.remaining(); len(left) > 0 {
-			r.observe(child.Event{Kind: EventDeadline, Delay: r.cfg.Grace, Names: names(left)})
+			r.observe(child.Event{Kind: EventDeadline, Delay: r.grace, Names: names(left)})
 		}
 		r.kill()
 	}
@@ -84,7 +88,7 @@ func (r *Root) deadlines() {
 	case r.phase == killing:
 		moment = deadline.Add(killWait)
 	case slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.told }):
-		moment = r.began.Add(r.cfg.Grace / 2)
+		moment = r.began.Add(r.grace / 2)
 	}
 	r.actor.Arm(time.Until(moment))
 }
@@ -99,7 +103,7 @@ func (r *Root) kill() {
 	}
 }
 
-// remaining are the daemons that may still have a process.
+// remaining are the daemons that may still have a process, be it the rest of a process group.
 func (r *Root) remaining() []*node {
 	var left []*node
 	for _, n := range r.nodes {

@@ -279,12 +279,12 @@ func TestRestartOfTheStubborn(t *testing.T) {
 	t.Run("its group goes first", func(t *testing.T) {
 		t.Parallel()
 		dir := openDir(t)
-		s := start(t, call{bundle: routed("USR1: { restart: a }",
+		s := start(t, call{args: []string{"--restart-grace", "300ms"}, bundle: routed("USR1: { restart: a }",
 			daemon("a", "once "+dir+"/1 { fork { ignore TERM; append "+dir+"/log x; touch "+dir+"/forked; forever { append "+dir+"/log x; sleep 1ms } } };"+
 				"waitfile "+dir+"/forked; print ready; block"))})
 		s.expect("[a] ready")
 		s.signal(syscall.SIGUSR1)
-		s.expect("[a] ready")
+		s.expect("sidecar-init: a exited with code -15 (SIGTERM)", "sidecar-init: a did not exit within 300ms of SIGTERM; SIGKILL", "[a] ready")
 		before, err := os.ReadFile(dir + "/log")
 		if err != nil {
 			t.Fatal(err)

@@ -26,6 +26,9 @@ func (r *reporter) observe(e child.Event) {
 	if line := message(e, r.stopping.Load() || r.critical[e.Daemon]); line != "" {
 		r.printf("%s", line)
 	}
+	if e.Strays {
+		r.printf("%s: processes that it has started still run: does it go into the background?", e.Daemon)
+	}
 }
 
 // message is the log line of an event, or "" where there is none. Programs read these lines: they are part of what is

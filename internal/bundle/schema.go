@@ -38,7 +38,7 @@ type logSchema struct {
 type serviceSchema struct {
 	PrivateEnv []string      `json:"private_env" doc:"Names of variables, or patterns such as TOKEN_*, that no other daemon, probe, hook or notifier sees."`
 	Ready      readySchema   `json:"ready" doc:"How the daemon tells that it is ready; exactly one way. A healthcheck counts as readiness too."`
-	KillMode   string        `json:"kill_mode" enum:"group,process" doc:"Who is signalled to stop: the whole process group (default), or the main process alone."`
+	KillMode   string        `json:"kill_mode" enum:"group,process" doc:"Who is stopped: the whole process group (default), or the main process alone."`
 	Critical   bool          `json:"critical" doc:"The end of this daemon ends the bundle, with its exit code."`
 	Backoff    backoffSchema `json:"backoff" doc:"The time between an end and the restart: initial, doubled up to max, with a jitter of 10 %."`
 	Limit      limitSchema   `json:"limit" doc:"Give up on a daemon that needs more than restarts restarts within window."`

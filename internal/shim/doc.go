@@ -1,5 +1,7 @@
 // Package shim starts programs with attributes that package os/exec cannot set: resource limits, capabilities,
-// no-new-privileges, oom_score_adj.
+// no-new-privileges, oom_score_adj; and with another user, which os/exec cannot set without a trace in the supervisor: its
+// child shares the memory of PID 1 until it executes the program, and the kernel makes memory undumpable whose process
+// changes its user.
 //
 // They belong to the calling process or thread, so PID 1 cannot set them for a child without having them itself for a
 // moment. Instead the child first becomes this same program again (/proc/self/exe), whose Main sets them for itself and
@@ -11,7 +13,7 @@
 //     what they would be without a shim.
 //  2. The daemon is not executed unless everything has been set. What failed is reported as the supervisor would have
 //     reported it: an execve that fails is told by its error number, everything else in words.
-//  3. Neither arguments nor environment of the daemon are in those of the shim. They are in a memory file that no other
+//  3. Neither arguments nor environment of the daemon are in those of the shim. They come through a pipe that no other
 //     process gets.
 //  4. Where no attribute is asked for there is no shim, and it costs nothing.
 //

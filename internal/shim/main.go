@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -38,7 +39,7 @@ func Main() {
 
 // become does what the request in fd says. It returns only if something cannot be done: what, and the error.
 func become(fd, report int) (what string, err error) {
-	b, err := readAll(fd)
+	b, err := readRequest(fd)
 	if err != nil {
 		return "cannot read the request", err
 	}
@@ -78,8 +79,8 @@ func become(fd, report int) (what string, err error) {
 				return "cannot keep capabilities", err
 			}
 		}
-		if what, err := setUser(cred); err != nil {
-			return what, err
+		if err := setUser(cred); err != nil {
+			return theUser, err
 		}
 	}
 	if !r.Caps.none() {
@@ -136,22 +137,19 @@ func (r *request) privileged(was, to privilege) (what string, err error) {
 }
 
 // setUser sets the groups and the user of this thread.
-func setUser(cred *syscall.Credential) (what string, err error) {
+func setUser(cred *syscall.Credential) error {
 	if !cred.NoSetGroups {
 		groups := append(cred.Groups, 0) // so that there is a first one
 		_, _, errno := unix.RawSyscall(sysSetgroups, uintptr(len(cred.Groups)), uintptr(unsafe.Pointer(&groups[0])), 0)
 		if errno != 0 {
-			return "cannot set its groups", errno
+			return errno
 		}
 	}
 	gid, uid := uintptr(cred.Gid), uintptr(cred.Uid)
 	if err := raw(sysSetresgid, gid, gid, gid); err != nil {
-		return fmt.Sprintf("cannot set its group %d", gid), err
+		return err
 	}
-	if err := raw(sysSetresuid, uid, uid, uid); err != nil {
-		return fmt.Sprintf("cannot set its user %d", uid), err
-	}
-	return "", nil
+	return raw(sysSetresuid, uid, uid, uid)
 }
 
 // setCaps sets the capabilities of this thread, save for the bounding set.
@@ -213,27 +211,34 @@ func raw(trap uintptr, args ...uintptr) error {
 	return nil
 }
 
-// readAll reads a file from its beginning, whoever has moved its offset.
-func readAll(fd int) ([]byte, error) {
-	var info unix.Stat_t
-	if err := unix.Fstat(fd, &info); err != nil {
+// readRequest reads what encode has made.
+func readRequest(fd int) ([]byte, error) {
+	var size [sizeLen]byte
+	if err := readFull(fd, size[:]); err != nil {
 		return nil, err
 	}
-	if info.Mode&unix.S_IFMT != unix.S_IFREG || info.Size > maxRequest {
-		return nil, unix.EINVAL
+	n := binary.BigEndian.Uint32(size[:])
+	if n > maxRequest {
+		return nil, unix.E2BIG
 	}
-	b := make([]byte, info.Size)
-	for n := 0; n < len(b); {
-		m, err := unix.Pread(fd, b[n:], int64(n))
-		if err == nil && m == 0 {
-			err = unix.EIO
+	b := make([]byte, n)
+	return b, readFull(fd, b)
+}
+
+func readFull(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Read(fd, b)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return unix.EPIPE
 		}
-		if err != nil {
-			return nil, err
-		}
-		n += m
+		b = b[n:]
 	}
-	return b, nil
+	return nil
 }
 
 // set sets a variable of an environment.

@@ -40,42 +40,33 @@ func Prepare(cmd *exec.Cmd, attr *child.Attr) (executed func() error, err error)
 	if _, err := os.Stat(self); err != nil {
 		return nil, fmt.Errorf("a /proc is needed for them: %w", err)
 	}
-	memory, err := memoryFile(b)
+	// Two pipes: there is always room for them, and any size of request goes through, which the shim reads while we write.
+	// (A memory file would need memfd_create, which strict seccomp profiles refuse.)
+	in, ask, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	report, w, err := os.Pipe()
+	report, out, err := os.Pipe()
 	if err != nil {
-		memory.Close()
+		in.Close()
+		ask.Close()
 		return nil, err
 	}
 	fd := 3 + len(cmd.ExtraFiles)
-	cmd.ExtraFiles = append(cmd.ExtraFiles[:len(cmd.ExtraFiles):len(cmd.ExtraFiles)], memory, w)
+	cmd.ExtraFiles = append(cmd.ExtraFiles[:len(cmd.ExtraFiles):len(cmd.ExtraFiles)], in, out)
 	cmd.Path, cmd.Args = self, []string{"sidecar-init", word, strconv.Itoa(fd)}
 	// For the shim's own Go runtime. A collection would allocate when limits are set already; and one processor means fewer
 	// threads and no look at the control group.
 	cmd.Env = []string{"GOGC=off", "GOMAXPROCS=1"}
 	cmd.Dir, cmd.SysProcAttr.Credential = "", nil
 	return func() error {
-		memory.Close()
-		w.Close()
+		in.Close()
+		out.Close()
 		defer report.Close()
+		_, _ = ask.Write(b) // it fails if the shim has died, and then there is no report
+		ask.Close()
 		return readReport(report)
 	}, nil
-}
-
-// memoryFile returns a file that has no name.
-func memoryFile(b []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("sidecar-init", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), "memfd")
-	if _, err := f.WriteAt(b, 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // The report of a shim is one of these, then for the latter an error number, a space, and what could not be done.
@@ -88,8 +79,11 @@ const (
 // maxReport bounds a report.
 const maxReport = 4096
 
-// theExec is what could not be done where it was to execute the program.
-const theExec = "execve"
+// What could not be done where it was to execute the program, and where it was to become its user.
+const (
+	theExec = "execve"
+	theUser = "setuid"
+)
 
 // readReport returns why the program was not executed.
 func readReport(r io.Reader) error {
@@ -110,8 +104,11 @@ func readReport(r io.Reader) error {
 		return &child.StartError{Reason: "its shim: " + string(b), Code: 126}
 	}
 	errno := syscall.Errno(n)
-	if string(what) == theExec {
+	switch string(what) {
+	case theExec:
 		return errno
+	case theUser:
+		return fmt.Errorf("%w: %w", child.ErrUser, errno)
 	}
 	e := &child.StartError{Reason: string(what), Code: 126, Err: errno}
 	if errno != 0 {

@@ -2,6 +2,7 @@ package shim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -28,14 +29,14 @@ type request struct {
 // maxRequest bounds a request: the kernel takes no more arguments and environment than this.
 const maxRequest = 16 << 20
 
-// encode makes bytes of a request: JSON, then the strings, with a NUL after each.
+// encode makes bytes of a request: their number, JSON, then the strings, with a NUL after each.
 func (r *request) encode() ([]byte, error) {
 	r.Argc = len(r.argv)
 	b, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
 	}
-	b = append(b, 0)
+	b = append(append(make([]byte, sizeLen), b...), 0)
 	for _, list := range [][]string{{r.path, r.dir}, r.argv, r.env} {
 		for _, s := range list {
 			if strings.IndexByte(s, 0) >= 0 {
@@ -47,10 +48,15 @@ func (r *request) encode() ([]byte, error) {
 	if len(b) > maxRequest {
 		return nil, syscall.E2BIG
 	}
+	binary.BigEndian.PutUint32(b, uint32(len(b)-sizeLen))
 	return b, nil
 }
 
-// decode is the reverse.
+// sizeLen is how many bytes the number has. It is there so that the reader need not wait for the end of the pipe, which
+// another process that is just being started may hold open.
+const sizeLen = 4
+
+// decode is the reverse, without the number.
 func decode(b []byte) (*request, error) {
 	head, rest, ok := bytes.Cut(b, []byte{0})
 	r := &request{}

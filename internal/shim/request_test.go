@@ -25,7 +25,7 @@ func TestRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decode(b)
+		got, err := decode(b[sizeLen:])
 		if err != nil {
 			t.Fatalf("%q: %v", b, err)
 		}
@@ -77,7 +77,8 @@ func TestReport(t *testing.T) {
 		{report: "", want: "its shim: it died"},
 		{report: "+-2 execve", want: "no such file or directory"},
 		{report: "-1 ulimit nofile 1:2", want: "ulimit nofile 1:2: operation not permitted"},
-		{report: "-11 cannot set its user 1", want: "cannot set its user 1: resource temporarily unavailable", transient: true},
+		{report: "-11 oom_score_adj 1", want: "oom_score_adj 1: resource temporarily unavailable", transient: true},
+		{report: "-1 setuid", want: "cannot become its user: operation not permitted"},
 		{report: "-0 in words", want: "in words"},
 		{report: "-x", want: "its shim: -x"},
 	} {

@@ -161,7 +161,7 @@ func TestUnprivileged(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	_, err = run(t, &child.Spec{Argv: []string{"/bin/true"}, User: "4242", Attr: &child.Attr{NoNewPrivileges: true}})
-	if got, want := text(err), "cannot set its groups: operation not permitted"; got != want {
+	if got, want := text(err), "/bin/true as user 4242: operation not permitted"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

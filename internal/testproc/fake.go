@@ -65,6 +65,7 @@ const (
 	Signalled What = "signalled" // Signal was called; Signal, Group
 	Missed    What = "missed"    // Signal was called, and there was no process any more
 	Ended     What = "ended"     // the main process ended, with Exit
+	Emptied   What = "emptied"   // the last of the others in its group ended, after it
 	Waited    What = "waited"    // Wait returned
 	Released  What = "released"  // Release was called; Kill
 )
@@ -140,6 +141,7 @@ type process struct {
 	daemon   string
 	life     int
 	pid      int
+	group    bool      // its spec does not say KillProcess
 	members  []*member // the process group; the first is the main process
 	ended    chan struct{}
 	waiting  bool
@@ -164,7 +166,7 @@ func (f *Fake) Spawn(spec *child.Spec) (child.Process, error) {
 	f.mu.Lock()
 	h := f.history(spec.Name)
 	h.lives++
-	p := &process{fake: f, daemon: spec.Name, life: h.lives, ended: make(chan struct{})}
+	p := &process{fake: f, daemon: spec.Name, life: h.lives, group: spec.KillMode != child.KillProcess, ended: make(chan struct{})}
 	f.record(p, Record{What: Spawning})
 	if h.spawning {
 		f.violate("%s/%d is spawned while another life is being spawned", p.daemon, p.life)
@@ -175,6 +177,8 @@ func (f *Fake) Spawn(spec *child.Spec) (child.Process, error) {
 			f.violate("%s/%d is spawned while life %d is alive", p.daemon, p.life, last.life)
 		case !last.released:
 			f.violate("%s/%d is spawned before life %d is released", p.daemon, p.life, last.life)
+		case last.group && slices.ContainsFunc(last.members, func(m *member) bool { return !m.dead && !m.stubborn() }):
+			f.violate("%s/%d is spawned while others of the group of life %d are alive", p.daemon, p.life, last.life)
 		}
 	}
 	h.spawning = true
@@ -285,7 +289,7 @@ func (f *Fake) Violations() []string {
 }
 
 // Leftovers returns what should not be so once everything that used the Fake has ended: main processes that are
-// alive, not waited for, or not released.
+// alive, not waited for, or not released, and process groups that are not empty, save those that nobody is to touch.
 func (f *Fake) Leftovers() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -300,6 +304,8 @@ func (f *Fake) Leftovers() []string {
 				state = "not waited for"
 			case !p.released:
 				state = "not released"
+			case p.group && slices.ContainsFunc(p.members, func(m *member) bool { return !m.dead && !m.stubborn() }):
+				state = "dead, and others of its group are alive"
 			default:
 				continue
 			}
@@ -403,6 +409,27 @@ func (p *process) Wait() child.Exit {
 	p.waited = true
 	p.fake.record(p, Record{What: Waited, Exit: p.members[0].exit})
 	return p.members[0].exit
+}
+
+func (p *process) Left() bool {
+	p.fake.mu.Lock()
+	defer p.fake.mu.Unlock()
+	if !p.waited {
+		p.fake.violate("%s/%d is asked what is left before Wait has returned", p.daemon, p.life)
+	}
+	return p.group && p.left()
+}
+
+// Strays reports whether others that the main process has started live.
+func (p *process) Strays() bool {
+	p.fake.mu.Lock()
+	defer p.fake.mu.Unlock()
+	return p.left()
+}
+
+// left reports whether there are members that are not dead besides the main process.
+func (p *process) left() bool {
+	return slices.ContainsFunc(p.members[1:], func(m *member) bool { return !m.dead })
 }
 
 func (p *process) Release(kill bool) {
@@ -523,8 +550,14 @@ func (m *member) die(exit child.Exit) {
 	}
 	m.dead, m.exit = true, exit
 	close(m.gone)
-	if p := m.proc; m == p.members[0] {
+	switch p := m.proc; {
+	case m == p.members[0]:
 		p.fake.record(p, Record{What: Ended, Exit: exit})
 		close(p.ended)
+	case p.group && p.members[0].dead && !p.left():
+		p.fake.record(p, Record{What: Emptied})
 	}
 }
+
+// stubborn reports whether nobody waits for the end of a process that was killed: it takes too long.
+func (m *member) stubborn() bool { return m.Unkillable || m.KillDelay >= releaseBound }

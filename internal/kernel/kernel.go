@@ -1,0 +1,32 @@
+// Package kernel asks what the kernel allows this process to do.
+//
+// Kernels, sandboxes and seccomp profiles refuse in different ways (EINVAL, ENOSYS, EPERM), and what they say about
+// another process says nothing about a feature: it may have ended, or belong to another user. So each question is asked
+// about this process itself, and any refusal is a no.
+//
+// Guarantees:
+//
+//  1. To ask changes nothing: no signal is sent, no limit is set, nothing stays open.
+//  2. An answer is a value. Whoever relies on a feature takes it from there, so that a test can say no.
+package kernel
+
+import "sync"
+
+// Features are the answers. The zero value is a kernel that has nothing to offer, and with which everything must work.
+type Features struct {
+	// Pidfd: there are file descriptors for processes (pidfd_open, Linux 5.3), which can be polled for their end.
+	Pidfd bool
+	// PidfdSignal: a signal can be sent through one (pidfd_send_signal, Linux 5.1).
+	PidfdSignal bool
+	// GroupSignal: so can one to the process group, even after its leader was collected (Linux 6.9).
+	GroupSignal bool
+	// CloseRange: close_range works (Linux 5.9).
+	CloseRange bool
+	// Subreaper: orphans can be adopted without being PID 1 (PR_SET_CHILD_SUBREAPER, Linux 3.4).
+	Subreaper bool
+	// LandlockABI is the version of Landlock; 0 where there is none.
+	LandlockABI int
+}
+
+// Own returns the features that this process has. They are asked for at the first call.
+var Own = sync.OnceValue(ask)

@@ -1,0 +1,31 @@
+package kernel
+
+import (
+	"math"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// SignalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP of linux/pidfd.h: the signal goes to the process group whose ID is the
+// pidfd's process. x/sys does not have it yet.
+const SignalProcessGroup = 4
+
+func ask() (f Features) {
+	if fd, err := unix.PidfdOpen(os.Getpid(), 0); err == nil {
+		f.Pidfd = true
+		f.PidfdSignal = unix.PidfdSendSignal(fd, 0, nil, 0) == nil
+		// We need not lead a process group: then the kernel, which knows the flag, finds that ours has no members.
+		err := unix.PidfdSendSignal(fd, 0, nil, SignalProcessGroup)
+		f.GroupSignal = f.PidfdSignal && (err == nil || err == unix.ESRCH)
+		unix.Close(fd)
+	}
+	f.CloseRange = unix.CloseRange(math.MaxInt32, math.MaxInt32, 0) == nil // no descriptor has that number
+	var set int32
+	f.Subreaper = unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&set)), 0, 0, 0) == nil
+	if abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno == 0 {
+		f.LandlockABI = int(abi)
+	}
+	return f
+}
