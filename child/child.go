@@ -261,7 +261,7 @@ func (h *handler) perform() error {
 		case doSignal:
 			h.signal(e)
 		case doArm:
-			h.actor.Arm(e.delay)
+			h.actor.Grant(e.delay) // a frozen daemon has not had its grace
 		case doDisarm:
 			h.actor.Disarm()
 		case doSteps:

@@ -41,7 +41,8 @@ func (m *machine) signalStop() {
 	m.do(effect{kind: doSignal, sig: m.spec.stopSignal(), group: group})
 	m.do(effect{kind: doSignal, sig: syscall.SIGCONT, group: group})
 	if m.grace > 0 {
-		m.do(effect{kind: doArm, delay: m.grace - m.now.Sub(m.since)})
+		// PreStop has half of the grace. If the clock says that it took more, nobody could run.
+		m.do(effect{kind: doArm, delay: max(m.grace-m.now.Sub(m.since), m.grace/2)})
 	} else {
 		m.do(effect{kind: doDisarm})
 	}
