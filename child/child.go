@@ -51,8 +51,11 @@ type (
 		Gen    uint64
 		Reason string
 	}
+	// Stopping says that the process of generation Gen is about to end by itself. If it has not at the end of its grace it is
+	// killed.
+	Stopping struct{ Gen uint64 }
 	// Extend says that the process of generation Gen, which is being stopped, asks that SIGKILL comes no sooner than By
-	// from now. Kill comes when it comes.
+	// from now, within MaxExtended. Kill comes when it comes.
 	Extend struct {
 		Gen uint64
 		By  time.Duration
@@ -92,6 +95,7 @@ func (Signal) childMsg()    {}
 func (Kill) childMsg()      {}
 func (Ready) childMsg()     {}
 func (Unhealthy) childMsg() {}
+func (Stopping) childMsg()  {}
 func (Extend) childMsg()    {}
 func (Note) childMsg()      {}
 func (spawned) childMsg()   {}
@@ -197,6 +201,8 @@ func (h *handler) Receive(msg Msg) error {
 		h.m.ready(msg.Gen)
 	case Unhealthy:
 		h.m.unhealthy(msg.Gen, msg.Reason)
+	case Stopping:
+		h.m.leave(msg.Gen)
 	case Extend:
 		h.m.extend(msg.Gen, msg.By)
 	case Note:

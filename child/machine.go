@@ -40,6 +40,7 @@ type machine struct {
 	wasReady bool          // in this life
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
+	leaving  bool          // in StateStopping: it has said that it ends by itself, and was sent no signal
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
@@ -217,7 +218,7 @@ func (m *machine) begin(inPlace bool) {
 	if m.state == StateBackoff {
 		m.do(effect{kind: doDisarm})
 	}
-	m.want, m.killed, m.wasReady, m.inPlace = wantUp, false, false, inPlace
+	m.want, m.leaving, m.killed, m.wasReady, m.inPlace = wantUp, false, false, false, inPlace
 	m.enter(StateStarting)
 	if !inPlace {
 		m.emit(Event{Kind: EventStarting})
@@ -315,7 +316,7 @@ func (m *machine) judge(exit Exit) int {
 	if m.state != StateStopping {
 		return status
 	}
-	if status == 128+int(m.spec.stopSignal()) || m.killed && status == 128+int(syscall.SIGKILL) {
+	if !m.leaving && status == 128+int(m.spec.stopSignal()) || m.killed && status == 128+int(syscall.SIGKILL) {
 		return 0
 	}
 	return status
@@ -324,7 +325,7 @@ func (m *machine) judge(exit Exit) int {
 // after decides what follows an end, which e tells of, and reports it.
 func (m *machine) after(e Event, retry bool) {
 	m.do(effect{kind: doDisarm})
-	faulty := m.state == StateStopping && m.want == wantUp // stopped for being unhealthy
+	faulty := m.state == StateStopping && m.want == wantUp && !m.leaving // stopped for being unhealthy
 	policy := m.spec.Restart
 	if faulty {
 		defer func(why string) { m.reason = why }(m.reason) // says more than how it ended
@@ -406,7 +407,11 @@ func (m *machine) timeout() {
 			m.cease()
 			m.signalStop()
 		case !m.killed:
-			m.emit(Event{Kind: EventKilled, PID: m.pid, Signal: m.spec.stopSignal(), Delay: m.grace})
+			e := Event{Kind: EventKilled, PID: m.pid, Signal: m.spec.stopSignal(), Delay: m.grace}
+			if m.leaving {
+				e.Signal = 0
+			}
+			m.emit(e)
 			m.sigkill()
 		}
 	case StateBackoff:
