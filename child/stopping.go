@@ -97,10 +97,11 @@ func (m *machine) extend(gen uint64, by time.Duration) {
 		return
 	}
 	passed := m.now.Sub(m.since)
-	if grace := min(passed+by, MaxExtended); grace > m.grace {
-		m.grace = grace
+	by = min(by, MaxExtended-passed)
+	if passed+by > m.grace {
+		m.grace = passed + by
 		if m.steps != StepPreStop { // else the timer is that of PreStop, and signalStop arms ours
-			m.do(effect{kind: doArm, delay: grace - passed})
+			m.do(effect{kind: doArm, delay: by})
 		}
 	}
 }
