@@ -72,6 +72,7 @@ type Root struct {
 	turnEnds time.Time // at the latest
 
 	began  time.Time // of the shutdown
+	giveUp time.Time // on who outlives SIGKILL
 	code   *int      // the exit code, where a critical daemon or a panic decides it
 	err    error
 	awaits []Await
