@@ -52,8 +52,8 @@ var rules = map[string]rule{
 		},
 	},
 	"actor": {
-		may: []string{"mailbox"},
-		why: "an actor knows its queue, and nothing of what it is used for",
+		may: []string{"mailbox", "internal/awake"},
+		why: "an actor knows its queue and its timer, and nothing of what it is used for",
 		bans: map[string]string{
 			"os": "an actor has nothing to do with the system", "os/exec": noExec, "os/signal": noSignals,
 			"net": noNetwork, "math/rand": noRandom, "math/rand/v2": noRandom,

@@ -9,7 +9,7 @@
 //     answered or fails with ErrEnded; it does not wait for ever.
 //  4. A panic in the handler ends this actor alone: Run returns it as a *PanicError. As PID 1, a panic that
 //     went further would make the kernel kill every process of the container.
-//  5. An actor has one timer. Arm replaces what was armed; Disarm before Receive returns means that
+//  5. An actor has one timer. Arm and Grant replace what was armed; Disarm before Receive returns means that
 //     Timeout is not called, since a stopped timer leaves no stale tick (Go 1.23).
 //
 // Rules: a handler must not block. What blocks runs in a goroutine that posts exactly one message back.
@@ -23,6 +23,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/bot-bottle/sidecar-init/internal/awake"
 	"github.com/bot-bottle/sidecar-init/mailbox"
 )
 
@@ -57,6 +58,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Valu
 type Actor[M any] struct {
 	box   *mailbox.Mailbox[M]
 	timer *time.Timer // nil until first armed
+	wait  awake.Wait  // what Grant has begun
 }
 
 // New returns an actor that does not run yet; messages can be sent to it already. The limit is that of
@@ -93,6 +95,10 @@ func (a *Actor[M]) Run(h Handler[M]) (err error) {
 		}
 		select {
 		case <-tick:
+			if d := a.wait.Next(time.Now()); d > 0 {
+				a.timer.Reset(d)
+				continue
+			}
 			if err := h.Timeout(); err != nil {
 				return err
 			}
@@ -121,6 +127,19 @@ func refuse[M any](h Handler[M], m M) (err error) {
 
 // Arm makes Timeout be called once, after d, instead of whatever was armed. Only the handler may call it.
 func (a *Actor[M]) Arm(d time.Duration) {
+	a.wait = awake.Wait{}
+	a.arm(d)
+}
+
+// Grant is Arm for a time that somebody else has been given: what passes while nobody can run, in a container that is
+// frozen, does not count. Where that is seen Timeout is called later, by no more than another d of running. Only the
+// handler may call it.
+func (a *Actor[M]) Grant(d time.Duration) {
+	a.wait = awake.Begin(d, time.Now())
+	a.arm(a.wait.Present())
+}
+
+func (a *Actor[M]) arm(d time.Duration) {
 	if a.timer == nil {
 		a.timer = time.NewTimer(d)
 		return

@@ -155,8 +155,37 @@ func TestTimer(t *testing.T) {
 			do: func(a *actor.Actor[func() error], at func(time.Duration, func())) {
 				at(s, func() { a.Arm(0) })
 				at(2*s, func() { a.Arm(-s) })
+				at(3*s, func() { a.Grant(0) })
+				at(4*s, func() { a.Grant(-s) })
 			},
-			want: []time.Duration{s, 2 * s},
+			want: []time.Duration{s, 2 * s, 3 * s, 4 * s},
+		},
+		{
+			name: "granted",
+			do: func(a *actor.Actor[func() error], at func(time.Duration, func())) {
+				at(0, func() { a.Grant(8 * s) })
+				at(20*s, func() { a.Grant(8 * s) })
+				at(21*s, func() { a.Grant(2 * s) })
+				at(30*s, func() { a.Grant(8 * s) })
+				at(31*s, a.Disarm)
+			},
+			want: []time.Duration{8 * s, 23 * s},
+		},
+		{
+			name: "granted, and nobody runs for ten seconds", // a clock of which the test is the only user
+			do: func(a *actor.Actor[func() error], at func(time.Duration, func())) {
+				at(0, func() { a.Grant(4 * s) })
+				at(2500*time.Millisecond, func() { time.Sleep(10 * s) })
+			},
+			want: []time.Duration{12500*time.Millisecond + 2*s},
+		},
+		{
+			name: "armed, and nobody runs for ten seconds",
+			do: func(a *actor.Actor[func() error], at func(time.Duration, func())) {
+				at(0, func() { a.Grant(4 * s); a.Arm(4 * s) })
+				at(2500*time.Millisecond, func() { time.Sleep(10 * s) })
+			},
+			want: []time.Duration{12500 * time.Millisecond},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

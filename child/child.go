@@ -53,8 +53,11 @@ type (
 		Gen    uint64
 		Reason string
 	}
+	// Stopping says that the process of generation Gen is about to end by itself. If it has not at the end of its grace it is
+	// killed.
+	Stopping struct{ Gen uint64 }
 	// Extend says that the process of generation Gen, which is being stopped, asks that SIGKILL comes no sooner than By
-	// from now. Kill comes when it comes.
+	// from now, within MaxExtended. Kill comes when it comes.
 	Extend struct {
 		Gen uint64
 		By  time.Duration
@@ -97,6 +100,7 @@ func (Signal) childMsg()    {}
 func (Kill) childMsg()      {}
 func (Ready) childMsg()     {}
 func (Unhealthy) childMsg() {}
+func (Stopping) childMsg()  {}
 func (Extend) childMsg()    {}
 func (Note) childMsg()      {}
 func (spawned) childMsg()   {}
@@ -200,6 +204,8 @@ func (h *handler) Receive(msg Msg) error {
 		h.m.ready(msg.Gen)
 	case Unhealthy:
 		h.m.unhealthy(msg.Gen, msg.Reason)
+	case Stopping:
+		h.m.leave(msg.Gen)
 	case Extend:
 		h.m.extend(msg.Gen, msg.By)
 	case Note:
@@ -266,7 +272,7 @@ func (h *handler) perform() error {
 		case doSignal:
 			h.signal(e)
 		case doArm:
-			h.actor.Arm(e.delay)
+			h.actor.Grant(e.delay) // a frozen daemon has not had its grace
 		case doDisarm:
 			h.actor.Disarm()
 		case doSteps:

@@ -21,8 +21,9 @@ const (
 	StateReady State = "ready"
 	// StateUnhealthy: the process is alive, and its health check fails. It leads to StateReady, or ends like StateStarting.
 	StateUnhealthy State = "unhealthy"
-	// StateStopping: the stop signal was sent. When the main process and all others of its group have ended it leads to StateStopped,
-	// StateExited, StateBackoff or StateGaveUp, or to StateStarting if a restart was asked for.
+	// StateStopping: the stop signal was sent, or the process has said that it ends by itself. When the main process and all others
+	// of its group have ended it leads to StateStopped, StateExited, StateBackoff or StateGaveUp, or to StateStarting if a restart was
+	// asked for.
 	StateStopping State = "stopping"
 	// StateBackoff: the process has ended, and the next one starts after a delay. It leads to StateStarting, or, on Terminate, to
 	// StateStopped or StateExited; to StateStopping if others of its group are left, like the three that follow.
@@ -97,7 +98,7 @@ const (
 	EventNotStarted Kind = "notstarted" // its condition can no longer hold; Reason says why
 	EventRestarting Kind = "restarting" // a restart in place was asked for and begins
 	EventStopped    Kind = "stopped"    // ended by hand, or its restart was called off
-	EventKilled     Kind = "killed"     // did not end within Delay of Signal, so SIGKILL was sent
+	EventKilled     Kind = "killed"     // did not end within Delay of Signal, or if that is 0 of saying so, so SIGKILL was sent
 	EventStepFailed Kind = "stepfailed" // a step of PreStop failed; Reason says which and how
 	EventForwarded  Kind = "forwarded"  // Signal was sent to the main process
 	EventDropped    Kind = "dropped"    // Signal was not sent; Reason is empty if the daemon is dead (Exit)

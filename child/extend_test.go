@@ -21,6 +21,12 @@ func TestExtend(t *testing.T) {
 		{name: "more", path: []happening{onStart, onExecuted, term}, gen: 1, by: 10 * time.Second, want: 10 * time.Second},
 		{name: "a little more", path: []happening{onStart, onExecuted, term}, gen: 1, by: 4*time.Second + 1, want: 4*time.Second + 1},
 		{name: "less", path: []happening{onStart, onExecuted, term}, gen: 1, by: 3 * time.Second},
+		{name: "too much", path: []happening{onStart, onExecuted, term}, gen: 1, by: time.Hour, want: MaxExtended - time.Second},
+		{
+			name: "more than that is its own", spec: Spec{StopGrace: 2 * MaxExtended}, path: []happening{onStart, onExecuted, term}, gen: 1,
+			by: time.Hour,
+		},
+		{name: "it has said that it ends", path: []happening{onStart, onExecuted, onLeave}, gen: 1, by: 10 * time.Second, want: 10 * time.Second},
 		{name: "another life", path: []happening{onStart, onExecuted, term}, gen: 2, by: 10 * time.Second},
 		{name: "it is not being stopped", path: []happening{onStart, onExecuted}, gen: 1, by: 10 * time.Second},
 		{name: "it was killed", path: []happening{onStart, onExecuted, term, onTimeout}, gen: 1, by: 10 * time.Second},
@@ -47,8 +53,8 @@ func TestExtend(t *testing.T) {
 			if armed != tt.want {
 				t.Errorf("armed: got %s, want %s", armed, tt.want)
 			}
-			if tt.want != 0 && m.grace != tt.by+time.Second {
-				t.Errorf("grace: got %s, want %s", m.grace, tt.by+time.Second)
+			if want := min(tt.by+time.Second, MaxExtended); tt.want != 0 && m.grace != want {
+				t.Errorf("grace: got %s, want %s", m.grace, want)
 			}
 			if m.steps != StepPreStop {
 				if tt.want == 0 && m.grace != was {
@@ -63,5 +69,16 @@ func TestExtend(t *testing.T) {
 				t.Errorf("after pre_stop: got %s %s, want %s", last.kind, last.delay, tt.by-time.Second)
 			}
 		})
+	}
+}
+
+// TestPreStopFrozen: where the clock says that pre_stop took longer than it may nobody could run, and the stop signal is
+// followed by the half of the grace that is its own.
+func TestPreStopFrozen(t *testing.T) {
+	m := newTestMachine(&Spec{PreStop: []Spec{{}}}, onStart, onExecuted, onTerminate)
+	m.now = m.now.Add(time.Hour)
+	m.stepsDone(1, StepPreStop, nil)
+	if last, want := m.out[len(m.out)-1], DefaultRestartGrace/2; last.kind != doArm || last.delay != want {
+		t.Errorf("got %s %s, want %s", last.kind, last.delay, want)
 	}
 }

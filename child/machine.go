@@ -40,6 +40,7 @@ type machine struct {
 	wasReady bool          // in this life
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
+	leaving  bool          // in StateStopping: it has said that it ends by itself, and was sent no signal
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	hinted   bool          // Event.Strays was told
 	left     bool          // the main process has ended, and others of its group may live
@@ -226,7 +227,7 @@ func (m *machine) begin(inPlace bool) {
 	if m.state == StateBackoff {
 		m.do(effect{kind: doDisarm})
 	}
-	m.want, m.killed, m.wasReady, m.inPlace = wantUp, false, false, inPlace
+	m.want, m.leaving, m.killed, m.wasReady, m.inPlace = wantUp, false, false, false, inPlace
 	m.enter(StateStarting)
 	if !inPlace {
 		m.emit(Event{Kind: EventStarting})
@@ -300,7 +301,7 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 	if gen != m.gen || m.spawning || m.left || !m.state.Alive() {
 		return
 	}
-	unsignalled := m.steps == StepPreStop
+	unsignalled := m.steps == StepPreStop || m.leaving && m.want != wantUp && !m.killed
 	m.cease()
 	main := m.step == len(m.spec.PreStart)
 	if !main && m.state != StateStopping && !exit.Failed() && !m.final {
@@ -320,7 +321,8 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 	m.last, m.complete, m.result, m.pid = &exit, main && !exit.Failed(), m.judge(exit), 0
 	m.left = left
 	m.after(e, true)
-	if m.left && unsignalled { // it has ended during PreStop
+	if m.left && unsignalled { // it has ended during PreStop, or by itself
+		m.leaving = false
 		m.signalStop()
 	}
 }
@@ -341,7 +343,7 @@ func (m *machine) judge(exit Exit) int {
 	if m.state != StateStopping {
 		return status
 	}
-	if status == 128+int(m.spec.stopSignal()) || m.killed && status == 128+int(syscall.SIGKILL) {
+	if !m.leaving && status == 128+int(m.spec.stopSignal()) || m.killed && status == 128+int(syscall.SIGKILL) {
 		return 0
 	}
 	return status
@@ -350,11 +352,12 @@ func (m *machine) judge(exit Exit) int {
 // after decides what follows an end, which e tells of, and reports it. What is being stopped has ended only when its group
 // has.
 func (m *machine) after(e Event, retry bool) {
-	rest := m.left && m.state == StateStopping
+	// What ends by itself, as it has said, leaves the rest of its group alone, as any other that ends so does.
+	rest := m.left && m.state == StateStopping && (!m.leaving || m.killed || m.want != wantUp)
 	if !rest {
 		m.do(effect{kind: doDisarm})
 	}
-	faulty := m.state == StateStopping && m.want == wantUp // stopped for being unhealthy
+	faulty := m.state == StateStopping && m.want == wantUp && !m.leaving // stopped for being unhealthy
 	switch {
 	case m.want != wantUp || m.final:
 	case !retry || !m.spec.Restart.Policy.restarts(e.Exit.Failed() || faulty):
@@ -391,7 +394,7 @@ func (m *machine) after(e Event, retry bool) {
 
 // proceed does what follows an end: what was decided then, unless something else has been asked for since.
 func (m *machine) proceed() {
-	if m.state == StateStopping && m.want == wantUp {
+	if m.state == StateStopping && m.want == wantUp && !m.leaving {
 		defer func(why string) { m.reason = why }(m.reason) // what it was stopped for says more than how it ended
 	}
 	switch {
@@ -455,7 +458,11 @@ func (m *machine) timeout() {
 			m.cease()
 			m.signalStop()
 		case !m.killed:
-			m.emit(Event{Kind: EventKilled, PID: m.pid, Signal: m.spec.stopSignal(), Delay: m.grace})
+			e := Event{Kind: EventKilled, PID: m.pid, Signal: m.spec.stopSignal(), Delay: m.grace}
+			if m.leaving {
+				e.Signal = 0
+			}
+			m.emit(e)
 			m.sigkill()
 		case m.left: // those that outlive SIGKILL hang in the kernel
 			m.left = false

@@ -194,6 +194,9 @@ func TestResult(t *testing.T) {
 		{name: "stop signal QUIT, 131", spec: Spec{StopSignal: syscall.SIGQUIT}, path: stopped, exit: code(131), want: 0},
 		{name: "stop signal QUIT, SIGTERM", spec: Spec{StopSignal: syscall.SIGQUIT}, path: stopped, exit: sig(syscall.SIGTERM), want: 143},
 		{name: "stop signal KILL", spec: Spec{StopSignal: syscall.SIGKILL}, path: stopped, exit: sig(syscall.SIGKILL), want: 0},
+		{name: "said that it ends, SIGTERM", path: quit(onLeave), exit: sig(syscall.SIGTERM), want: 143},
+		{name: "said that it ends, killed", path: quit(onLeave, onTimeout), exit: sig(syscall.SIGKILL), want: 0},
+		{name: "said that it ends, killed by somebody else", path: quit(onLeave), exit: sig(syscall.SIGKILL), want: 137},
 		{name: "restart", path: quit(onRestart), exit: sig(syscall.SIGTERM), want: 0},
 		{name: "after a shutdown began, by itself", path: quit(onRetire), exit: code(4), want: 4},
 	} {

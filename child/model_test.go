@@ -46,6 +46,7 @@ type world struct {
 	timerAt  time.Time
 
 	told       bool // the process was asked to end
+	leaving    bool // it has said that it ends
 	killed     bool // it was sent SIGKILL
 	kill       bool // Kill was told
 	ticking    bool // the event is the timer
@@ -94,7 +95,7 @@ func (w *world) perform(e effect) {
 		w.check(!w.watched, "a start before the stop is over")
 		w.gens++
 		w.left = false // they are killed before
-		w.spawning, w.told, w.killed = true, false, false
+		w.spawning, w.told, w.leaving, w.killed = true, false, false, false
 		w.owed = false
 		want := w.spec
 		if n := int(w.m.step); n < len(w.spec.PreStart) {
@@ -105,12 +106,12 @@ func (w *world) perform(e effect) {
 		w.check(w.alive || w.left && e.group, "%s without a process", e)
 		switch e.sig {
 		case w.spec.stopSignal():
-			w.check(!w.told, "the stop signal twice")
+			w.check(!w.told && !w.leaving, "the stop signal twice, or for one that ends by itself")
 			w.told = true
 		case syscall.SIGCONT:
 			w.check(w.told, "SIGCONT before the stop signal")
 		case syscall.SIGKILL:
-			w.check(w.ticking && w.told || w.kill, "SIGKILL before the grace has passed")
+			w.check(w.ticking && (w.told || w.leaving) || w.kill, "SIGKILL before the grace has passed")
 			w.killed = true
 		case syscall.SIGHUP, syscall.SIGUSR1:
 			w.check(!e.group, "a forwarded signal for the whole group")
@@ -188,13 +189,13 @@ func (w *world) invariants() {
 		alone := w.killed || w.final && w.spec.StopGrace == 0 && w.steps == ""
 		alone = alone && !(w.killed && w.left)
 		w.check(w.timer != alone, "stopping with a timer: %v", w.timer)
-		w.check(w.told || w.killed || w.steps == StepPreStop, "stopping, and no signal was sent")
+		w.check(w.told || w.leaving || w.killed || w.steps == StepPreStop, "stopping, and no signal was sent")
 	case StateBackoff:
 		w.check(w.timer, "backoff without a timer")
 		w.check(!w.final, "backoff at the end of the bundle")
 	default:
 		w.check(!w.timer, "a timer in state %s", m.state)
-		w.check(!w.told && !w.killed, "state %s, and a stop signal was sent", m.state)
+		w.check(!w.told && !w.leaving && !w.killed, "state %s, and a stop signal was sent", m.state)
 	}
 	w.check(w.deaths == w.exited, "%d deaths with %d events", w.deaths, w.exited)
 	w.check(w.failures == w.failed, "%d failed starts with %d events", w.failures, w.failed)
@@ -274,11 +275,14 @@ func (w *world) exit(e Exit, left bool) {
 	if m.step == len(w.spec.PreStart) || m.state == StateStopping || e.Failed() || w.final {
 		w.deaths++
 	}
-	deaths, asked := w.exited, m.state == StateStopping
-	told, killed := w.told, w.killed
+	told, leaving, killed := w.told, w.leaving, w.killed
+	own := leaving && m.want == wantUp
+	unasked := own && !w.final
+	deaths, asked := w.exited, m.state == StateStopping && (!own || killed)
 	if !left || !asked {
 		w.told, w.killed = false, false
 	}
+	w.leaving = false
 	w.steps = m.steps
 	w.happen(func() { m.exited(w.gens, e, left, left) })
 	w.check(m.state == StateStopping || !asked || !left, "the stop is over, and others of the group live")
@@ -286,10 +290,15 @@ func (w *world) exit(e Exit, left bool) {
 		return
 	}
 	want := e.Status()
-	if asked && (want == 128+int(w.spec.stopSignal()) || killed && want == 128+int(syscall.SIGKILL)) {
+	if asked && (want == 128+int(w.spec.stopSignal()) && !leaving || killed && want == 128+int(syscall.SIGKILL)) {
 		want = 0
 	}
-	w.check(m.result == want, "result %d of %v, want %d (told %v, killed %v)", m.result, e, want, told, killed)
+	w.check(m.result == want, "result %d of %v, want %d (told %v, leaving %v, killed %v)", m.result, e, want, told, leaving, killed)
+	if unasked && !(killed && left) {
+		again := w.spec.Restart.Policy.restarts(e.Failed())
+		w.check(again == (m.state != StateExited), "it has ended by itself with %v: state %s", e, m.state)
+		w.check(!events(m)[0].Requested, "nobody has asked for the end with %v", e)
+	}
 	w.check(m.last != nil && *m.last == e, "last exit %v, want %v", m.last, e)
 }
 
@@ -328,6 +337,7 @@ func (w *world) stale(gen uint64) {
 		w.m.emptied(gen)
 		w.m.ready(gen)
 		w.m.unhealthy(gen, "oops")
+		w.m.leave(gen)
 		w.m.extend(gen, time.Hour)
 		w.m.note(gen, "oops")
 		w.m.stepsDone(gen, StepPostStart, errors.New("oops"))
@@ -444,7 +454,7 @@ func (w *world) facts() []string {
 		facts = append(facts, "spawned", "spawned", "spawned", "failed")
 	}
 	if w.alive {
-		facts = append(facts, "exit", "ready", "unhealthy", "extend")
+		facts = append(facts, "exit", "ready", "unhealthy", "leave", "extend")
 		if w.spec.KillMode == KillGroup {
 			facts = append(facts, "exit, others left")
 		}
@@ -483,6 +493,10 @@ func (w *world) fact(name string) {
 		w.happen(func() { w.m.ready(w.gens) })
 	case "unhealthy":
 		w.happen(func() { w.m.unhealthy(w.gens, "no answer") })
+	case "leave":
+		m := w.m
+		w.leaving = m.step == len(w.spec.PreStart) && !m.spawning && (m.state != StateStopping || w.leaving)
+		w.happen(func() { m.leave(w.gens) })
 	case "extend":
 		by := time.Duration(rapid.IntRange(0, 9000).Draw(w.t, "ms")) * time.Millisecond
 		before := w.timerAt

@@ -73,6 +73,9 @@ func (s *Spec) stopSignal() syscall.Signal {
 // DefaultRestartGrace is the time between the stop signal and SIGKILL when a daemon is restarted or stopped by hand.
 const DefaultRestartGrace = 5 * time.Second
 
+// MaxExtended is how long a stop takes, at most, that Extend makes longer.
+const MaxExtended = 10 * time.Minute
+
 // restartGrace is RestartGrace with its default.
 func (s *Spec) restartGrace() time.Duration {
 	if s.RestartGrace == 0 {

@@ -23,14 +23,7 @@ func (m *machine) stop() {
 		m.sigkill()
 		return
 	}
-	switch {
-	case m.spec.StopGrace > 0:
-		m.grace = m.spec.StopGrace
-	case m.final:
-		m.grace = 0 // whoever ends the bundle has one deadline for all, and sends Kill
-	default:
-		m.grace = m.spec.restartGrace()
-	}
+	m.grace = m.stopGrace()
 	limit := m.grace / 2
 	if left := m.half.Sub(m.now); m.final && (limit == 0 || left < limit) {
 		limit = left
@@ -43,13 +36,40 @@ func (m *machine) stop() {
 	m.do(effect{kind: doArm, delay: limit})
 }
 
+// stopGrace is the grace of a stop that begins now.
+func (m *machine) stopGrace() time.Duration {
+	switch {
+	case m.spec.StopGrace > 0:
+		return m.spec.StopGrace
+	case m.final:
+		return 0 // whoever ends the bundle has one deadline for all, and sends Kill
+	}
+	return m.spec.restartGrace()
+}
+
+// leave: the process of generation gen has said that it is about to end by itself. It has as long for that as if it had been
+// asked to, and is not signalled before: as with systemd, one that is asked again might take it for impatience. Its end
+// is its own, for its policy and for the exit code of the bundle.
+func (m *machine) leave(gen uint64) {
+	if gen != m.gen || m.spawning || m.step < len(m.spec.PreStart) || !m.state.Alive() || m.state == StateStopping {
+		return
+	}
+	m.cease()
+	m.enter(StateStopping)
+	m.leaving = true
+	if m.grace = m.stopGrace(); m.grace > 0 {
+		m.do(effect{kind: doArm, delay: m.grace})
+	}
+}
+
 // signalStop sends the stop signal. SIGCONT follows, since a stopped process does not hear the first.
 func (m *machine) signalStop() {
 	group := m.spec.KillMode != KillProcess
 	m.do(effect{kind: doSignal, sig: m.spec.stopSignal(), group: group})
 	m.do(effect{kind: doSignal, sig: syscall.SIGCONT, group: group})
 	if m.grace > 0 {
-		m.do(effect{kind: doArm, delay: m.grace - m.now.Sub(m.since)})
+		// PreStop has half of the grace. If the clock says that it took more, nobody could run.
+		m.do(effect{kind: doArm, delay: max(m.grace-m.now.Sub(m.since), m.grace/2)})
 	} else {
 		m.do(effect{kind: doDisarm})
 	}
@@ -82,13 +102,15 @@ func (m *machine) regrace() {
 }
 
 // extend: the process of generation gen, which is being stopped, asks for more time, counted from now. The deadline of the
-// bundle is not ours to move: at it comes Kill.
+// bundle is not ours to move: at it comes Kill. However often it asks, a stop that hangs must end.
 func (m *machine) extend(gen uint64, by time.Duration) {
 	if gen != m.gen || m.state != StateStopping || m.killed || m.grace == 0 {
 		return
 	}
-	if grace := m.now.Sub(m.since) + by; grace > m.grace {
-		m.grace = grace
+	passed := m.now.Sub(m.since)
+	by = min(by, MaxExtended-passed)
+	if passed+by > m.grace {
+		m.grace = passed + by
 		if m.steps != StepPreStop { // else the timer is that of PreStop, and signalStop arms ours
 			m.do(effect{kind: doArm, delay: by})
 		}

@@ -46,6 +46,7 @@ var (
 	onEmptied    = happening{"group is empty", func(m *machine) { m.emptied(m.gen) }}
 	onReady      = happening{"ready", func(m *machine) { m.ready(m.gen) }}
 	onUnhealthy  = happening{"unhealthy", func(m *machine) { m.unhealthy(m.gen, "no answer") }}
+	onLeave      = happening{"says that it ends", func(m *machine) { m.leave(m.gen) }}
 	onPostDone   = happening{"post_start ends", func(m *machine) { m.stepsDone(m.gen, StepPostStart, nil) }}
 	onPostFails  = happening{"post_start fails", func(m *machine) { m.stepsDone(m.gen, StepPostStart, errors.New("no good")) }}
 	onPreDone    = happening{"pre_stop ends", func(m *machine) { m.stepsDone(m.gen, StepPreStop, nil) }}
@@ -82,7 +83,7 @@ type matrix struct {
 // matrices is the whole table: each state with each want that it can have, and each event that means anything there.
 func matrices() []matrix {
 	commands := []happening{onStart, onSkip, onRestart, onTerminate, onTerminateF, onRetire, onKill, onHup, onUsr1}
-	facts := []happening{onExecuted, onNotFound, onNoMemory, onExit0, onExit1, onExitTerm, onExit0Left, onEmptied, onReady, onUnhealthy, onTimeout}
+	facts := []happening{onExecuted, onNotFound, onNoMemory, onExit0, onExit1, onExitTerm, onExit0Left, onEmptied, onReady, onUnhealthy, onLeave, onTimeout}
 	all := slices.Concat(commands, facts)
 	crash := []happening{onStart, onExecuted, onExit1}
 	alive := func(more ...happening) []happening { return append([]happening{onStart, onExecuted}, more...) }
@@ -120,6 +121,7 @@ func matrices() []matrix {
 				{"running", alive()},
 				{"ready", alive(onReady)},
 				{"stopping, want up", alive(onUnhealthy)},
+				{"stopping by itself", alive(onLeave)},
 				{"stopping, want down", alive(onTerminate)},
 				{"stopping, want restart", alive(onRestart)},
 				{"stopping, want down, killed", alive(onTerminate, onTimeout)},
@@ -309,6 +311,7 @@ func TestStale(t *testing.T) {
 				m.exited(gen, Exit{Code: 9}, false, false)
 				m.ready(gen)
 				m.unhealthy(gen, "oops")
+				m.leave(gen)
 				m.extend(gen, time.Hour)
 				m.emptied(gen)
 				m.note(gen, "oops")

@@ -12,7 +12,7 @@ const (
 	StateRunning   State = "running"   // alive; it declares no readiness, so it counts as ready
 	StateReady     State = "ready"     // alive, and has said or was found to be ready
 	StateUnhealthy State = "unhealthy" // alive, and its health check fails
-	StateStopping  State = "stopping"  // was sent its stop signal
+	StateStopping  State = "stopping"  // was sent its stop signal, or has said that it ends by itself
 	StateBackoff   State = "backoff"   // has ended, and is restarted after a delay
 	StateExited    State = "exited"    // has ended, and is not started again by itself
 	StateStopped   State = "stopped"   // was stopped by hand, and stays so until it is started by hand

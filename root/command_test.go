@@ -144,7 +144,7 @@ func TestWaitingByHand(t *testing.T) {
 
 // TestFact: facts are handed on, and what is none, or about nobody, does nothing.
 func TestFact(t *testing.T) {
-	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a", Readiness: true}, {Name: "b"}}}, lives{"b": {deaf}}, func(l *lab) {
+	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a", Readiness: true}, {Name: "b"}, {Name: "c"}}}, lives{"b": {deaf}, "c": {deaf}}, func(l *lab) {
 		l.at(s, root.Fact{Name: "nobody", Msg: child.Ready{Gen: 1}})
 		l.at(2*s, root.Fact{Name: "a", Msg: child.Ready{Gen: 7}})
 		l.at(3*s, root.Fact{Name: "a", Msg: child.Kill{}})
@@ -152,6 +152,7 @@ func TestFact(t *testing.T) {
 		l.at(5*s, root.Fact{Name: "a", Msg: child.Unhealthy{Gen: 1, Reason: "no answer"}})
 		l.at(6*s, root.Fact{Name: "a", Msg: child.Ready{Gen: 1}})
 		l.at(10*s, root.Do{Name: "b", Msg: child.Terminate{}})
+		l.at(30*s, root.Fact{Name: "c", Msg: child.Stopping{Gen: 1}})
 		l.at(11*s, root.Fact{Name: "b", Msg: child.Extend{Gen: 1, By: 9 * s}})
 		l.signal(60*s, syscall.SIGTERM)
 	})
@@ -159,7 +160,8 @@ func TestFact(t *testing.T) {
 		4s a ready
 		5s a unhealthy
 		6s a ready
-		20s b killed`)
+		20s b killed
+		35s c killed`)
 }
 
 // TestAwait: an Await is answered as soon as it holds: at once, later, or, when the bundle has ended, by an error.

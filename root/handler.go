@@ -65,7 +65,7 @@ func (r *Root) next() error {
 	if r.phase != up && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {
 		return actor.ErrStop
 	}
-	if r.phase == killing && !time.Now().Before(r.began.Add(r.grace+killWait)) {
+	if r.phase == killing && !time.Now().Before(r.giveUp) {
 		r.err = fmt.Errorf("%s outlived SIGKILL", strings.Join(names(r.remaining()), ", "))
 		return actor.ErrStop
 	}
@@ -184,7 +184,7 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 // fact hands on what was found out about a process; what is not a fact is not.
 func (r *Root) fact(f Fact) {
 	switch f.Msg.(type) {
-	case child.Ready, child.Unhealthy, child.Extend, child.Note:
+	case child.Ready, child.Unhealthy, child.Stopping, child.Extend, child.Note:
 		if n := r.node(f.Name); n != nil {
 			_ = n.ref.Tell(f.Msg) // it may have just ended
 		}

@@ -26,7 +26,7 @@ type (
 		Msg   child.Msg
 		Reply actor.Reply[Accepted]
 	}
-	// Fact hands a child.Ready, Unhealthy, Extend or Note on to the daemon of that name.
+	// Fact hands a child.Ready, Unhealthy, Stopping, Extend or Note on to the daemon of that name.
 	Fact struct {
 		Name string
 		Msg  child.Msg

@@ -73,7 +73,8 @@ type Root struct {
 
 	began  time.Time // of the shutdown
 	grace  time.Duration
-	code   *int // the exit code, where a critical daemon or a panic decides it
+	giveUp time.Time // on who outlives SIGKILL
+	code   *int      // the exit code, where a critical daemon or a panic decides it
 	err    error
 	awaits []Await
 }

@@ -86,15 +86,21 @@ func (r *Root) deadlines() {
 	moment := deadline
 	switch {
 	case r.phase == killing:
-		moment = deadline.Add(killWait)
+		moment = r.giveUp
 	case slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.told }):
 		moment = r.began.Add(r.grace / 2)
 	}
 	r.actor.Arm(time.Until(moment))
 }
 
+// kill sends SIGKILL to all. It is waited for from the deadline on, or from now if that is later: in a container that was frozen
+// nobody has had any of that time.
 func (r *Root) kill() {
-	r.phase = killing
+	r.phase, r.giveUp = killing, r.began.Add(r.grace)
+	if now := time.Now(); now.After(r.giveUp) {
+		r.giveUp = now
+	}
+	r.giveUp = r.giveUp.Add(killWait)
 	for _, n := range r.nodes {
 		if !n.gone {
 			n.told = true

@@ -35,10 +35,13 @@ func (e *ending) observe(event child.Event) {
 }
 
 // begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs: with the
-// exit code of the bundle, if it is known by then.
+// exit code of the bundle, if it is known by then. The time after the deadline is counted from when we have run at it: in a
+// container that was frozen both would be over at once, before anybody is killed.
 func (e *ending) begin(at time.Time) {
 	if e.began.CompareAndSwap(nil, &at) {
-		time.AfterFunc(time.Until(at.Add(e.grace+exitAt)), func() { os.Exit(int(e.code.Load())) })
+		time.AfterFunc(time.Until(at.Add(e.grace)), func() {
+			time.AfterFunc(exitAt, func() { os.Exit(int(e.code.Load())) })
+		})
 	}
 }
 

@@ -66,7 +66,11 @@ func message(e child.Event, stopping bool) string {
 	case child.EventRestarting:
 		return "restarting " + name
 	case child.EventKilled:
-		return fmt.Sprintf("%s did not exit within %s of %s; SIGKILL", name, given(e.Delay), child.SignalName(e.Signal))
+		asked := "STOPPING=1"
+		if e.Signal != 0 {
+			asked = child.SignalName(e.Signal)
+		}
+		return fmt.Sprintf("%s did not exit within %s of %s; SIGKILL", name, given(e.Delay), asked)
 	case child.EventStepFailed:
 		return fmt.Sprintf("%s: %s", name, e.Reason)
 	case child.EventForwarded:

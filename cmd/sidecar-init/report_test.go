@@ -89,6 +89,10 @@ func TestMessage(t *testing.T) {
 			want: "web did not exit within 5s of SIGTERM; SIGKILL",
 		},
 		{
+			name: "stubborn by itself", event: child.Event{Kind: child.EventKilled, Delay: 5 * time.Second},
+			want: "web did not exit within 5s of STOPPING=1; SIGKILL",
+		},
+		{
 			name: "no grace", event: child.Event{Kind: root.EventDeadline, Delay: 1, Names: []string{"web", "db"}},
 			want: "grace (0s) elapsed; SIGKILL on web, db",
 		},

@@ -16,6 +16,8 @@
 //     those who depend on it that the latter has. So that this costs no time, the health check is made at once
 //     when the other one succeeds.
 //  5. A panic in a check is a failure of the check.
+//  6. The time of a check and StartPeriod are counted while we can run (package awake); a failure in which time stood still
+//     does not count, unless it does so again and again.
 //
 // A health check is Docker's: the first one comes an interval after the start, the next an interval after the end
 // of the one before; StartInterval takes the place of the interval during StartPeriod until the first success; a

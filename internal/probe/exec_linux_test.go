@@ -70,7 +70,7 @@ func TestExecKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	if got, want := text(attempt(t.Context(), time.Millisecond, check)), "the one before cannot be ended"; got != want {
+	if got, want := text(try(t.Context(), time.Millisecond, check)), "the one before cannot be ended"; got != want {
 		t.Errorf("a second check at the same time: got %q, want %q", got, want)
 	}
 	cancel()

@@ -60,9 +60,18 @@ func (l *Life) Unhealthy(reason string) {
 	l.set(func() { l.sick[byOther] = reason })
 }
 
-// Stopping says that the daemon is about to end, or is to: it is not probed any more, and its actor is not told
-// that it is ready or unhealthy.
+// Stopping says that the daemon is about to end by itself: nobody wants to know any more whether it is well.
 func (l *Life) Stopping() {
+	l.mute()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gen != 0 && !l.over {
+		l.p.tell(l.daemon, child.Stopping{Gen: l.gen})
+	}
+}
+
+// mute ends the checks; the daemon's actor is not told any more that it is ready or unhealthy.
+func (l *Life) mute() {
 	l.cancel()
 	l.set(func() { l.silent = true })
 }

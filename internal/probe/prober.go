@@ -84,7 +84,7 @@ func (p *Prober) begin(daemon string) *Life {
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	p.lives[daemon] = l
 	if p.closed {
-		l.Stopping()
+		l.mute()
 	}
 	return l
 }
@@ -123,6 +123,6 @@ func (p *Prober) Close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	for _, l := range p.lives {
-		l.Stopping()
+		l.mute()
 	}
 }

@@ -40,6 +40,8 @@ func (r *record) tell(daemon string, m child.Msg) {
 		r.add("%s %d ready", daemon, m.Gen)
 	case child.Unhealthy:
 		r.add("%s %d unhealthy: %s", daemon, m.Gen, m.Reason)
+	case child.Stopping:
+		r.add("%s %d stopping", daemon, m.Gen)
 	case child.Extend:
 		r.add("%s %d extend %s", daemon, m.Gen, m.By)
 	case child.Note:
@@ -251,7 +253,7 @@ func TestReady(t *testing.T) {
 				return Plan{Told: true, Health: &Health{Check: checks(r, "check", ok), Interval: 100 * time.Millisecond}}
 			},
 			do:   func(l *Life) { l.Ready(); l.Stopping() },
-			want: []string{"100ms check", "150ms web 1 ready"},
+			want: []string{"100ms check", "150ms web 1 ready", "150ms web 1 stopping"},
 		},
 		{
 			name: "both fail",
@@ -273,7 +275,7 @@ func TestReady(t *testing.T) {
 				l.Extend(time.Minute)
 				l.Note("soon")
 			},
-			want: []string{"150ms web 1 extend 1m0s", "150ms web 1 says soon"},
+			want: []string{"150ms web 1 stopping", "150ms web 1 extend 1m0s", "150ms web 1 says soon"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,11 +14,15 @@ type datagram struct {
 	err       error
 }
 
-// maxFDs is how many descriptors one datagram can bring; the kernel closes more. A barrier is one.
-const maxFDs = 16
+// maxFDs is how many descriptors one datagram can bring (SCM_MAX_FD). We take them all: those for which there is no room the
+// kernel closes on the thread that receives, and a close can block.
+const maxFDs = 253
+
+// credentials is the room for the sender's, which come before the descriptors.
+var credentials = unix.CmsgSpace(unix.SizeofUcred)
 
 func newBuffers() (buf, oob []byte) {
-	return make([]byte, maxDatagram+1), make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4*maxFDs))
+	return make([]byte, maxDatagram+1), make([]byte, credentials+unix.CmsgSpace(4*maxFDs))
 }
 
 // take receives one datagram if there is one, else err is EAGAIN.
@@ -49,12 +53,4 @@ func take(fd int, buf, oob []byte) (d datagram) {
 		}
 	}
 	return d
-}
-
-// close closes the descriptors that came along.
-func (d *datagram) close() {
-	for _, fd := range d.fds {
-		unix.Close(fd)
-	}
-	d.fds = nil
 }

@@ -10,10 +10,12 @@
 //     its user speaks as that one.
 //  3. A datagram is attributed to the life in which it was received; what lies in the socket when the next life begins
 //     is dropped.
-//  4. Every descriptor that comes in is closed, in the order of the datagrams, so that a BARRIER tells the truth. None is
-//     kept: FDSTORE has no effect. The main process is the one that was started: MAINPID has none either.
+//  4. Every descriptor that comes in is closed, after what was sent before it has been done, so that a BARRIER tells the truth.
+//     None is kept: FDSTORE has no effect. The main process is the one that was started: MAINPID has none either. Nothing
+//     waits for a close that blocks, but other closes.
 //  5. Any bytes can come in. Work and memory for a datagram are bounded, none can end the supervisor, and a daemon that sends
-//     more than 1,000 in a second blocks.
+//     more than 1,000 in a second blocks. Who may not speak costs the daemon nothing of that.
+//  6. The time of the watchdog is one in which we could run (package awake), and depends on nothing that is sent but WATCHDOG=1.
 //
 // The socket has an abstract address. It needs no directory, so it works where the whole file system is read-only and there
 // is no /tmp, and it has no mode, so a daemon that runs as another user can write to it. That other containers of the same

@@ -28,8 +28,6 @@ const (
 	maxDatagram = 4096
 	// maxStatus is how much of a STATUS is kept.
 	maxStatus = 512
-	// maxExtend bounds what one message can ask for.
-	maxExtend = time.Hour
 )
 
 // parse reads a datagram. What is unknown, or makes no sense, is passed over; ok is false if nothing in it is to be
@@ -66,7 +64,7 @@ func parse(b []byte) (m message, ok bool) {
 			}
 		case "EXTEND_TIMEOUT_USEC":
 			if d, ok := microseconds(value); ok {
-				m.extend = min(d, maxExtend)
+				m.extend = d
 			}
 		case "MAINPID":
 			if pid, err := strconv.ParseInt(value, 10, 32); err == nil && pid > 0 {

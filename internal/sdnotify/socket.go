@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/awake"
 )
 
 // A Life is one life of a daemon, and is told what the daemon says about it. *probe.Life is one.
@@ -25,7 +26,7 @@ type Life interface {
 	Ready()
 	// Unhealthy: the watchdog has been missed, or triggered.
 	Unhealthy(reason string)
-	// Stopping: the daemon ends by itself.
+	// Stopping: the daemon is about to end by itself.
 	Stopping()
 	// Extend: the daemon asks for that much time, from now, to end.
 	Extend(by time.Duration)
@@ -85,12 +86,17 @@ type Socket struct {
 	raw  syscall.RawConn
 	addr string
 
+	own, strangers closer // of descriptors: those of the daemon need not wait for what others have sent
+
 	mu       sync.Mutex // also held while a datagram is taken out of the socket
 	life     Life       // nil before the first
+	hearing  bool       // a datagram was taken out, and what it says not done yet
 	status   Status
 	interval time.Duration // of the watchdog; 0 is none
 	armed    bool          // READY=1 has come: the watchdog counts
-	due      time.Time     // when WATCHDOG=1 must have come; zero while it need not
+	period   uint64        // of the watchdog; each WATCHDOG=1 begins one
+	timer    *awake.Timer  // nil unless WATCHDOG=1 must come
+	spared   bool          // the present period was made longer
 	missed   bool
 	told     map[string]bool // what was complained about in this life
 }
@@ -106,7 +112,7 @@ func Listen(o Options) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the notify socket of %s: %w", o.Daemon, err)
 	}
-	s := &Socket{o: o, conn: conn, addr: addr}
+	s := &Socket{o: o, conn: conn, addr: addr, strangers: closer{hasty: true}}
 	s.raw, err = conn.SyscallConn()
 	if err == nil {
 		var optErr error
@@ -125,7 +131,12 @@ func Listen(o Options) (*Socket, error) {
 func (s *Socket) Address() string { return s.addr }
 
 // Close ends the socket.
-func (s *Socket) Close() error { return s.conn.Close() }
+func (s *Socket) Close() error {
+	s.mu.Lock()
+	s.schedule(0)
+	s.mu.Unlock() // who reads needs it, and Close waits for that
+	return s.conn.Close()
+}
 
 // Status returns what the daemon has said about itself in the present life, or the last one.
 func (s *Socket) Status() Status {
@@ -140,50 +151,37 @@ func (s *Socket) Begin(life Life) {
 	defer s.mu.Unlock()
 	s.life, s.status, s.told = life, Status{}, map[string]bool{}
 	s.interval, s.armed, s.missed = s.o.Watchdog, false, false
-	s.schedule(time.Time{})
+	s.schedule(0)
 	_ = s.raw.Control(func(fd uintptr) {
 		buf, oob := newBuffers()
-		for {
-			d := take(int(fd), buf, oob)
+		for range maxQueue {
+			d := s.take(int(fd), buf, oob)
 			if d.err != nil {
 				return
 			}
-			d.close()
+			s.strangers.close(d.fds)
 		}
 	})
 }
 
-// schedule sets when the watchdog is due.
-func (s *Socket) schedule(at time.Time) {
-	if at != s.due {
-		s.due = at
-		_ = s.conn.SetReadDeadline(at) // an error means that the socket is closed
+// maxQueue is more than a socket holds at once (net.unix.max_dgram_qlen: 10, or 512 with systemd). Whoever sends without end
+// must not keep the daemon from being started.
+const maxQueue = 4096
+
+// take receives one datagram, without its descriptors where too many wait to be closed.
+func (s *Socket) take(fd int, buf, oob []byte) datagram {
+	if s.own.full() || s.strangers.full() {
+		oob = oob[:credentials]
 	}
+	return take(fd, buf, oob)
 }
 
-// run takes datagrams until the socket is closed. The deadline of the read is the timer of the watchdog.
+// run takes datagrams until the socket is closed.
 func (s *Socket) run() {
 	buf, oob := newBuffers()
-	burst, begun := 0, time.Now()
+	var p pace
 	for failures := 0; failures < maxFailures; {
-		if burst++; burst > maxBurst { // then the daemon blocks, as it would on a full pipe
-			<-time.After(time.Until(begun.Add(burstTime)))
-			burst, begun = 0, time.Now()
-		}
-		d, err := s.receive(buf, oob, true)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			// If we have slept, along with the machine, WATCHDOG=1 may lie there.
-			_ = s.conn.SetReadDeadline(time.Time{})
-			for {
-				d, err = s.receive(buf, oob, false)
-				if err != nil || d.err != nil {
-					break
-				}
-				s.handle(d)
-			}
-			s.late()
-			continue
-		}
+		d, err := s.receive(buf, oob)
 		if err != nil {
 			return
 		}
@@ -192,72 +190,71 @@ func (s *Socket) run() {
 			continue
 		}
 		failures = 0
-		s.handle(d)
+		s.hear(d, &p)
 	}
 	s.o.Printf("%s: its notify socket is out of order", s.o.Daemon)
 }
-
-// A daemon that sends without end is held to so many datagrams in that time: each can mean work for others.
-const (
-	maxBurst  = 100
-	burstTime = 100 * time.Millisecond
-)
 
 // maxFailures is how many errors in a row make us give up. None is known; a loop without an end would be worse.
 const maxFailures = 100
 
 // receive takes one datagram, with the life that it is from.
-func (s *Socket) receive(buf, oob []byte, wait bool) (d datagram, err error) {
+func (s *Socket) receive(buf, oob []byte) (d datagram, err error) {
 	err = s.raw.Read(func(fd uintptr) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		d = take(int(fd), buf, oob)
-		d.life = s.life
-		return !wait || !errors.Is(d.err, unix.EAGAIN)
+		d = s.take(int(fd), buf, oob)
+		d.life, s.hearing = s.life, d.err == nil
+		return !errors.Is(d.err, unix.EAGAIN)
 	})
 	return d, err
 }
 
-// late is called when the watchdog may have been missed.
-func (s *Socket) late() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	due := s.due
-	switch {
-	case due.IsZero():
-	case time.Now().Before(due):
-		_ = s.conn.SetReadDeadline(due)
-	default:
-		s.due, s.missed = time.Time{}, true
-		s.life.Unhealthy(fmt.Sprintf("its watchdog heard nothing for %s", s.interval))
+// A pace holds a daemon that sends without end to so many datagrams in that time: each can mean work for others. Then the
+// daemon blocks, as it would on a full pipe.
+type pace struct {
+	n     int
+	begun time.Time
+}
+
+const (
+	maxBurst  = 100
+	burstTime = 100 * time.Millisecond
+)
+
+func (p *pace) wait() {
+	switch p.n++; {
+	case p.n > maxBurst:
+		<-time.After(time.Until(p.begun.Add(burstTime)))
+		fallthrough
+	case p.begun.IsZero():
+		p.n, p.begun = 1, time.Now()
 	}
 }
 
-// handle does what a datagram says.
-func (s *Socket) handle(d datagram) {
+// hear does what a datagram says, if its sender may speak for the daemon. One who may not costs the daemon nothing.
+func (s *Socket) hear(d datagram, p *pace) {
+	closer := &s.strangers
 	defer func() {
-		d.close()
+		closer.close(d.fds)
 		if v := recover(); v != nil {
 			s.o.Printf("%s: a notification made us panic: %v", s.o.Daemon, v)
 		}
 	}()
-	if d.life == nil {
-		return
-	}
-	<-d.life.Started() // what it says may come before we know that it was started
-	pid := d.life.PID()
-	if pid == 0 {
-		return
+	pid, why, args := d.speaker()
+	if pid != 0 {
+		closer = &s.own
+		p.wait()
 	}
 	m, ok := parse(d.data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hearing = false
 	switch {
-	case d.life != s.life: // it has ended meanwhile
-	case d.cred == nil || d.cred.Pid <= 0:
-		s.complain("a notification from outside of the container is ignored")
-	case d.cred.Uid != 0 && !isUser(pid, d.cred.Uid):
-		s.complain("a notification from pid %d is ignored: it comes from user %d", d.cred.Pid, d.cred.Uid)
+	case d.life == nil || d.life != s.life: // it has ended meanwhile
+	case why != "":
+		s.complain(why, args...)
+	case pid == 0:
 	case d.truncated || !ok:
 		s.complain("a notification from pid %d is ignored: it is too long, or has a NUL", d.cred.Pid)
 	default:
@@ -266,7 +263,6 @@ func (s *Socket) handle(d datagram) {
 }
 
 func (s *Socket) obey(m message, pid int) {
-	now := time.Now()
 	if m.mainPID != 0 && m.mainPID != pid {
 		s.complain("MAINPID=%d is ignored: the main process is %d", m.mainPID, pid)
 	}
@@ -279,19 +275,21 @@ func (s *Socket) obey(m message, pid int) {
 	if text := s.status.String(); text != was.String() {
 		s.life.Note(text)
 	}
-	if m.extend > 0 {
+	if m.stopping && !was.Stopping {
+		s.armed = false
+		s.schedule(0)
+		s.life.Stopping()
+	}
+	if m.extend > 0 { // after the word that it is stopping, which can be in the same datagram
+		if m.extend > child.MaxExtended {
+			s.complain("EXTEND_TIMEOUT_USEC asks for %s: a stop takes %s at most", m.extend, child.MaxExtended)
+		}
 		s.life.Extend(m.extend)
 	}
 	if m.watchdog != nil {
 		s.interval = *m.watchdog
 	}
-	switch {
-	case m.stopping && !was.Stopping:
-		s.armed = false
-		s.schedule(time.Time{})
-		s.life.Stopping()
-		return
-	case s.status.Stopping:
+	if s.status.Stopping {
 		return
 	}
 	if m.ready {
@@ -299,7 +297,7 @@ func (s *Socket) obey(m message, pid int) {
 	}
 	if m.trigger {
 		s.missed = true
-		s.schedule(time.Time{})
+		s.schedule(0)
 		s.life.Unhealthy("it has triggered its watchdog")
 		return
 	}
@@ -309,9 +307,9 @@ func (s *Socket) obey(m message, pid int) {
 	}
 	switch {
 	case !s.armed || s.missed || s.interval == 0:
-		s.schedule(time.Time{})
+		s.schedule(0)
 	case m.ready || m.alive || m.watchdog != nil:
-		s.schedule(now.Add(s.interval))
+		s.schedule(s.interval)
 	}
 }
 
@@ -321,23 +319,4 @@ func (s *Socket) complain(format string, a ...any) {
 		s.told[format] = true
 		s.o.Printf("%s: "+format, append([]any{s.o.Daemon}, a...)...)
 	}
-}
-
-// isUser reports whether uid is one of the user IDs of process pid.
-func isUser(pid int, uid uint32) bool {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return int(uid) == os.Getuid()
-	}
-	for line := range strings.Lines(string(status)) {
-		if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
-			for _, id := range strings.Fields(ids) {
-				if n, err := strconv.ParseUint(id, 10, 32); err == nil && uint32(n) == uid {
-					return true
-				}
-			}
-			break
-		}
-	}
-	return false
 }

@@ -1,0 +1,115 @@
+// Package awake measures the time that others are given, in time in which this process can run.
+//
+// A container can be frozen and a virtual machine be stopped: the clock goes on, and nobody runs, neither those who are waited
+// for nor we who wait. A timer is late then. Taken for what it says it would condemn a daemon that has had no time at all. So
+// such a time is waited for in pieces, and a piece that ends late is waited for again. At the end of the wait its last
+// piece, at least, has been one in which everybody could run.
+//
+// Guarantees:
+//
+//  1. A wait is never shorter than its time.
+//  2. A machine that is always too busy does not make it endless: it has twice its number of pieces at most.
+//  3. Nothing ticks when nothing is waited for.
+//
+// What stands still without being late is not noticed: less than a piece, between the ends of two. A suspended machine is
+// none of this: CLOCK_MONOTONIC, on which timers run, stands still with it.
+package awake
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// pieces is how many there are to a wait. More of them notice more, and wake an idle process more often.
+	pieces = 4
+	// slack is how late the end of a piece is on a machine that is merely busy; a shorter piece may be late by its length.
+	slack = 250 * time.Millisecond
+)
+
+// A Wait is a time that is waited for in pieces. The zero Wait is over.
+type Wait struct {
+	left  time.Duration // with the present piece
+	piece time.Duration
+	began time.Time // the present piece
+	spare int       // how many pieces may still be waited for again
+}
+
+// Begin returns the wait for d, which begins now.
+func Begin(d time.Duration, now time.Time) Wait {
+	return Wait{left: max(d, 0), piece: max(d/pieces, 1), began: now, spare: pieces}
+}
+
+// Present is the length of the present piece.
+func (w *Wait) Present() time.Duration { return min(w.piece, w.left) }
+
+// Next is told that the present piece has ended. It returns how long to wait then; no time means that the wait is over.
+func (w *Wait) Next(now time.Time) time.Duration {
+	if early := w.Present() - now.Sub(w.began); early > 0 {
+		return early
+	}
+	if w.spare > 0 && w.late(now) {
+		w.spare--
+	} else {
+		w.left -= w.Present()
+	}
+	w.began = now
+	return w.Present()
+}
+
+// Stood reports whether time has stood still, as far as it is known, since the wait began.
+func (w *Wait) Stood(now time.Time) bool { return w.spare < pieces || w.late(now) }
+
+func (w *Wait) late(now time.Time) bool {
+	return w.left > 0 && now.Sub(w.began) > w.Present()+min(w.Present(), slack)
+}
+
+// A Timer calls a function at the end of a wait. Make one with AfterFunc.
+type Timer struct {
+	f func()
+
+	mu    sync.Mutex
+	wait  Wait
+	timer *time.Timer
+	over  bool
+}
+
+// AfterFunc calls f, on a goroutine of its own, when d has passed, unless Stop is called before.
+func AfterFunc(d time.Duration, f func()) *Timer {
+	t := &Timer{f: f, wait: Begin(d, time.Now())}
+	t.mu.Lock() // the first piece may end at once
+	defer t.mu.Unlock()
+	t.timer = time.AfterFunc(t.wait.Present(), t.next)
+	return t
+}
+
+func (t *Timer) next() {
+	if t.advance() {
+		t.f()
+	}
+}
+
+// advance begins the next piece; it reports whether there is none.
+func (t *Timer) advance() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return false
+	}
+	if d := t.wait.Next(time.Now()); d > 0 {
+		t.timer.Reset(d)
+		return false
+	}
+	t.over = true
+	return true
+}
+
+// Stop ends the wait, and reports whether time has stood still in it. It does not wait for f, which may just run.
+func (t *Timer) Stop() (stood bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stood = t.wait.Stood(time.Now())
+	t.over = true
+	t.timer.Stop()
+	return stood
+}
