@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
@@ -26,6 +27,15 @@ func (r *reporter) observe(e child.Event) {
 	if line := message(e, r.stopping.Load() || r.critical[e.Daemon]); line != "" {
 		r.printf("%s", line)
 	}
+}
+
+// fit makes a reason fit for a line of ours. It has names of files and the like in it, which others have chosen. That we have
+// panicked is told at length.
+func fit(reason string) string {
+	if strings.HasPrefix(reason, "panic: ") {
+		return reason
+	}
+	return printable.Text(reason)
 }
 
 // message is the log line of an event, or "" where there is none. Programs read these lines: they are part of what is

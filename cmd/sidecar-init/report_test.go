@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -9,6 +10,19 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/root"
 )
+
+func TestFit(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"/bin/web: not found", "/bin/web: not found"},
+		{"/a\nsidecar-init: exit 0\x1b[2J: not found", "/a sidecar-init: exit 0 [2J: not found"},
+		{strings.Repeat("/x", 200), strings.Repeat("/x", 98) + "/…"},
+		{"panic: x\n" + strings.Repeat("goroutine", 50), "panic: x\n" + strings.Repeat("goroutine", 50)},
+	} {
+		if got := fit(tt.in); got != tt.want {
+			t.Errorf("got  %q\nwant %q", got, tt.want)
+		}
+	}
+}
 
 func TestMessage(t *testing.T) {
 	term := child.Exit{Signal: syscall.SIGTERM}

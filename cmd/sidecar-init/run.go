@@ -12,6 +12,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
 	"github.com/bot-bottle/sidecar-init/internal/shim"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -44,7 +45,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		logger.Printf("%s", w)
 	}
 	for _, name := range b.UnknownSubset {
-		logger.Printf("there is no daemon %q to select; ignored", name)
+		logger.Printf("there is no daemon %q to select; ignored", printable.Text(name))
 	}
 	if len(b.Daemons) == 0 {
 		logger.Printf("no daemons selected; nothing to do")
@@ -77,6 +78,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		Routes:       routes(b),
 		ExitCodeFrom: b.ExitCodeFrom,
 		Observe: func(e child.Event) {
+			e.Reason = fit(e.Reason)
 			end.observe(e)
 			probes.observe(e)
 			report.observe(e)

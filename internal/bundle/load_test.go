@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -273,6 +274,32 @@ func TestLargeFile(t *testing.T) {
 	text := "x-much: [" + strings.Repeat("a, ", maxNodes) + "]\nservices: {a: {command: [x]}}\n"
 	if b := mustLoad(t, text, Options{}); len(b.Daemons) != 1 {
 		t.Errorf("got %d daemons, want 1", len(b.Daemons))
+	}
+}
+
+// TestForeignText: a message is one line of printable text, however a file is written, and quotes no more than is needed.
+func TestForeignText(t *testing.T) {
+	long := strings.Repeat("k", 100<<10)
+	for _, tt := range []struct{ name, text, want string }{
+		{"a key with a line and an escape sequence", `"a\nb\e[2J": 1`, `unknown key "a\nb\x1b[2J" in services.a`},
+		{"a long key", long + ": 1", `unknown key "` + long[:197] + `…" in services.a`},
+		{"a reason", `user: "${A:?one\u202Etwo\e[2J}"`, `one two [2J`},
+		{"a long reason", `user: "${A:?` + long + `}"`, "kkk…"},
+		{"a message of ours", `ulimits: {nofile: {"zz\nzzzz": 5, hard: 5, soft: 5}}`, "known are soft, hard"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := write(t, map[string]string{"b.yaml": "services: {a: {command: [x], " + tt.text + "}}\n"})("b.yaml")
+			_, err := Load(Options{Files: []string{file}})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %.600v, want %.300s", err, tt.want)
+			}
+			if s := err.Error(); len(s) > 600 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("got %d bytes: %.600q", len(s), s)
+			}
+		})
+	}
+	if got, want := (pos{"a\n\x1bb.yaml", 1, 2}).String(), "a  b.yaml:1:2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -49,7 +49,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			continue
 		}
 		for _, p := range s.late.list {
-			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", p.Message)
+			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", phrase(p.Message))
 		}
 		if len(s.entrypoint)+len(s.command) == 0 && s.clean {
 			l.probs.add(s.at, "the service %s has no command, and nothing supplies one here: give it a command or an entrypoint", s.name)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // wait is GET /v1/wait?for=ready|exited&name=…&timeout=….
@@ -47,7 +48,7 @@ func (s *Server) healthy(w http.ResponseWriter, r *request) error {
 	h := client.Health{Problems: []client.Problem{}}
 	for i := range all {
 		if st := &all[i]; !well(st) {
-			p := client.Problem{Name: st.Name, State: client.State(st.State), Reason: st.Reason}
+			p := client.Problem{Name: st.Name, State: client.State(st.State), Reason: printable.Text(st.Reason)}
 			if p.Reason == "" && st.Last != nil && !st.State.Alive() {
 				p.Reason = "ended with " + st.Last.String()
 			}

@@ -20,6 +20,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // A File is a secret or config that is a file.
@@ -35,7 +37,7 @@ func Ensure(list []File) error {
 	var errs []error
 	for _, f := range list {
 		if err := f.ensure(); err != nil {
-			errs = append(errs, fmt.Errorf("%s %s: %w", f.Kind, f.Name, err))
+			errs = append(errs, errors.New(printable.Line(fmt.Sprintf("%s %s: %v", f.Kind, f.Name, err))))
 		}
 	}
 	return errors.Join(errs...)
