@@ -39,6 +39,8 @@ type Exit struct {
 	Signal syscall.Signal
 	// Core: a core was dumped.
 	Core bool
+	// OOM: the kernel's OOM killer did it. Exec does not know; a Spawner that does can say so.
+	OOM bool
 	// CPU is the user and system time of the process and the children that it has waited for.
 	CPU time.Duration
 	// MaxRSS is the largest resident set size, in bytes.

@@ -57,6 +57,8 @@ type Exit struct {
 	Code *int `json:"code"`
 	// Signal is a name such as SIGTERM, or nil.
 	Signal *string `json:"signal"`
+	// OOM: the kernel's OOM killer did it.
+	OOM bool `json:"oom,omitempty"`
 	// CPUTime is the processor time of the process and the children that it has waited for, in seconds; MaxRSS is the
 	// largest resident memory, in bytes.
 	CPUTime float64 `json:"cpu_time"`

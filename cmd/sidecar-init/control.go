@@ -87,9 +87,7 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, l
 		names = append(names, d.Spec.Name)
 	}
 
-	ops.hub = events.New(events.Options{
-		Source: ops.source, Tail: ops.tail, OnOOM: func(daemon string) { ops.metrics.OOMKilled(daemon) },
-	})
+	ops.hub = events.New(events.Options{Source: ops.source, Tail: ops.tail})
 	sinks := b.Notify
 	if flags.given["notify"] {
 		sinks = nil

@@ -374,6 +374,15 @@ func TestOOM(t *testing.T) {
 	}
 	s.signal(syscall.SIGTERM)
 	s.exit(137)
+	for _, line := range []string{
+		`sidecar-init: glutton exited with code -9 \(SIGKILL\); leaving .*; the kernel's OOM killer`,
+		`sidecar-init: killed exited with code -9 \(SIGKILL\); leaving .* failure\)`,
+		`sidecar-init: record: .* first failure: glutton, code -9 \(SIGKILL\), the kernel's OOM killer`,
+	} {
+		if n := s.count(line); n != 1 {
+			t.Errorf("%d lines match %s", n, line)
+		}
+	}
 }
 
 // limited makes a cgroup that may use so much memory, and returns its directory.

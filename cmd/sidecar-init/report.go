@@ -57,11 +57,14 @@ func message(e child.Event, stopping bool) string {
 		line := fmt.Sprintf("%s exited with %s", name, e.Exit)
 		switch {
 		case e.Next != child.NextNothing:
-			return line + "; " + next(e)
-		case e.Requested || stopping:
-			return line
+			line += "; " + next(e)
+		case !e.Requested && !stopping:
+			line += "; leaving surviving daemons running (operator-visible via agent-side failure)"
 		}
-		return line + "; leaving surviving daemons running (operator-visible via agent-side failure)"
+		if e.Exit.OOM {
+			line += "; the kernel's OOM killer"
+		}
+		return line
 	case child.EventFailed:
 		line := fmt.Sprintf("%s cannot be started: %s", name, e.Reason)
 		if e.Next != child.NextNothing {

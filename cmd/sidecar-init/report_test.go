@@ -26,6 +26,7 @@ func TestFit(t *testing.T) {
 
 func TestMessage(t *testing.T) {
 	term := child.Exit{Signal: syscall.SIGTERM}
+	oom := child.Exit{Signal: syscall.SIGKILL, OOM: true}
 	for _, tt := range []struct {
 		name     string
 		event    child.Event
@@ -45,6 +46,17 @@ func TestMessage(t *testing.T) {
 		{name: "death, will restart", event: child.Event{
 			Kind: child.EventExited, Exit: child.Exit{Code: 1}, Next: child.NextRestart, Delay: 512345678 * time.Nanosecond, Attempt: 1,
 		}, want: "web exited with code 1; restarting in 512ms (attempt 1)"},
+		{
+			name: "the OOM killer, policy no", event: child.Event{Kind: child.EventExited, Exit: oom},
+			want: "web exited with code -9 (SIGKILL); leaving surviving daemons running (operator-visible via agent-side failure); the kernel's OOM killer",
+		},
+		{name: "the OOM killer, will restart", event: child.Event{
+			Kind: child.EventExited, Exit: oom, Next: child.NextRestart, Delay: time.Second, Attempt: 2,
+		}, want: "web exited with code -9 (SIGKILL); restarting in 1s (attempt 2); the kernel's OOM killer"},
+		{
+			name: "the OOM killer during shutdown", event: child.Event{Kind: child.EventExited, Exit: oom}, stopping: true,
+			want: "web exited with code -9 (SIGKILL); the kernel's OOM killer",
+		},
 		{name: "long delay", event: child.Event{
 			Kind: child.EventExited, Exit: child.Exit{Code: 1}, Next: child.NextRestart, Delay: 28123456789 * time.Nanosecond, Attempt: 9,
 		}, want: "web exited with code 1; restarting in 28.12s (attempt 9)"},

@@ -11,6 +11,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/oom"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
@@ -73,7 +74,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}
 	r, err = root.New(root.Config{
 		Specs:        all,
-		Spawner:      child.Exec{Output: probes.open, Shim: shim.Prepare},
+		Spawner:      oom.New(child.Exec{Output: probes.open, Shim: shim.Prepare}),
 		Grace:        b.Grace,
 		Routes:       routes(b),
 		ExitCodeFrom: b.ExitCodeFrom,

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unicode"
 	"time"
+	"unicode"
 
 	"github.com/bot-bottle/sidecar-init/child"
 )

@@ -95,7 +95,7 @@ func exitOf(e *child.Exit) *client.Exit {
 	if e == nil {
 		return nil
 	}
-	exit := &client.Exit{CPUTime: seconds(e.CPU), MaxRSS: e.MaxRSS}
+	exit := &client.Exit{OOM: e.OOM, CPUTime: seconds(e.CPU), MaxRSS: e.MaxRSS}
 	if e.Signal != 0 {
 		name := child.SignalName(e.Signal)
 		exit.Signal = &name
