@@ -76,7 +76,7 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: path, Args: spec.Argv, Env: spec.Env, Dir: spec.Dir, SysProcAttr: &syscall.SysProcAttr{}}
+	cmd := &exec.Cmd{Path: path, Args: spec.Argv, Env: environ(spec), Dir: spec.Dir, SysProcAttr: &syscall.SysProcAttr{}}
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would inherit ours
 	}

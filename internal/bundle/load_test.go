@@ -269,6 +269,40 @@ func TestEnvironmentFiles(t *testing.T) {
 	}
 }
 
+// TestHome: the supervisor's HOME is for its own user alone; what the file gives stays.
+func TestHome(t *testing.T) {
+	const hooks = "post_start: [{command: x}, {command: x, user: b}, {command: x, user: b, environment: [HOME=/own]}], pre_start: [{command: x}, {command: x, user: b}]"
+	for _, tt := range []struct{ name, keys, want string }{
+		{"no user", "", "/sup: /sup - /own /sup -"},
+		{"a group alone", "user: ':1'", "/sup: /sup - /own /sup -"},
+		{"a user", "user: a", "-: - - /own - -"},
+		{"a user with a group", "user: 'a:1'", "-: - - /own - -"},
+		{"given", "user: a, environment: {HOME: /e}", "/e: /e /e /own /e /e"},
+		{"given without a user", "environment: {HOME: /e}", "/e: /e /e /own /e /e"},
+		{"the supervisor's, asked for", "user: a, environment: [HOME]", "/sup: /sup /sup /own /sup /sup"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys := strings.TrimPrefix(tt.keys+", "+hooks, ", ")
+			d := mustLoad(t, "services: {a: {command: [x], "+keys+"}}\n", Options{Env: []string{"HOME=/sup", "PATH=/bin"}}).Daemons[0]
+			home := func(env []string) string {
+				for _, kv := range env {
+					if v, ok := strings.CutPrefix(kv, "HOME="); ok {
+						return v
+					}
+				}
+				return "-"
+			}
+			got := home(d.Spec.Env) + ":"
+			for _, s := range slices.Concat(d.Spec.PostStart, d.Spec.PreStart) {
+				got += " " + home(s.Env)
+			}
+			if got != tt.want || home(d.HelperEnv) != home(d.Spec.Env) {
+				t.Errorf("got %s (probes %s), want %s", got, home(d.HelperEnv), tt.want)
+			}
+		})
+	}
+}
+
 // TestLargeFile: what is written out is no alias bomb, however much it is.
 func TestLargeFile(t *testing.T) {
 	text := "x-much: [" + strings.Repeat("a, ", maxNodes) + "]\nservices: {a: {command: [x]}}\n"
