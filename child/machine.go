@@ -40,6 +40,7 @@ type machine struct {
 	wasReady bool          // in this life
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
+	relapsed bool          // the policy has started this life after a failure
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
@@ -48,6 +49,7 @@ type machine struct {
 	said     string // by the process, about itself
 	pid      int
 	started  time.Time
+	proven   time.Time // when a life that was started after a failure is taken for well again
 	starts   int
 	restarts int
 	failures int         // restarts by policy in a row
@@ -111,7 +113,7 @@ func (m *machine) start() {
 		}
 	case m.state.Alive():
 	default:
-		m.failures, m.recent = 0, nil
+		m.failures, m.recent, m.relapsed = 0, nil, false
 		m.begin(false)
 	}
 }
@@ -145,7 +147,7 @@ func (m *machine) restart() {
 		m.stop()
 	default:
 		m.emit(Event{Kind: EventRestarting})
-		m.failures, m.recent = 0, nil
+		m.failures, m.recent, m.relapsed = 0, nil, false
 		m.begin(true)
 	}
 }
@@ -244,7 +246,10 @@ func (m *machine) spawned(gen uint64, pid int) {
 	m.spawning, m.pid = false, pid
 	main := m.step == len(m.spec.PreStart)
 	if main {
-		m.started = m.now
+		m.started, m.proven = m.now, time.Time{}
+		if m.relapsed {
+			m.proven = m.now.Add(min(proof, m.spec.Backoff.resetAfter()))
+		}
 		m.starts++
 		m.restarts = m.starts - 1
 		m.emit(Event{Kind: EventStarted, PID: pid, Restart: m.inPlace})
@@ -335,6 +340,7 @@ func (m *machine) after(e Event, retry bool) {
 		if e.Kind == EventFailed {
 			m.emit(Event{Kind: EventRestarting})
 		}
+		m.relapsed = false
 		m.begin(true)
 	case m.want == wantDown || m.final:
 		m.emit(e)
@@ -357,6 +363,7 @@ func (m *machine) after(e Event, retry bool) {
 		}
 		e.Next, e.Delay = NextRestart, m.spec.Backoff.delay(m.failures, m.roll)
 		m.failures++
+		m.relapsed = e.Exit.Failed() || faulty
 		e.Attempt = m.failures
 		if m.spec.Limit.Restarts > 0 {
 			m.recent = append(m.recent, m.now)
@@ -505,6 +512,7 @@ func (m *machine) status() Status {
 	s := Status{
 		Name: m.spec.Name, State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
 		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Completed: m.complete, Result: m.result, Gen: m.gen,
+		Requested: m.state == StateStopping && m.want != wantUp, Proven: m.proven,
 	}
 	if m.state.Alive() && m.step < len(m.spec.PreStart) {
 		s.PID, s.Step = 0, StepPreStart

@@ -146,7 +146,7 @@ func started(s *child.Status) string {
 	case s.Last != nil:
 		return fmt.Sprintf("%s ended with %s", s.Name, s.Last)
 	}
-	return fmt.Sprintf("%s is %s", s.Name, s.State)
+	return s.Name + " " + client.State(s.State).Phrase()
 }
 
 // stop is POST /v1/daemons/{name}/stop.
@@ -155,7 +155,7 @@ func (s *Server) stop(w http.ResponseWriter, r *request) error {
 		if s.State.Final() {
 			return ""
 		}
-		return fmt.Sprintf("%s is %s", s.Name, s.State)
+		return s.Name + " " + client.State(s.State).Phrase()
 	})
 }
 
