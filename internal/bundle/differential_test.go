@@ -396,7 +396,11 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 	byTarget := func(a, b File) int { return strings.Compare(a.Kind+a.Target, b.Kind+b.Target) }
 	slices.SortFunc(files, byTarget)
 	slices.SortFunc(d.Files, byTarget)
-	want("secrets and configs", d.Files, files)
+	ours := slices.Clone(d.Files)
+	for i := range ours {
+		ours[i].At = ""
+	}
+	want("secrets and configs", ours, files)
 }
 
 func fileOf(kind string, f types.FileReferenceConfig, source string) File {
@@ -404,7 +408,7 @@ func fileOf(kind string, f types.FileReferenceConfig, source string) File {
 	if !filepath.IsAbs(target) {
 		target = filepath.Join(map[string]string{"secret": "/run/secrets", "config": "/"}[kind], target)
 	}
-	return File{kind, f.Source, source, target}
+	return File{Kind: kind, Name: f.Source, Source: source, Target: target}
 }
 
 func valueOr[T any](p *T, def T) T {

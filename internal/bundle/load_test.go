@@ -269,6 +269,62 @@ func TestEnvironmentFiles(t *testing.T) {
 	}
 }
 
+// TestTooLarge: a file without an end is a message, whatever it is read for.
+func TestTooLarge(t *testing.T) {
+	const small = "services: {a: {command: [x]}}\n"
+	for _, tt := range []struct {
+		name, bundle string
+		grow         string // what is as large as can be
+		want         string // DIR is replaced
+	}{
+		{"the bundle file", small, "b.yaml", "DIR/b.yaml:1:1: larger than 16 MiB, the most that is read"},
+		{"a device", small, "/dev/zero", "/dev/zero:1:1: larger than 16 MiB, the most that is read"},
+		{".env", small, ".env", "DIR/.env:1:1: larger than 16 MiB, the most that is read"},
+		{
+			"env_file", "services: {a: {command: [x], env_file: e.env}}\n", "e.env",
+			"DIR/b.yaml:1:40: cannot read env_file DIR/e.env: larger than 16 MiB",
+		},
+		{
+			"env_file that is not required", "services: {a: {command: [x], env_file: [{path: /dev/zero, required: false}]}}\n", "",
+			"DIR/b.yaml:1:48: cannot read env_file /dev/zero: larger than 16 MiB",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := write(t, map[string]string{"b.yaml": tt.bundle})
+			files := []string{path("b.yaml")}
+			switch {
+			case filepath.IsAbs(tt.grow):
+				files[0] = tt.grow
+			case tt.grow != "":
+				f, err := os.OpenFile(path(tt.grow), os.O_CREATE|os.O_RDWR, 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				if err := f.Truncate(1 << 40); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Load(Options{Files: files})
+			want := strings.ReplaceAll(tt.want, "DIR", filepath.Dir(path("b.yaml")))
+			if err == nil || err.Error() != want {
+				t.Errorf("got  %.300v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+// TestFileWithoutName: what a service uses must have a file with a name.
+func TestFileWithoutName(t *testing.T) {
+	for _, name := range []string{"!0", "''", `"${NOT_SET}"`} {
+		file := write(t, map[string]string{"b.yaml": "services: {a: {command: [x], secrets: [s]}}\nsecrets:\n  s: {file: " + name + "}\n"})("b.yaml")
+		_, err := Load(Options{Files: []string{file}})
+		if want := file + ":3:3: secrets.s needs a file: its name is empty"; err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", name, err, want)
+		}
+	}
+}
+
 // TestHome: the supervisor's HOME is for its own user alone; what the file gives stays.
 func TestHome(t *testing.T) {
 	const hooks = "post_start: [{command: x}, {command: x, user: b}, {command: x, user: b, environment: [HOME=/own]}], pre_start: [{command: x}, {command: x, user: b}]"

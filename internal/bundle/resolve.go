@@ -194,8 +194,10 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 			l.probs.add(f.name.at, "unknown %s: %s", kind, unknown(f.name, keysOf(files[f.kind])))
 		case source.what != "":
 			l.probs.add(source.at, "%s.%s must be a plain file here: %s is not supported", f.kind, f.source, source.what)
+		case source.path == "":
+			l.probs.add(source.at, "%s.%s needs a file: its name is empty", f.kind, f.source)
 		default:
-			d.Files = append(d.Files, File{kind, f.source, source.path, f.target})
+			d.Files = append(d.Files, File{kind, f.source, source.path, f.target, source.at.String()})
 		}
 	}
 	return d
