@@ -93,7 +93,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if address, _ := p.getenv("NOTIFY_SOCKET"); address != "" {
 		go func() { // ends with the bundle, at the latest
 			if err := sdnotify.Upward(address, r.Ref()); err != nil {
-				logger.Printf("%v", err)
+				logger.Printf("%s", printable.Text(err.Error()))
 			}
 		}()
 	}

@@ -393,6 +393,20 @@ func TestForeignText(t *testing.T) {
 	}
 }
 
+// TestCheckForeign: what check prints cannot steer a terminal either, and a command can be copied.
+func TestCheckForeign(t *testing.T) {
+	b := mustLoad(t, `services: {a: {command: ["x\e[2Jy", "a\nit's \"b\" \\", "plain"], user: "u\e[1m", working_dir: "/q\u202e"}}`+"\n", Options{})
+	var out strings.Builder
+	if err := b.Check(&out, "text"); err != nil {
+		t.Fatal(err)
+	}
+	want := `  a: $'x\x1b[2Jy' $'a\nit\'s "b" \\' plain
+    restart no; user u [1m; in /q ` + "\n"
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("got\n%s\nwant in it\n%s", out.String(), want)
+	}
+}
+
 // TestOwnProblems: what is wrong with a value of our own keys is one line.
 func TestOwnProblems(t *testing.T) {
 	tests := []struct{ top, service, want string }{
