@@ -25,10 +25,14 @@ NOSKIP   ?=
 KERNELS  ?= 6.1,6.12
 ARCHS    ?= arm64 arm riscv64 386 ppc64le s390x
 
-.PHONY: build run demo test test-docker test-vm vm-kernels test-arch lint bench fuzz soak image size clean
+.PHONY: build notices run demo test test-docker test-vm vm-kernels test-arch lint bench fuzz soak image size clean
 
-build: ## the static binary, bin/sidecar-init
+build: ## the static binary, bin/sidecar-init, and beside it the notices of what is linked into it
 	$(GOBUILD) -o $(BIN) ./cmd/sidecar-init
+	@cp THIRD_PARTY_NOTICES $(dir $(BIN))
+
+notices: ## THIRD_PARTY_NOTICES, after a change of dependencies
+	go run ./internal/notices $(TAGS) >$@.tmp && mv $@.tmp THIRD_PARTY_NOTICES
 
 run: build demo ## a demonstration with five daemons; ends with "Error N" if the supervisor's exit code N is not 0
 	@$(DEMO) $(BIN)
@@ -73,7 +77,7 @@ fuzz: ## every Fuzz function for FUZZTIME
 soak: ## the supervisor under trouble and under load for SOAK, and the reaper with all of its 30,000 processes
 	SIDECAR_INIT_SOAK=$(SOAK) go test -count=1 -p 1 -timeout 0 -run '^TestSoak|^TestNoStatusIsLost$$' -v ./internal/soak ./internal/reap
 
-image: build ## the container image sidecar-init, with nothing in it but the binary
+image: build ## the container image sidecar-init, with nothing in it but the binary and its notices
 	docker build -t sidecar-init .
 
 size: build ## what the binary weighs

@@ -61,7 +61,7 @@ func walk(f func(path string) error) error {
 			return err
 		case d.IsDir() && (path == ".git" || path == "bin" || path == "bench/out"):
 			return fs.SkipDir
-		case !d.Type().IsRegular():
+		case !d.Type().IsRegular() || path == ".git": // in a further work tree it is a file
 			return nil
 		}
 		return f(filepath.ToSlash(path))

@@ -383,9 +383,7 @@ func (h *handler) wait(gen uint64, p Process) {
 	}()
 	fact.exit = p.Wait()
 	fact.left = p.Left()
-	if s, ok := p.(interface{ Strays() bool }); ok && !fact.exit.Failed() {
-		fact.strays = s.Strays()
-	}
+	fact.strays = !fact.exit.Failed() && p.Strays()
 }
 
 func (h *handler) watch(ctx context.Context, gen uint64, p Process) {

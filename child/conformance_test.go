@@ -340,6 +340,8 @@ func TestStartErrors(t *testing.T) {
 	}
 	file := write("file", "#!/bin/sh\n", 0o666)
 	noInterpreter := write("script", "#!/no/such/interpreter -x\n", 0o777)
+	crlf := write("crlf", "#!/bin/sh\r\necho hello\r\n", 0o777)
+	crlfArgument := write("crlf2", "#!/no/such/interpreter\t-x\r\n", 0o777)
 	text := write("text", "echo hello\n", 0o777)
 	empty := write("empty", "", 0o777)
 	write("path/prog", "#!/bin/sh\n", 0o666)
@@ -408,6 +410,18 @@ func TestStartErrors(t *testing.T) {
 			child.Spec{Argv: []string{noInterpreter}},
 			127,
 			noInterpreter + ": its interpreter /no/such/interpreter: no such file or directory",
+		},
+		{
+			"a carriage return",
+			child.Spec{Argv: []string{crlf}},
+			127,
+			crlf + ": its first line, #!/bin/sh, ends with a carriage return: save it with the line ends of Unix: no such file or directory",
+		},
+		{
+			"a carriage return behind an argument",
+			child.Spec{Argv: []string{crlfArgument}},
+			127,
+			crlfArgument + ": its interpreter /no/such/interpreter: no such file or directory",
 		},
 		{
 			"arguments too long",

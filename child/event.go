@@ -72,6 +72,10 @@ type Status struct {
 	Restarts int
 	// Failures counts the restarts in a row by policy; it is 0 again after Backoff.ResetAfter alive.
 	Failures int
+	// Requested: in StateStopping, that somebody has asked for the stop. Else the daemon is being stopped for a failure.
+	Requested bool
+	// Proven is when a process that the policy has started after a failure is taken for well again; zero for another one.
+	Proven time.Time
 	// Last is how the last process ended; nil before any has. A failed start counts as an end.
 	Last *Exit
 	// Completed says that Last is the program's end, not that of a step before it, with exit code 0.

@@ -95,7 +95,7 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: path, Args: spec.Argv, Env: spec.Env, Dir: spec.Dir, SysProcAttr: &syscall.SysProcAttr{}}
+	cmd := &exec.Cmd{Path: path, Args: spec.Argv, Env: environ(spec), Dir: spec.Dir, SysProcAttr: &syscall.SysProcAttr{}}
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would inherit ours
 	}
@@ -243,10 +243,14 @@ func diagnose(spec *Spec, path string, err error) error {
 	info, statErr := os.Stat(seen)
 	switch {
 	case errors.Is(err, syscall.ENOENT) && statErr == nil:
-		e := startError(path+": its interpreter", err)
-		if script := interpreter(seen); script != "" {
-			e = startError(path+": its interpreter "+script, err)
+		what := path + ": its interpreter"
+		switch name, crlf := strings.CutSuffix(interpreter(seen), "\r"); {
+		case crlf: // the kernel takes it for a part of the name
+			what = fmt.Sprintf("%s: its first line, #!%s, ends with a carriage return: save it with the line ends of Unix", path, name)
+		case name != "":
+			what += " " + name
 		}
+		e := startError(what, err)
 		e.Code = 127
 		return e
 	case errors.Is(err, syscall.EACCES) && statErr == nil && info.IsDir():
@@ -277,8 +281,11 @@ func interpreter(path string) string {
 		return ""
 	}
 	line, _, _ = strings.Cut(line, "\n")
-	name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-	return name
+	line = strings.Trim(line, " \t")
+	if end := strings.IndexAny(line, " \t"); end >= 0 {
+		line = line[:end]
+	}
+	return line
 }
 
 // startError is an error about what, without the names of system calls and the like around err.

@@ -52,6 +52,9 @@ func (p *osProcess) Wait() Exit {
 	return exitOf(p.cmd, err)
 }
 
+// Strays implements Process: nothing here tells.
+func (p *osProcess) Strays() bool { return false }
+
 // Left implements Process.
 func (p *osProcess) Left() bool {
 	if !p.group || !errors.Is(p.Signal(0, true), syscall.ESRCH) {

@@ -41,6 +41,7 @@ type machine struct {
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
 	leaving  bool          // in StateStopping: it has said that it ends by itself, and was sent no signal
+	relapsed bool          // the policy has started this life after a failure
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	hinted   bool          // Event.Strays was told
 	left     bool          // the main process has ended, and others of its group may live
@@ -51,6 +52,7 @@ type machine struct {
 	said     string // by the process, about itself
 	pid      int
 	started  time.Time
+	proven   time.Time // when a life that was started after a failure is taken for well again
 	starts   int
 	restarts int
 	failures int         // restarts by policy in a row
@@ -118,7 +120,7 @@ func (m *machine) start() {
 		}
 	case m.state.Alive():
 	default:
-		m.failures, m.recent = 0, nil
+		m.failures, m.recent, m.relapsed = 0, nil, false
 		m.begin(false)
 	}
 }
@@ -152,7 +154,7 @@ func (m *machine) restart() {
 		m.stop()
 	default:
 		m.emit(Event{Kind: EventRestarting})
-		m.failures, m.recent = 0, nil
+		m.failures, m.recent, m.relapsed = 0, nil, false
 		m.begin(true)
 	}
 }
@@ -254,7 +256,10 @@ func (m *machine) spawned(gen uint64, pid int) {
 	m.spawning, m.pid = false, pid
 	main := m.step == len(m.spec.PreStart)
 	if main {
-		m.started = m.now
+		m.started, m.proven = m.now, time.Time{}
+		if m.relapsed {
+			m.proven = m.now.Add(min(proof, m.spec.Backoff.resetAfter()))
+		}
 		m.starts++
 		m.restarts = m.starts - 1
 		m.emit(Event{Kind: EventStarted, PID: pid, Restart: m.inPlace})
@@ -372,6 +377,7 @@ func (m *machine) after(e Event, retry bool) {
 		}
 		e.Next, e.Delay = NextRestart, m.spec.Backoff.delay(m.failures, m.roll)
 		m.failures++
+		m.relapsed = e.Exit.Failed() || faulty
 		e.Attempt = m.failures
 		if m.spec.Limit.Restarts > 0 {
 			m.recent = append(m.recent, m.now)
@@ -399,6 +405,7 @@ func (m *machine) proceed() {
 	}
 	switch {
 	case m.want == wantRestart && !m.final: // what is pending is forwarded to the next life
+		m.relapsed = false
 		m.begin(true)
 		return
 	case m.want == wantDown || m.final:
@@ -565,6 +572,7 @@ func (m *machine) status() Status {
 	s := Status{
 		Name: m.spec.Name, State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
 		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Completed: m.complete, Result: m.result, Gen: m.gen,
+		Requested: m.state == StateStopping && m.want != wantUp, Proven: m.proven,
 	}
 	if m.state.Alive() && m.step < len(m.spec.PreStart) {
 		s.PID, s.Step = 0, StepPreStart

@@ -17,9 +17,7 @@ type Spawner interface {
 	Spawn(spec *Spec) (Process, error)
 }
 
-// A Process is one life of a daemon. Its methods may be called from any goroutine. It may have one method more,
-// Strays() bool, which is called after Wait has returned and reports whether others live that the main process has started,
-// in its process group or not.
+// A Process is one life of a daemon. Its methods may be called from any goroutine.
 type Process interface {
 	// PID is the process ID of the main process.
 	PID() int
@@ -32,6 +30,9 @@ type Process interface {
 	// Left is called after Wait has returned, and reports whether others of the process group live. It is always false
 	// with KillProcess. It takes no longer than to look.
 	Left() bool
+	// Strays is called after Wait has returned, and reports whether others live that the main process has started, in its
+	// process group or not. Where that cannot be found out it is false.
+	Strays() bool
 	// Release is called once, after Wait has returned, at the latest before the next life begins. With kill it
 	// first kills what is left of the process group, and waits, for a bounded time, until it is gone.
 	Release(kill bool)
@@ -45,6 +46,8 @@ type Exit struct {
 	Signal syscall.Signal
 	// Core: a core was dumped.
 	Core bool
+	// OOM: the kernel's OOM killer did it. Exec does not know; a Spawner that does can say so.
+	OOM bool
 	// CPU is the user and system time of the process and the children that it has waited for.
 	CPU time.Duration
 	// MaxRSS is the largest resident set size, in bytes.

@@ -14,7 +14,8 @@ type Spec struct {
 	Service string
 	// Argv is the program and its arguments. Argv[0] without a slash is looked up in the PATH of Env.
 	Argv []string
-	// Env is the whole environment, as KEY=VALUE; nothing is inherited besides. Nil means empty.
+	// Env is the whole environment, as KEY=VALUE; nothing is inherited besides. Nil means empty. Where it has no HOME and
+	// User names somebody, HOME is that of /etc/passwd, or / for one who is not there.
 	Env []string
 	// Dir is the working directory; empty means that of the supervisor.
 	Dir string

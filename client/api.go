@@ -19,6 +19,19 @@ const (
 	StateGaveUp    State = "gave-up"   // has ended, after too many restarts
 )
 
+// Phrase is the state in the words of a sentence that begins with the name of the daemon.
+func (s State) Phrase() string {
+	switch s {
+	case StateBackoff:
+		return "is in backoff"
+	case StateExited:
+		return "has exited"
+	case StateGaveUp:
+		return "has given up"
+	}
+	return "is " + string(s)
+}
+
 // A Daemon is what the supervisor knows of a daemon. Times in seconds are numbers with fractions.
 type Daemon struct {
 	Name string `json:"name"`
@@ -57,6 +70,8 @@ type Exit struct {
 	Code *int `json:"code"`
 	// Signal is a name such as SIGTERM, or nil.
 	Signal *string `json:"signal"`
+	// OOM: the kernel's OOM killer did it.
+	OOM bool `json:"oom,omitempty"`
 	// CPUTime is the processor time of the process and the children that it has waited for, in seconds; MaxRSS is the
 	// largest resident memory, in bytes.
 	CPUTime float64 `json:"cpu_time"`
@@ -80,8 +95,9 @@ func (e *Exit) String() string {
 
 // Health is the answer to whether all is well.
 type Health struct {
-	// Healthy: no daemon is waiting, starting, unhealthy, in backoff, given up, or ended with a failure. Daemons that
-	// ended with 0 and those that were stopped by hand do not count against it.
+	// Healthy: no daemon is waiting, starting, unhealthy, in backoff, given up, ended with a failure, stopping without
+	// having been asked to, or restarted by its policy after a failure less than 10 s ago (reset_after, if that is shorter).
+	// Daemons that ended with 0 and those that were stopped by hand do not count against it.
 	Healthy bool `json:"healthy"`
 	// Problems are the daemons that do count against it.
 	Problems []Problem `json:"problems"`

@@ -135,6 +135,7 @@ func (p pretence) end(e child.Exit) {
 func (p pretence) PID() int         { return 1234 }
 func (p pretence) Wait() child.Exit { return <-p.ended }
 func (p pretence) Left() bool       { return false }
+func (p pretence) Strays() bool     { return false }
 func (p pretence) Release(bool)     {}
 
 func (p pretence) Signal(sig syscall.Signal, _ bool) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/reap"
 )
 
@@ -173,10 +174,10 @@ func (p *program) run(args []string) int {
 		return int(exit)
 	case errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command"):
 		fmt.Fprintf(p.stderr, "sidecar-init: %s\nusage: %s\nMore by: %s --help\n",
-			strings.SplitN(err.Error(), "\n", 2)[0], cmd.UseLine(), cmd.CommandPath())
+			printable.Line(strings.SplitN(err.Error(), "\n", 2)[0]), cmd.UseLine(), cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintf(p.stderr, "sidecar-init: %v\n", err)
+	p.complain("%v", err)
 	return exitSoftware
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/metrics"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/termination"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -87,9 +88,7 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, l
 		names = append(names, d.Spec.Name)
 	}
 
-	ops.hub = events.New(events.Options{
-		Source: ops.source, Tail: ops.tail, OnOOM: func(daemon string) { ops.metrics.OOMKilled(daemon) },
-	})
+	ops.hub = events.New(events.Options{Source: ops.source, Tail: ops.tail})
 	sinks := b.Notify
 	if flags.given["notify"] {
 		sinks = nil
@@ -171,13 +170,13 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 // serve adds a server. That it cannot be had, or fails, is no reason to end the bundle, as the end of another part is.
 func (ops *operations) serve(g *run.Group, s *control.Server, err error, what string) {
 	if err != nil {
-		ops.logger.Printf("there is no %s: %v", what, err)
+		ops.logger.Printf("there is no %s: %s", what, printable.Text(err.Error()))
 		return
 	}
 	closed := make(chan struct{})
 	g.Add(func() error {
 		if err := s.Run(); err != nil {
-			ops.logger.Printf("the %s has failed: %v", what, err)
+			ops.logger.Printf("the %s has failed: %s", what, printable.Text(err.Error()))
 		}
 		<-closed
 		return nil

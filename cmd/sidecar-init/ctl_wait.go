@@ -38,7 +38,7 @@ restarted by themselves. A daemon that has ended with 0 does not keep others fro
 			for _, d := range all {
 				done := d.State == client.StateExited && d.LastExit.String() == "0"
 				if condition == client.Ready && !d.Ready && !done || condition == client.Exited && d.PID != 0 {
-					late += fmt.Sprintf("; %s is %s", d.Name, d.State)
+					late += "; " + d.Name + " " + d.State.Phrase()
 				}
 			}
 		}
@@ -52,8 +52,10 @@ func (p *program) healthyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "healthy",
 		Short: "Exit with 0 if all is well, else with 1 and the names of those that are not",
-		Long: `Exit with 0 when no daemon is waiting, starting, unhealthy, in backoff, given up, or ended with a failure; else
-with 1, and say which are. It is made for HEALTHCHECK and for probes of Kubernetes.`,
+		Long: `Exit with 0 when no daemon is waiting, starting, unhealthy, in backoff, given up, ended with a failure, stopping
+without having been asked to, or restarted by its policy after a failure less than 10 s ago (reset_after, if that is shorter);
+else with 1, and say which are. Daemons that ended with 0 and those that were stopped by hand do not count. It is made for
+HEALTHCHECK and for probes of Kubernetes.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("healthy takes no arguments")
@@ -77,7 +79,7 @@ with 1, and say which are. It is made for HEALTHCHECK and for probes of Kubernet
 			return nil
 		}
 		for _, problem := range health.Problems {
-			line := fmt.Sprintf("%s is %s", problem.Name, problem.State)
+			line := problem.Name + " " + problem.State.Phrase()
 			if problem.Reason != "" {
 				line += ": " + problem.Reason
 			}

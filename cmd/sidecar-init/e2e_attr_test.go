@@ -73,3 +73,26 @@ func TestWatchdogPID(t *testing.T) {
 	pid := s.match(`\[web\] pid (\d+)`)[0]
 	s.expect("[web] WATCHDOG_PID=" + pid)
 }
+
+// TestHome: a daemon with a user has that user's HOME, and so have its steps and probes.
+func TestHome(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can start a daemon of another user")
+	}
+	test := func(home string) string { return "[/bin/sh, -c, 'test \"$$HOME\" = " + home + "']" }
+	s := start(t, call{env: []string{"HOME=/supervisor"}, bundle: services(
+		daemon("plain", "env HOME"),
+		daemon("root", "env HOME", "user: root"),
+		daemon("number", "env HOME; block", `user: "4242"`, "cap_drop: [ALL]", ready("exec: "+test("/")),
+			"pre_start: [ { command: "+test("/")+" }, { command: "+test("/root")+", user: root } ]"),
+		daemon("given", "env HOME", `user: "4242"`, "environment: { HOME: /given }"),
+		daemon("asked", "env HOME", `user: "4242"`, "environment: [HOME]"),
+	)})
+	s.expect(
+		"[plain] HOME=/supervisor", "[root] HOME=/root", "[number] HOME=/", "[given] HOME=/given", "[asked] HOME=/supervisor",
+		"sidecar-init: number is ready",
+	)
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+}

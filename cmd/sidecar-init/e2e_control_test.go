@@ -332,6 +332,27 @@ func TestTerminationLog(t *testing.T) {
 	}
 }
 
+// TestHealthyCrashLoop: a crash loop is never taken for well, whenever it is looked at.
+func TestHealthyCrashLoop(t *testing.T) {
+	t.Parallel()
+	s, path := controlled(t, call{bundle: services(daemon("loop", "sleep 50ms; exit 3", "restart: always",
+		"x-sidecar-init: { backoff: { initial: 10ms, max: 10ms } }"))})
+	s.match(`sidecar-init: loop exited with code 3; restarting in .*`)
+	states := map[client.State]string{}
+	for i := 0; i < 100 || i < 10_000 && states[client.StateRunning] == ""; i++ {
+		h, err := client.New(path).Healthy(t.Context())
+		if err != nil || h.Healthy || len(h.Problems) != 1 {
+			t.Fatalf("look %d: got %+v, %v, want that one is not well", i, h, err)
+		}
+		states[h.Problems[0].State] = h.Problems[0].Reason
+	}
+	if reason, ok := states[client.StateRunning]; !ok || !strings.Contains(reason, "after it had ended with code 3") {
+		t.Errorf("seen were %v, want it to have been seen running", states)
+	}
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+}
+
 // TestOOM: an end that is the OOM killer's is told from others by SIGKILL.
 func TestOOM(t *testing.T) {
 	t.Parallel()
@@ -374,6 +395,15 @@ func TestOOM(t *testing.T) {
 	}
 	s.signal(syscall.SIGTERM)
 	s.exit(137)
+	for _, line := range []string{
+		`sidecar-init: glutton exited with code -9 \(SIGKILL\); leaving .*; the kernel's OOM killer`,
+		`sidecar-init: killed exited with code -9 \(SIGKILL\); leaving .* failure\)`,
+		`sidecar-init: record: .* first failure: glutton, code -9 \(SIGKILL\), the kernel's OOM killer`,
+	} {
+		if n := s.count(line); n != 1 {
+			t.Errorf("%d lines match %s", n, line)
+		}
+	}
 }
 
 // limited makes a cgroup that may use so much memory, and returns its directory.

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"strings"
+	"fmt"
 
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/files"
@@ -20,8 +20,6 @@ func (p *program) placeFiles(b *bundle.Bundle) error {
 	if err == nil {
 		return nil
 	}
-	for line := range strings.Lines(err.Error()) {
-		p.complain("%s", strings.TrimSuffix(line, "\n"))
-	}
+	fmt.Fprintln(p.stderr, err) // as the problems of the file are
 	return exitError(exitConfig)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
@@ -31,6 +32,15 @@ func (r *reporter) observe(e child.Event) {
 	}
 }
 
+// fit makes a reason fit for a line of ours. It has names of files and the like in it, which others have chosen. That we have
+// panicked is told at length.
+func fit(reason string) string {
+	if strings.HasPrefix(reason, "panic: ") {
+		return reason
+	}
+	return printable.Text(reason)
+}
+
 // message is the log line of an event, or "" where there is none. Programs read these lines: they are part of what is
 // promised to users. stopping says that no daemons survive this one.
 func message(e child.Event, stopping bool) string {
@@ -50,11 +60,14 @@ func message(e child.Event, stopping bool) string {
 		line := fmt.Sprintf("%s exited with %s", name, e.Exit)
 		switch {
 		case e.Next != child.NextNothing:
-			return line + "; " + next(e)
-		case e.Requested || stopping:
-			return line
+			line += "; " + next(e)
+		case !e.Requested && !stopping:
+			line += "; leaving surviving daemons running (operator-visible via agent-side failure)"
 		}
-		return line + "; leaving surviving daemons running (operator-visible via agent-side failure)"
+		if e.Exit.OOM {
+			line += "; the kernel's OOM killer"
+		}
+		return line
 	case child.EventFailed:
 		line := fmt.Sprintf("%s cannot be started: %s", name, e.Reason)
 		if e.Next != child.NextNothing {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -10,8 +11,22 @@ import (
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
+func TestFit(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"/bin/web: not found", "/bin/web: not found"},
+		{"/a\nsidecar-init: exit 0\x1b[2J: not found", "/a sidecar-init: exit 0 [2J: not found"},
+		{strings.Repeat("/x", 200), strings.Repeat("/x", 98) + "/…"},
+		{"panic: x\n" + strings.Repeat("goroutine", 50), "panic: x\n" + strings.Repeat("goroutine", 50)},
+	} {
+		if got := fit(tt.in); got != tt.want {
+			t.Errorf("got  %q\nwant %q", got, tt.want)
+		}
+	}
+}
+
 func TestMessage(t *testing.T) {
 	term := child.Exit{Signal: syscall.SIGTERM}
+	oom := child.Exit{Signal: syscall.SIGKILL, OOM: true}
 	for _, tt := range []struct {
 		name     string
 		event    child.Event
@@ -31,6 +46,17 @@ func TestMessage(t *testing.T) {
 		{name: "death, will restart", event: child.Event{
 			Kind: child.EventExited, Exit: child.Exit{Code: 1}, Next: child.NextRestart, Delay: 512345678 * time.Nanosecond, Attempt: 1,
 		}, want: "web exited with code 1; restarting in 512ms (attempt 1)"},
+		{
+			name: "the OOM killer, policy no", event: child.Event{Kind: child.EventExited, Exit: oom},
+			want: "web exited with code -9 (SIGKILL); leaving surviving daemons running (operator-visible via agent-side failure); the kernel's OOM killer",
+		},
+		{name: "the OOM killer, will restart", event: child.Event{
+			Kind: child.EventExited, Exit: oom, Next: child.NextRestart, Delay: time.Second, Attempt: 2,
+		}, want: "web exited with code -9 (SIGKILL); restarting in 1s (attempt 2); the kernel's OOM killer"},
+		{
+			name: "the OOM killer during shutdown", event: child.Event{Kind: child.EventExited, Exit: oom}, stopping: true,
+			want: "web exited with code -9 (SIGKILL); the kernel's OOM killer",
+		},
 		{name: "long delay", event: child.Event{
 			Kind: child.EventExited, Exit: child.Exit{Code: 1}, Next: child.NextRestart, Delay: 28123456789 * time.Nanosecond, Attempt: 9,
 		}, want: "web exited with code 1; restarting in 28.12s (attempt 9)"},

@@ -11,7 +11,9 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/oom"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
 	"github.com/bot-bottle/sidecar-init/internal/shim"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -44,7 +46,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		logger.Printf("%s", w)
 	}
 	for _, name := range b.UnknownSubset {
-		logger.Printf("there is no daemon %q to select; ignored", name)
+		logger.Printf("there is no daemon %q to select; ignored", printable.Text(name))
 	}
 	if len(b.Daemons) == 0 {
 		logger.Printf("no daemons selected; nothing to do")
@@ -72,11 +74,12 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}
 	r, err = root.New(root.Config{
 		Specs:        all,
-		Spawner:      child.Exec{Output: probes.open, Shim: shim.Prepare},
+		Spawner:      oom.New(child.Exec{Output: probes.open, Shim: shim.Prepare}),
 		Grace:        b.Grace,
 		Routes:       routes(b),
 		ExitCodeFrom: b.ExitCodeFrom,
 		Observe: func(e child.Event) {
+			e.Reason = fit(e.Reason)
 			end.observe(e)
 			probes.observe(e)
 			report.observe(e)
@@ -90,7 +93,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if address, _ := p.getenv("NOTIFY_SOCKET"); address != "" {
 		go func() { // ends with the bundle, at the latest
 			if err := sdnotify.Upward(address, r.Ref()); err != nil {
-				logger.Printf("%v", err)
+				logger.Printf("%s", printable.Text(err.Error()))
 			}
 		}()
 	}

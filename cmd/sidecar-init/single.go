@@ -9,6 +9,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // runCommand runs one command in place of tini: it has our stdin, stdout and stderr and the foreground of the terminal,
@@ -31,7 +32,7 @@ func (p *program) runCommand(flags *runFlags, argv []string) (int, error) {
 }
 
 func (p *program) complain(format string, a ...any) {
-	fmt.Fprintf(p.stderr, "sidecar-init: "+format+"\n", a...)
+	fmt.Fprintln(p.stderr, "sidecar-init: "+printable.Line(fmt.Sprintf(format, a...)))
 }
 
 // supervise runs argv to its end and returns its exit code.

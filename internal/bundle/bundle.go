@@ -181,6 +181,7 @@ type File struct {
 	Name   string // as in the file
 	Source string // absolute
 	Target string // absolute
+	At     string `json:"-"` // FILE:LINE:COL of its definition
 }
 
 // PassedOver is a key that means nothing in one container.

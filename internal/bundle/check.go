@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode"
+
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // Check prints the resolved plan, as text or as JSON.
@@ -23,7 +27,14 @@ func (b *Bundle) Check(w io.Writer, format string) error {
 // text is the plan for people.
 func (p *Plan) text(b *Bundle) string {
 	var out strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	line := func(format string, args ...any) {
+		for i, arg := range args {
+			if s, ok := arg.(string); ok {
+				args[i] = printable.Line(s)
+			}
+		}
+		fmt.Fprintf(&out, format+"\n", args...)
+	}
 	from := "the built-in bundle"
 	if len(p.Files) > 0 {
 		from = strings.Join(p.Files, ", ")
@@ -122,12 +133,15 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// quoteWords quotes what a shell would take apart.
+// quoteWords quotes what a shell would take apart, and what is not printable as bash and the next POSIX do: $'\n'.
 func quoteWords(words []string) []string {
 	out := make([]string, len(words))
 	for i, w := range words {
 		out[i] = w
-		if w == "" || strings.ContainsAny(w, " \t\n\"'\\$`;&|<>()*?[]#~{}") {
+		if strings.ContainsFunc(w, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			quoted := strconv.Quote(w)
+			out[i] = "$'" + strings.NewReplacer(`\\`, `\\`, `\"`, `"`, `'`, `\'`).Replace(quoted[1:len(quoted)-1]) + "'"
+		} else if w == "" || strings.ContainsAny(w, " \t\n\"'\\$`;&|<>()*?[]#~{}") {
 			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
 	}

@@ -311,7 +311,7 @@ func compare(t *testing.T, b *Bundle, project *types.Project) {
 
 func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.ServiceConfig, project *types.Project) {
 	want("argv", d.Spec.Argv, slices.Concat([]string(s.Entrypoint), []string(s.Command)))
-	want("environment", mapping(d.Spec.Env), environmentOf(d.Spec.Name, s.Environment))
+	want("environment", mapping(d.Spec.Env), environmentOf(d.Spec.Name, s.User, s.Environment))
 	want("working_dir", d.Spec.Dir, s.WorkingDir)
 	want("user", d.Spec.User, s.User)
 	want("group_add", slices.Concat([]string{}, d.Spec.Groups), slices.Concat([]string{}, s.GroupAdd))
@@ -381,7 +381,7 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 			continue
 		}
 		steps = append(steps, step{
-			slices.Concat([]string(h.Entrypoint), []string(h.Command)), environmentOf(d.Spec.Name, h.Environment), h.WorkingDir, h.User,
+			slices.Concat([]string(h.Entrypoint), []string(h.Command)), environmentOf(d.Spec.Name, h.User, h.Environment), h.WorkingDir, h.User,
 		})
 	}
 	want("pre_start", stepsOf(d.Spec.PreStart), steps)
@@ -396,7 +396,11 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 	byTarget := func(a, b File) int { return strings.Compare(a.Kind+a.Target, b.Kind+b.Target) }
 	slices.SortFunc(files, byTarget)
 	slices.SortFunc(d.Files, byTarget)
-	want("secrets and configs", d.Files, files)
+	ours := slices.Clone(d.Files)
+	for i := range ours {
+		ours[i].At = ""
+	}
+	want("secrets and configs", ours, files)
 }
 
 func fileOf(kind string, f types.FileReferenceConfig, source string) File {
@@ -404,7 +408,7 @@ func fileOf(kind string, f types.FileReferenceConfig, source string) File {
 	if !filepath.IsAbs(target) {
 		target = filepath.Join(map[string]string{"secret": "/run/secrets", "config": "/"}[kind], target)
 	}
-	return File{kind, f.Source, source, target}
+	return File{Kind: kind, Name: f.Source, Source: source, Target: target}
 }
 
 func valueOr[T any](p *T, def T) T {
@@ -423,9 +427,12 @@ func mapping(env []string) map[string]string {
 	return m
 }
 
-// environmentOf is what a daemon has: the supervisor's environment, then what Compose gives.
-func environmentOf(daemon string, given types.MappingWithEquals) map[string]string {
+// environmentOf is what a daemon has: the supervisor's environment, but for HOME where the user is another, then what Compose gives.
+func environmentOf(daemon, user string, given types.MappingWithEquals) map[string]string {
 	env := mapping(corpusEnv())
+	if name, _, _ := strings.Cut(user, ":"); name != "" {
+		delete(env, "HOME")
+	}
 	for key, value := range given {
 		if value == nil {
 			delete(env, key)
@@ -503,7 +510,7 @@ func stepsOf(steps []child.Spec) (out []step) {
 // hooksOf are steps in the daemon's environment.
 func hooksOf(d *Daemon, hooks []types.ServiceHook, s *types.ServiceConfig) (out []step) {
 	for _, h := range hooks {
-		env := mapping(d.Spec.Env)
+		env := environmentOf(d.Spec.Name, orDefault(h.User, s.User), s.Environment)
 		for key, value := range h.Environment {
 			if value == nil {
 				delete(env, key)

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/bot-bottle/sidecar-init/internal/bounded"
 )
 
 // An environment is the supervisor's, in its order, without what is meant for the supervisor alone.
@@ -157,7 +158,7 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 	if f.secret {
 		at, name = f.at, "(its path has the value of a variable in it)"
 	}
-	data, err := os.ReadFile(f.path)
+	data, err := bounded.ReadFile(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !f.required:
 		return
@@ -238,12 +239,12 @@ func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, l
 
 // dotEnv reads the .env beside the first file. It serves interpolation only; the environment wins over it.
 func (l *loader) dotEnv(path string) {
-	data, err := os.ReadFile(path)
+	data, err := bounded.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EISDIR): // some keep a directory of that name
 		return
 	case err != nil:
-		l.probs.add(pos{file: path}, "cannot be read: %v", cause(err))
+		l.probs.add(pos{file: path}, "%s", notRead(err))
 		return
 	}
 	l.dotenv, l.origins = map[string]string{}, map[string][]string{}
@@ -264,6 +265,14 @@ func (l *loader) behind(name string) []string {
 		return nil
 	}
 	return l.origins[name]
+}
+
+// notRead says why a file could not be read.
+func notRead(err error) string {
+	if errors.Is(err, bounded.ErrTooLarge) {
+		return err.Error() + ", the most that is read"
+	}
+	return "cannot be read: " + cause(err).Error()
 }
 
 // cause is the error without the operation and the path.

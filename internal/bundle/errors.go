@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // pos is a place in a file. A line of 0 means the file as a whole.
@@ -15,7 +17,7 @@ type pos struct {
 
 // String is FILE:LINE:COL, for the file as a whole too: who reads it need not know two forms.
 func (p pos) String() string {
-	return fmt.Sprintf("%s:%d:%d", p.file, max(p.line, 1), max(p.col, 1))
+	return fmt.Sprintf("%s:%d:%d", printable.Line(p.file), max(p.line, 1), max(p.col, 1))
 }
 
 // A Problem is one thing that is wrong with a bundle file.
@@ -66,7 +68,10 @@ func (p *problems) bad(n *node, format string, args ...any) {
 	}
 }
 
-// problems collects what is wrong, each thing once.
+// phrase is an argument of problems.add that is ours, and so is not cut.
+type phrase string
+
+// problems collects what is wrong, each thing once. What a message quotes is cut, and made printable.
 type problems struct {
 	list  []Problem
 	seen  map[Problem]bool
@@ -75,7 +80,15 @@ type problems struct {
 
 func (p *problems) add(at pos, format string, args ...any) {
 	p.count++
-	problem := Problem{at.file, at.line, at.col, fmt.Sprintf(format, args...)}
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = printable.Cut(arg)
+		case error:
+			args[i] = printable.Cut(arg.Error())
+		}
+	}
+	problem := Problem{at.file, at.line, at.col, printable.Line(fmt.Sprintf(format, args...))}
 	if p.seen[problem] {
 		return
 	}

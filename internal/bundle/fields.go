@@ -178,7 +178,7 @@ func (r *reader) unknown(e entry, what string, known []string) {
 	if hint == "" && len(known) > 0 && len(known) <= 12 {
 		hint = "; known are " + strings.Join(known, ", ")
 	}
-	r.probs.add(e.at, "unknown key %q%s%s", e.key, what, hint)
+	r.probs.add(e.at, "unknown key %q%s%s", e.key, what, phrase(hint))
 }
 
 // A variable is an entry of an environment.

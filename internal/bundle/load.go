@@ -3,10 +3,11 @@ package bundle
 import (
 	_ "embed"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/bot-bottle/sidecar-init/internal/bounded"
 )
 
 // builtin is the built-in bundle.
@@ -30,7 +31,7 @@ func loadFiles(o Options) (*Bundle, error) {
 	for i, name := range o.Files {
 		data, err := readFile(name)
 		if err != nil {
-			probs.add(pos{file: name}, "cannot be read: %v", cause(err))
+			probs.add(pos{file: name}, "%s", notRead(err))
 		}
 		sources[i] = source{name, data}
 	}
@@ -50,9 +51,9 @@ func loadFiles(o Options) (*Bundle, error) {
 // readFile reads a bundle file; "-" is standard input.
 func readFile(name string) ([]byte, error) {
 	if name == "-" {
-		return io.ReadAll(os.Stdin)
+		return bounded.ReadAll(os.Stdin)
 	}
-	return os.ReadFile(name)
+	return bounded.ReadFile(name)
 }
 
 // A source is a file that has been read.

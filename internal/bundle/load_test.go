@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/bot-bottle/sidecar-init/child"
 )
@@ -268,11 +269,141 @@ func TestEnvironmentFiles(t *testing.T) {
 	}
 }
 
+// TestTooLarge: a file without an end is a message, whatever it is read for.
+func TestTooLarge(t *testing.T) {
+	const small = "services: {a: {command: [x]}}\n"
+	for _, tt := range []struct {
+		name, bundle string
+		grow         string // what is as large as can be
+		want         string // DIR is replaced
+	}{
+		{"the bundle file", small, "b.yaml", "DIR/b.yaml:1:1: larger than 16 MiB, the most that is read"},
+		{"a device", small, "/dev/zero", "/dev/zero:1:1: larger than 16 MiB, the most that is read"},
+		{".env", small, ".env", "DIR/.env:1:1: larger than 16 MiB, the most that is read"},
+		{
+			"env_file", "services: {a: {command: [x], env_file: e.env}}\n", "e.env",
+			"DIR/b.yaml:1:40: cannot read env_file DIR/e.env: larger than 16 MiB",
+		},
+		{
+			"env_file that is not required", "services: {a: {command: [x], env_file: [{path: /dev/zero, required: false}]}}\n", "",
+			"DIR/b.yaml:1:48: cannot read env_file /dev/zero: larger than 16 MiB",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := write(t, map[string]string{"b.yaml": tt.bundle})
+			files := []string{path("b.yaml")}
+			switch {
+			case filepath.IsAbs(tt.grow):
+				files[0] = tt.grow
+			case tt.grow != "":
+				f, err := os.OpenFile(path(tt.grow), os.O_CREATE|os.O_RDWR, 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				if err := f.Truncate(1 << 40); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Load(Options{Files: files})
+			want := strings.ReplaceAll(tt.want, "DIR", filepath.Dir(path("b.yaml")))
+			if err == nil || err.Error() != want {
+				t.Errorf("got  %.300v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+// TestFileWithoutName: what a service uses must have a file with a name.
+func TestFileWithoutName(t *testing.T) {
+	for _, name := range []string{"!0", "''", `"${NOT_SET}"`} {
+		file := write(t, map[string]string{"b.yaml": "services: {a: {command: [x], secrets: [s]}}\nsecrets:\n  s: {file: " + name + "}\n"})("b.yaml")
+		_, err := Load(Options{Files: []string{file}})
+		if want := file + ":3:3: secrets.s needs a file: its name is empty"; err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", name, err, want)
+		}
+	}
+}
+
+// TestHome: the supervisor's HOME is for its own user alone; what the file gives stays.
+func TestHome(t *testing.T) {
+	const hooks = "post_start: [{command: x}, {command: x, user: b}, {command: x, user: b, environment: [HOME=/own]}], pre_start: [{command: x}, {command: x, user: b}]"
+	for _, tt := range []struct{ name, keys, want string }{
+		{"no user", "", "/sup: /sup - /own /sup -"},
+		{"a group alone", "user: ':1'", "/sup: /sup - /own /sup -"},
+		{"a user", "user: a", "-: - - /own - -"},
+		{"a user with a group", "user: 'a:1'", "-: - - /own - -"},
+		{"given", "user: a, environment: {HOME: /e}", "/e: /e /e /own /e /e"},
+		{"given without a user", "environment: {HOME: /e}", "/e: /e /e /own /e /e"},
+		{"the supervisor's, asked for", "user: a, environment: [HOME]", "/sup: /sup /sup /own /sup /sup"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys := strings.TrimPrefix(tt.keys+", "+hooks, ", ")
+			d := mustLoad(t, "services: {a: {command: [x], "+keys+"}}\n", Options{Env: []string{"HOME=/sup", "PATH=/bin"}}).Daemons[0]
+			home := func(env []string) string {
+				for _, kv := range env {
+					if v, ok := strings.CutPrefix(kv, "HOME="); ok {
+						return v
+					}
+				}
+				return "-"
+			}
+			got := home(d.Spec.Env) + ":"
+			for _, s := range slices.Concat(d.Spec.PostStart, d.Spec.PreStart) {
+				got += " " + home(s.Env)
+			}
+			if got != tt.want || home(d.HelperEnv) != home(d.Spec.Env) {
+				t.Errorf("got %s (probes %s), want %s", got, home(d.HelperEnv), tt.want)
+			}
+		})
+	}
+}
+
 // TestLargeFile: what is written out is no alias bomb, however much it is.
 func TestLargeFile(t *testing.T) {
 	text := "x-much: [" + strings.Repeat("a, ", maxNodes) + "]\nservices: {a: {command: [x]}}\n"
 	if b := mustLoad(t, text, Options{}); len(b.Daemons) != 1 {
 		t.Errorf("got %d daemons, want 1", len(b.Daemons))
+	}
+}
+
+// TestForeignText: a message is one line of printable text, however a file is written, and quotes no more than is needed.
+func TestForeignText(t *testing.T) {
+	long := strings.Repeat("k", 100<<10)
+	for _, tt := range []struct{ name, text, want string }{
+		{"a key with a line and an escape sequence", `"a\nb\e[2J": 1`, `unknown key "a\nb\x1b[2J" in services.a`},
+		{"a long key", long + ": 1", `unknown key "` + long[:197] + `…" in services.a`},
+		{"a reason", `user: "${A:?one\u202Etwo\e[2J}"`, `one two [2J`},
+		{"a long reason", `user: "${A:?` + long + `}"`, "kkk…"},
+		{"a message of ours", `ulimits: {nofile: {"zz\nzzzz": 5, hard: 5, soft: 5}}`, "known are soft, hard"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := write(t, map[string]string{"b.yaml": "services: {a: {command: [x], " + tt.text + "}}\n"})("b.yaml")
+			_, err := Load(Options{Files: []string{file}})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %.600v, want %.300s", err, tt.want)
+			}
+			if s := err.Error(); len(s) > 600 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("got %d bytes: %.600q", len(s), s)
+			}
+		})
+	}
+	if got, want := (pos{"a\n\x1bb.yaml", 1, 2}).String(), "a  b.yaml:1:2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestCheckForeign: what check prints cannot steer a terminal either, and a command can be copied.
+func TestCheckForeign(t *testing.T) {
+	b := mustLoad(t, `services: {a: {command: ["x\e[2Jy", "a\nit's \"b\" \\", "plain"], user: "u\e[1m", working_dir: "/q\u202e"}}`+"\n", Options{})
+	var out strings.Builder
+	if err := b.Check(&out, "text"); err != nil {
+		t.Fatal(err)
+	}
+	want := `  a: $'x\x1b[2Jy' $'a\nit\'s "b" \\' plain
+    restart no; user u [1m; in /q ` + "\n"
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("got\n%s\nwant in it\n%s", out.String(), want)
 	}
 }
 

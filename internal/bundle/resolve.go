@@ -37,7 +37,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		err = e
 	}
 
-	all := l.environ(nil, nil)
+	all := l.environ(nil, nil, "")
 	b.Env = without(all, l.vault.private)
 	files := map[string]map[string]fileSource{
 		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
@@ -49,7 +49,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			continue
 		}
 		for _, p := range s.late.list {
-			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", p.Message)
+			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", phrase(p.Message))
 		}
 		if len(s.entrypoint)+len(s.command) == 0 && s.clean {
 			l.probs.add(s.at, "the service %s has no command, and nothing supplies one here: give it a command or an entrypoint", s.name)
@@ -115,16 +115,18 @@ func (l *loader) profiles() []string {
 	return out
 }
 
-// environ is the environment of a daemon of s: the supervisor's without private names, then what the file gives.
-func (l *loader) environ(s *service, own []variable) []string {
+// environ is the environment of a program of s that runs as user: the supervisor's without private names, then what the file
+// gives. The supervisor's HOME is not for another user: package child finds the right one when the program starts.
+func (l *loader) environ(s *service, own []variable, user string) []string {
+	name, _, _ := strings.Cut(user, ":")
 	last := make(map[string]int, len(own)) // of several values for a name
 	for i, v := range own {
 		last[v.key] = i
 	}
 	out := make([]string, 0, len(l.env.pairs)+len(own)+1)
 	for _, kv := range l.env.pairs {
-		name, _, _ := strings.Cut(kv, "=")
-		if _, given := last[name]; !given && (s == nil || !l.vault.hidden(name, s)) {
+		key, _, _ := strings.Cut(kv, "=")
+		if _, given := last[key]; !given && (s == nil || !l.vault.hidden(key, s)) && (key != "HOME" || name == "") {
 			out = append(out, kv)
 		}
 	}
@@ -142,7 +144,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 	d := Daemon{
 		Spec: child.Spec{
 			Service: s.name, Critical: s.own.critical, Readiness: s.own.ready != nil || s.health != nil,
-			Argv: slices.Concat(s.entrypoint, s.command), Env: l.environ(s, own), Dir: s.dir, User: s.user, Groups: s.groups,
+			Argv: slices.Concat(s.entrypoint, s.command), Env: l.environ(s, own, s.user), Dir: s.dir, User: s.user, Groups: s.groups,
 			Restart: l.options.Restart, Limit: s.own.limit, StopSignal: s.stopSignal, StopGrace: s.stopGrace,
 			KillMode: child.KillMode(orDefault(string(s.own.killMode), string(child.KillGroup))),
 		},
@@ -182,8 +184,8 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 	for _, h := range s.preStart {
 		d.Spec.PreStart = append(d.Spec.PreStart, l.preStart(s, h))
 	}
-	d.Spec.PostStart = l.hooks(s, d, s.postStart, child.StepPostStart)
-	d.Spec.PreStop = l.hooks(s, d, s.preStop, child.StepPreStop)
+	d.Spec.PostStart = l.hooks(s, own, s.postStart, child.StepPostStart)
+	d.Spec.PreStop = l.hooks(s, own, s.preStop, child.StepPreStop)
 	for _, f := range s.files {
 		source, ok := files[f.kind][f.source]
 		kind := strings.TrimSuffix(f.kind, "s")
@@ -192,8 +194,10 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 			l.probs.add(f.name.at, "unknown %s: %s", kind, unknown(f.name, keysOf(files[f.kind])))
 		case source.what != "":
 			l.probs.add(source.at, "%s.%s must be a plain file here: %s is not supported", f.kind, f.source, source.what)
+		case source.path == "":
+			l.probs.add(source.at, "%s.%s needs a file: its name is empty", f.kind, f.source)
 		default:
-			d.Files = append(d.Files, File{kind, f.source, source.path, f.target})
+			d.Files = append(d.Files, File{kind, f.source, source.path, f.target, source.at.String()})
 		}
 	}
 	return d
@@ -233,20 +237,22 @@ func (l *loader) preStart(s *service, h hook) child.Spec {
 		return slices.ContainsFunc(h.environment, func(o variable) bool { return o.key == v.key })
 	})
 	own := l.own(s, files, append(vars, h.environment...))
+	user := orDefault(h.user, s.user)
 	return child.Spec{
-		Step: child.StepPreStart, Argv: argv, Env: without(l.environ(s, own), l.vault.private),
-		Dir: orDefault(h.dir, s.dir), User: orDefault(h.user, s.user), Groups: s.groups,
+		Step: child.StepPreStart, Argv: argv, Env: without(l.environ(s, own, user), l.vault.private),
+		Dir: orDefault(h.dir, s.dir), User: user, Groups: s.groups,
 	}
 }
 
-// hooks are post_start or pre_stop: programs with the daemon's environment.
-func (l *loader) hooks(s *service, d Daemon, hooks []hook, step child.Step) (out []child.Spec) {
+// hooks are post_start or pre_stop: programs with the daemon's environment, in which own is what the file gives.
+func (l *loader) hooks(s *service, own []variable, hooks []hook, step child.Step) (out []child.Spec) {
 	for _, h := range hooks {
 		for _, v := range h.environment {
 			l.vault.check(v.key, s, v.at, l.probs)
 		}
-		env := without(d.HelperEnv, func(name string) bool {
-			return slices.ContainsFunc(h.environment, func(v variable) bool { return v.key == name })
+		user := orDefault(h.user, s.user)
+		env := without(l.environ(s, own, user), func(name string) bool {
+			return l.vault.private(name) || slices.ContainsFunc(h.environment, func(v variable) bool { return v.key == name })
 		})
 		for _, v := range h.environment {
 			if v.value != nil && !l.vault.private(v.key) {
@@ -254,7 +260,7 @@ func (l *loader) hooks(s *service, d Daemon, hooks []hook, step child.Step) (out
 			}
 		}
 		out = append(out, child.Spec{
-			Step: step, Argv: h.command, Env: env, Dir: orDefault(h.dir, s.dir), User: orDefault(h.user, s.user), Groups: s.groups,
+			Step: step, Argv: h.command, Env: env, Dir: orDefault(h.dir, s.dir), User: user, Groups: s.groups,
 		})
 	}
 	return out

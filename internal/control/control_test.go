@@ -385,28 +385,32 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestWell is the rule of health.
-func TestWell(t *testing.T) {
-	bad := &child.Exit{Code: 1}
+// TestHealth is what is said of those that are not well.
+func TestHealth(t *testing.T) {
+	now := time.Now()
+	crash := &child.Exit{Code: 3}
 	for _, tt := range []struct {
-		state child.State
-		last  *child.Exit
-		want  bool
+		status child.Status
+		want   string
 	}{
-		{child.StateWaiting, nil, false},
-		{child.StateStarting, nil, false},
-		{child.StateRunning, bad, true},
-		{child.StateReady, bad, true},
-		{child.StateUnhealthy, nil, false},
-		{child.StateStopping, bad, true},
-		{child.StateBackoff, &child.Exit{}, false},
-		{child.StateExited, &child.Exit{}, true},
-		{child.StateExited, bad, false},
-		{child.StateStopped, bad, true},
-		{child.StateGaveUp, &child.Exit{}, false},
+		{child.Status{State: child.StateRunning}, ""},
+		{child.Status{State: child.StateWaiting, Reason: "db is not ready"}, "waiting: db is not ready"},
+		{child.Status{State: child.StateStarting, Last: crash}, "starting: "},
+		{child.Status{State: child.StateBackoff, Last: crash}, "backoff: ended with code 3"},
+		{child.Status{State: child.StateUnhealthy, Reason: "HTTP\x1b[2J 500"}, "unhealthy: HTTP [2J 500"},
+		{child.Status{State: child.StateStopping, Reason: "no answer"}, "stopping: no answer"},
+		{
+			child.Status{State: child.StateReady, Reason: "fine", Last: crash, Started: now.Add(-4 * time.Second), Proven: now.Add(6 * time.Second)},
+			"ready: it was restarted 4s ago, after it had ended with code 3",
+		},
 	} {
-		if got := well(&child.Status{State: tt.state, Last: tt.last}); got != tt.want {
-			t.Errorf("%s after %v: got %v, want %v", tt.state, tt.last, got, tt.want)
+		h := health([]child.Status{tt.status}, now)
+		got := ""
+		for _, p := range h.Problems {
+			got += string(p.State) + ": " + p.Reason
+		}
+		if got != tt.want || h.Healthy != (tt.want == "") {
+			t.Errorf("%+v: got %q, %v, want %q", tt.status, got, h.Healthy, tt.want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // list is GET /v1/daemons.
@@ -73,7 +74,7 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 		st, known := &all[i], s.o.Daemons[all[i].Name]
 		d := &list[i]
 		*d = client.Daemon{
-			Name: st.Name, Service: known.Service, State: client.State(st.State), Ready: st.State.Up(), Reason: st.Reason,
+			Name: st.Name, Service: known.Service, State: client.State(st.State), Ready: st.State.Up(), Reason: printable.Text(st.Reason),
 			Since: st.Since.UTC(), PID: st.PID, Starts: st.Starts, Restarts: st.Restarts, Failures: st.Failures,
 			LastExit: exitOf(st.Last), Labels: known.Labels,
 		}
@@ -94,7 +95,7 @@ func exitOf(e *child.Exit) *client.Exit {
 	if e == nil {
 		return nil
 	}
-	exit := &client.Exit{CPUTime: seconds(e.CPU), MaxRSS: e.MaxRSS}
+	exit := &client.Exit{OOM: e.OOM, CPUTime: seconds(e.CPU), MaxRSS: e.MaxRSS}
 	if e.Signal != 0 {
 		name := child.SignalName(e.Signal)
 		exit.Signal = &name
@@ -102,7 +103,7 @@ func exitOf(e *child.Exit) *client.Exit {
 		exit.Code = &e.Code
 	}
 	if e.Err != nil {
-		exit.Error = e.Err.Error()
+		exit.Error = printable.Text(e.Err.Error())
 	}
 	return exit
 }
@@ -141,11 +142,11 @@ func started(s *child.Status) string {
 	case s.State == child.StateStopped:
 		return s.Name + " was stopped meanwhile"
 	case s.Last != nil && s.Last.Err != nil:
-		return fmt.Sprintf("%s cannot be started: %v", s.Name, s.Last.Err)
+		return fmt.Sprintf("%s cannot be started: %s", s.Name, printable.Text(s.Last.Err.Error()))
 	case s.Last != nil:
 		return fmt.Sprintf("%s ended with %s", s.Name, s.Last)
 	}
-	return fmt.Sprintf("%s is %s", s.Name, s.State)
+	return s.Name + " " + client.State(s.State).Phrase()
 }
 
 // stop is POST /v1/daemons/{name}/stop.
@@ -154,7 +155,7 @@ func (s *Server) stop(w http.ResponseWriter, r *request) error {
 		if s.State.Final() {
 			return ""
 		}
-		return fmt.Sprintf("%s is %s", s.Name, s.State)
+		return s.Name + " " + client.State(s.State).Phrase()
 	})
 }
 

@@ -2,10 +2,13 @@ package control
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // wait is GET /v1/wait?for=ready|exited&name=…&timeout=….
@@ -44,17 +47,7 @@ func (s *Server) healthy(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	h := client.Health{Problems: []client.Problem{}}
-	for i := range all {
-		if st := &all[i]; !well(st) {
-			p := client.Problem{Name: st.Name, State: client.State(st.State), Reason: st.Reason}
-			if p.Reason == "" && st.Last != nil && !st.State.Alive() {
-				p.Reason = "ended with " + st.Last.String()
-			}
-			h.Problems = append(h.Problems, p)
-		}
-	}
-	h.Healthy = len(h.Problems) == 0
+	h := health(all, time.Now())
 	status := http.StatusOK
 	if !h.Healthy {
 		status = http.StatusServiceUnavailable
@@ -62,15 +55,25 @@ func (s *Server) healthy(w http.ResponseWriter, r *request) error {
 	return r.answer(w, status, h)
 }
 
-// well reports whether a daemon does not count against the health of the bundle.
-func well(s *child.Status) bool {
-	switch s.State {
-	case child.StateWaiting, child.StateStarting, child.StateUnhealthy, child.StateBackoff, child.StateGaveUp:
-		return false
-	case child.StateExited:
-		return s.Last == nil || !s.Last.Failed()
+// health tells what is not well, and why.
+func health(all []child.Status, now time.Time) client.Health {
+	h := client.Health{Problems: []client.Problem{}}
+	for i := range all {
+		s := &all[i]
+		if s.Well(now) {
+			continue
+		}
+		reason := printable.Text(s.Reason)
+		switch {
+		case s.State.Up() && s.Last != nil:
+			reason = fmt.Sprintf("it was restarted %s ago, after it had ended with %s", now.Sub(s.Started).Round(time.Second), s.Last)
+		case reason == "" && s.Last != nil && !s.State.Alive():
+			reason = "ended with " + s.Last.String()
+		}
+		h.Problems = append(h.Problems, client.Problem{Name: s.Name, State: client.State(s.State), Reason: reason})
 	}
-	return true
+	h.Healthy = len(h.Problems) == 0
+	return h
 }
 
 // metrics is GET /metrics.

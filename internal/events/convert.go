@@ -34,16 +34,10 @@ func unexpected(e *child.Event) bool {
 	return false
 }
 
-// maybeOOM reports whether the OOM killer can have caused the end: it sends SIGKILL, to the process itself or to what a
-// shell waits for, which then ends with 137.
-func maybeOOM(e *child.Event) bool {
-	return e.Kind == child.EventExited && e.Exit.Status() == 128+int(sigkill)
-}
-
 // convert returns the CloudEvents that e comes to, without ID and Source. An end is one, and what follows from it another.
-func convert(e *child.Event, oom bool, log []string) []client.Event {
+func convert(e *child.Event, log []string) []client.Event {
 	data := client.EventData{
-		PID: e.PID, Uptime: seconds(e.Uptime), Attempt: e.Attempt, OOM: oom, Reason: e.Reason, Log: log,
+		PID: e.PID, Uptime: seconds(e.Uptime), Attempt: e.Attempt, OOM: e.Exit.OOM, Reason: e.Reason, Log: log,
 		MaxRSS: e.Exit.MaxRSS, CPUTime: seconds(e.Exit.CPU),
 	}
 	make := func(kind string, data client.EventData) client.Event {

@@ -28,11 +28,6 @@ type Options struct {
 	Source string
 	// Tail returns the last n lines of a daemon's log; nil if there is none. It must not block.
 	Tail func(daemon string, n int) []log.Line
-	// OOMKills returns how many processes of this container the OOM killer has ended; nil means that of this process's
-	// cgroup.
-	OOMKills func() (n uint64, ok bool)
-	// OnOOM, unless nil, is called for each daemon that the OOM killer has ended.
-	OnOOM func(daemon string)
 }
 
 // A Hub makes events and keeps the last of them. Make one with New, and call Run once.
@@ -40,7 +35,6 @@ type Hub struct {
 	options Options
 	box     *mailbox.Mailbox[child.Event]
 	dropped atomic.Uint64 // events of daemons that did not fit into box
-	kills   killCounter
 	closing chan struct{}
 	once    sync.Once
 	prefix  string // of IDs
@@ -62,14 +56,9 @@ type Record struct {
 
 // New returns a Hub that does nothing until Run is called; what is observed before that is not lost.
 func New(o Options) *Hub {
-	if o.OOMKills == nil {
-		o.OOMKills = cgroupKills()
-	}
 	h := &Hub{options: o, box: mailbox.New[child.Event](queueLimit), closing: make(chan struct{})}
 	// IDs must not repeat when the container has been started anew, with the same source.
 	h.prefix = strconv.FormatInt(time.Now().UnixNano(), 36) + "-"
-	h.kills.read = o.OOMKills
-	h.kills.last, _ = o.OOMKills()
 	return h
 }
 
@@ -111,11 +100,6 @@ func (h *Hub) Close() { h.once.Do(func() { close(h.closing) }) }
 // handle makes the events that e comes to.
 func (h *Hub) handle(e *child.Event) {
 	var lines []string
-	h.kills.note(e.Time)
-	oom := maybeOOM(e) && h.kills.took()
-	if oom && h.options.OnOOM != nil {
-		h.options.OnOOM(e.Daemon)
-	}
 	if unexpected(e) && h.options.Tail != nil {
 		// The news of an end is held back until its last lines have been read, for 100 ms at most (child.Output.Exited):
 		// they are here by now. Those of the next life may be too.
@@ -126,7 +110,7 @@ func (h *Hub) handle(e *child.Event) {
 		}
 		lines = lines[max(0, len(lines)-Lines):]
 	}
-	for _, ev := range convert(e, oom, lines) {
+	for _, ev := range convert(e, lines) {
 		ev.Source = h.options.Source
 		ev.ID = h.prefix + strconv.FormatUint(h.next, 10)
 		h.next++

@@ -25,9 +25,6 @@ var noon = time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 // collect runs a hub over these events and returns what it made of them.
 func collect(t *testing.T, o Options, in ...child.Event) []client.Event {
 	t.Helper()
-	if o.OOMKills == nil {
-		o.OOMKills = func() (uint64, bool) { return 0, false }
-	}
 	h := New(o)
 	for _, e := range in {
 		h.Observe(e)
@@ -204,7 +201,7 @@ func TestLogLines(t *testing.T) {
 // TestReader: a reader gets each event once and in order, waits for the next, and ends with the hub.
 func TestReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := New(Options{OOMKills: func() (uint64, bool) { return 0, false }})
+		h := New(Options{})
 		go h.Run()
 		r := h.Read()
 		if r.Ready() {
@@ -259,7 +256,7 @@ func TestBounds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := New(Options{OOMKills: func() (uint64, bool) { return 0, false }, Tail: func(_ string, n int) []log.Line {
+				h := New(Options{Tail: func(_ string, n int) []log.Line {
 					return slices.Repeat([]log.Line{{Text: []byte(tt.line)}}, n)
 				}})
 				go h.Run()

@@ -20,6 +20,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/bot-bottle/sidecar-init/internal/bounded"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // A File is a secret or config that is a file.
@@ -28,6 +31,7 @@ type File struct {
 	Name   string
 	Source string // absolute
 	Target string // absolute
+	At     string // FILE:LINE:COL of its definition
 }
 
 // Ensure makes each target have the content of its source. Directories are made as they are needed.
@@ -35,7 +39,7 @@ func Ensure(list []File) error {
 	var errs []error
 	for _, f := range list {
 		if err := f.ensure(); err != nil {
-			errs = append(errs, fmt.Errorf("%s %s: %w", f.Kind, f.Name, err))
+			errs = append(errs, errors.New(printable.Line(fmt.Sprintf("%s: %s %s: %v", f.At, f.Kind, f.Name, err))))
 		}
 	}
 	return errors.Join(errs...)
@@ -46,8 +50,10 @@ func (f File) ensure() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("cannot find its file: %w", err)
+	case source.IsDir():
+		return fmt.Errorf("%s is a directory", f.Source)
 	case !source.Mode().IsRegular():
-		return fmt.Errorf("%s is not a file", f.Source)
+		return fmt.Errorf("%s is not a plain file", f.Source)
 	}
 	for range 2 {
 		if leadsNowhere(f.Target) {
@@ -76,17 +82,27 @@ func (f File) ensure() error {
 		return fmt.Errorf("cannot look at what is there: %w", err)
 	case os.SameFile(source, target):
 		return nil
+	case target.IsDir():
+		return fmt.Errorf("%s is there, and is a directory", f.Target)
 	case !target.Mode().IsRegular():
-		return fmt.Errorf("%s is there, and is not a file", f.Target)
+		return fmt.Errorf("%s is there, and is not a plain file", f.Target)
+	case source.Size() != target.Size():
+		return differ(f)
+	case source.Size() > bounded.Max:
+		return fmt.Errorf("%s is there, and %s is %w, so they are not compared", f.Target, f.Source, bounded.ErrTooLarge)
 	}
 	same, err := sameContent(f.Source, f.Target)
 	switch {
 	case err != nil:
 		return fmt.Errorf("cannot compare: %w", err)
-	case source.Size() != target.Size() || !same:
-		return fmt.Errorf("%s is there, with another content than %s", f.Target, f.Source)
+	case !same:
+		return differ(f)
 	}
 	return nil
+}
+
+func differ(f File) error {
+	return fmt.Errorf("%s is there, with another content than %s", f.Target, f.Source)
 }
 
 // leadsNowhere reports whether a file is a symbolic link, and there is nothing at its end.

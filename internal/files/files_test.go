@@ -36,16 +36,27 @@ func TestEnsure(t *testing.T) {
 			symlink(t, source+".2", target)
 		}},
 		{
+			name: "too much to compare", source: "s", target: func(t *testing.T, target, source string) {
+				write(t, target, "s")
+				for _, name := range []string{target, source} {
+					if err := os.Truncate(name, 1<<40); err != nil {
+						t.Fatal(err)
+					}
+				}
+			},
+			err: "b.yaml:1:2: secret s: TARGET is there, and SOURCE is larger than 16 MiB, so they are not compared",
+		},
+		{
 			name: "another content", source: "s", target: func(t *testing.T, target, _ string) { write(t, target, "t") },
-			err: "secret s: TARGET is there, with another content than SOURCE",
+			err: "b.yaml:1:2: secret s: TARGET is there, with another content than SOURCE",
 		},
 		{
 			name: "more content", source: "s", target: func(t *testing.T, target, _ string) { write(t, target, "st") },
-			err: "secret s: TARGET is there, with another content than SOURCE",
+			err: "b.yaml:1:2: secret s: TARGET is there, with another content than SOURCE",
 		},
 		{
 			name: "another content at the end", source: big + "a", target: func(t *testing.T, target, _ string) { write(t, target, big+"b") },
-			err: "secret s: TARGET is there, with another content than SOURCE",
+			err: "b.yaml:1:2: secret s: TARGET is there, with another content than SOURCE",
 		},
 		{
 			name: "a link that leads nowhere", source: "s", target: func(t *testing.T, target, source string) { symlink(t, source+".no", target) },
@@ -60,16 +71,16 @@ func TestEnsure(t *testing.T) {
 		},
 		{
 			name: "a link to itself", source: "s", target: func(t *testing.T, target, _ string) { symlink(t, target, target) },
-			err: "secret s: cannot look at what is there: stat TARGET: too many levels of symbolic links",
+			err: "b.yaml:1:2: secret s: cannot look at what is there: stat TARGET: too many levels of symbolic links",
 		},
 		{
 			name: "a directory", source: "s", target: func(t *testing.T, target, _ string) { mkdir(t, target) },
-			err: "secret s: TARGET is there, and is not a file",
+			err: "b.yaml:1:2: secret s: TARGET is there, and is a directory",
 		},
-		{name: "no source", err: "secret s: cannot find its file: stat SOURCE: no such file or directory"},
+		{name: "no source", err: "b.yaml:1:2: secret s: cannot find its file: stat SOURCE: no such file or directory"},
 		{
 			name: "a file in the way", source: "s", target: func(t *testing.T, target, _ string) { write(t, filepath.Dir(target), "") },
-			err: "secret s: cannot look at what is there: stat TARGET: not a directory",
+			err: "b.yaml:1:2: secret s: cannot look at what is there: stat TARGET: not a directory",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,7 +92,7 @@ func TestEnsure(t *testing.T) {
 			if tt.target != nil {
 				tt.target(t, target, source)
 			}
-			list := []files.File{{Kind: "secret", Name: "s", Source: source, Target: target}}
+			list := []files.File{{Kind: "secret", Name: "s", Source: source, Target: target, At: "b.yaml:1:2"}}
 			for range 2 { // a restarted container finds what the first start has made
 				want := strings.NewReplacer("SOURCE", source, "TARGET", target).Replace(tt.err)
 				if got := text(files.Ensure(list)); got != want {
@@ -108,13 +119,15 @@ func TestEnsureAll(t *testing.T) {
 	write(t, at("good"), "good")
 	write(t, at("other"), "other")
 	err := files.Ensure([]files.File{
-		{Kind: "secret", Name: "a", Source: at("no"), Target: at("ta")},
+		{Kind: "secret", Name: "a", Source: at("no"), Target: at("ta"), At: "b.yaml:1:1"},
 		{Kind: "config", Name: "b", Source: at("good"), Target: at("tb")},
-		{Kind: "config", Name: "c", Source: at("other"), Target: at("tb")}, // two of them want one name
-		{Kind: "secret", Name: "d", Source: dir, Target: at("td")},
+		{Kind: "config", Name: "c", Source: at("other"), Target: at("tb"), At: "b.yaml:3:1"}, // two of them want one name
+		{Kind: "secret", Name: "d", Source: dir, Target: at("td"), At: "b.yaml:4:1"},
+		{Kind: "secret", Name: "e", Source: os.DevNull, Target: at("te"), At: "b.yaml:5:1"},
 	})
-	want := fmt.Sprintf("secret a: cannot find its file: stat %[1]s/no: no such file or directory\n"+
-		"config c: %[1]s/tb is there, with another content than %[1]s/other\nsecret d: %[1]s is not a file", dir)
+	want := fmt.Sprintf("b.yaml:1:1: secret a: cannot find its file: stat %[1]s/no: no such file or directory\n"+
+		"b.yaml:3:1: config c: %[1]s/tb is there, with another content than %[1]s/other\n"+
+		"b.yaml:4:1: secret d: %[1]s is a directory\nb.yaml:5:1: secret e: /dev/null is not a plain file", dir)
 	if got := text(err); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -128,10 +141,10 @@ func TestEnsureReadOnly(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "source")
 	write(t, source, "s")
 	for target, want := range map[string]string{
-		"/proc/no/such": "secret s: cannot make the directory of /proc/no/such: ",
-		"/proc/no":      "secret s: cannot make a link: ",
+		"/proc/no/such": "b.yaml:1:2: secret s: cannot make the directory of /proc/no/such: ",
+		"/proc/no":      "b.yaml:1:2: secret s: cannot make a link: ",
 	} {
-		err := files.Ensure([]files.File{{Kind: "secret", Name: "s", Source: source, Target: target}})
+		err := files.Ensure([]files.File{{Kind: "secret", Name: "s", Source: source, Target: target, At: "b.yaml:1:2"}})
 		if !strings.HasPrefix(text(err), want) {
 			t.Errorf("%s: got %v, want %s", target, err, want)
 		}

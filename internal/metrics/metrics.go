@@ -107,17 +107,13 @@ func (m *Metrics) Observe(e child.Event) {
 	case child.EventExited, child.EventFailed, child.EventNotStarted:
 		c.exits[causeOf(&e)].Add(1)
 		c.cpu.Add(int64(e.Exit.CPU))
+		if e.Exit.OOM {
+			c.oom.Add(1)
+		}
 	case child.EventForwarded, child.EventDropped:
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.signals[signalKey{e.Daemon, child.SignalName(e.Signal), e.Kind == child.EventDropped}]++
-	}
-}
-
-// OOMKilled counts an end that was the OOM killer's.
-func (m *Metrics) OOMKilled(daemon string) {
-	if c := m.all[daemon]; c != nil {
-		c.oom.Add(1)
 	}
 }
 

@@ -41,7 +41,7 @@ func example() (*Metrics, []child.Status) {
 	for _, e := range []child.Event{
 		{Kind: child.EventStarted},
 		{Kind: child.EventExited, Exit: child.Exit{Code: 3, CPU: 1500 * time.Millisecond}},
-		{Kind: child.EventExited, Exit: child.Exit{Signal: syscall.SIGKILL}},
+		{Kind: child.EventExited, Exit: child.Exit{Signal: syscall.SIGKILL, OOM: true}},
 		{Kind: child.EventExited, Requested: true, Exit: child.Exit{Signal: syscall.SIGTERM}},
 		{Kind: child.EventExited},
 		{Kind: child.EventFailed, Exit: child.Exit{Code: 127, Err: errors.New("x")}},
@@ -55,8 +55,6 @@ func example() (*Metrics, []child.Status) {
 	}
 	m.Observe(child.Event{Kind: child.EventNotStarted, Daemon: "job"})
 	m.Observe(child.Event{Kind: child.EventExited, Daemon: "unknown"})
-	m.OOMKilled("web")
-	m.OOMKilled("unknown")
 	return m, []child.Status{
 		{Name: "web", State: child.StateReady, PID: 1 << 30, Started: now.Add(-time.Minute), Since: now, Starts: 5, Restarts: 4},
 		{Name: "job", State: child.StateExited},

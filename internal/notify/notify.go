@@ -10,6 +10,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // Options say what is sent, and where to.
@@ -51,6 +52,7 @@ func New(o Options) (*Notifier, error) {
 		if s.send, s.name, err = newSender(target, o.Env); err != nil {
 			return nil, fmt.Errorf("cannot notify: %w", err)
 		}
+		s.name = printable.Text(s.name)
 		names[s.name]++
 		if i := names[s.name]; i > 1 {
 			s.name = fmt.Sprintf("%s#%d", s.name, i)
@@ -220,7 +222,7 @@ func (s *sink) deliver(ctx context.Context, rec events.Record) bool {
 // fail notes that a try has failed, and says so if the one before had not.
 func (s *sink) fail(err error) {
 	if s.failing == nil {
-		s.printf("cannot send events to %s: %v; it is tried again", s.name, err)
+		s.printf("cannot send events to %s: %s; it is tried again", s.name, printable.Text(err.Error()))
 	}
 	s.failing = err
 }
@@ -298,7 +300,7 @@ func (s *sink) report(now bool) {
 	if s.unreported == 0 || !now && time.Since(s.reported) < reportTime {
 		return
 	}
-	s.printf("%d events for %s were dropped: %v", s.unreported, s.name, s.cause)
+	s.printf("%d events for %s were dropped: %s", s.unreported, s.name, printable.Text(s.cause.Error()))
 	s.unreported, s.reported = 0, time.Now()
 }
 

@@ -117,6 +117,25 @@ func TestDelivered(t *testing.T) {
 	})
 }
 
+// TestForeignText: what a sink answers cannot do anything to the log.
+func TestForeignText(t *testing.T) {
+	answer := "it answers 400 \x1b[2J\r\u202e" + strings.Repeat("x", 15<<10)
+	want := ": it answers 400  [2J  " + strings.Repeat("x", 174) + "…"
+	run(t, func(_ *fixture, _ context.Context, try int) error {
+		if try == 1 {
+			return errors.New(answer)
+		}
+		return refusal{errors.New(answer)}
+	}, func(f *fixture) {
+		f.event("a")
+		time.Sleep(time.Minute)
+		f.check(0, 1, nil, []string{
+			"cannot send events to http://sink" + want + "; it is tried again",
+			"1 events for http://sink were dropped" + want,
+		})
+	})
+}
+
 func TestRetry(t *testing.T) {
 	run(t, func(_ *fixture, _ context.Context, try int) error {
 		if try <= 8 {

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // Exec succeeds when the program of spec ends with 0. Of spec, what describes a process counts: Argv, Env, Dir, User,
@@ -172,12 +172,7 @@ func (o *output) lastLine() string {
 	<-o.done
 	line := bytes.TrimSpace(o.end)
 	line = line[bytes.LastIndexByte(line, '\n')+1:]
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(string(line), "\uFFFD")))
+	return printable.Text(string(line))
 }
 
 func (o *output) close() {

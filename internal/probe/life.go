@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // A Life is one life of a daemon's process, from before the program is executed. Its methods may be called from any
@@ -182,7 +183,7 @@ func (l *Life) set(change func()) {
 	switch {
 	case reason != "" && l.told != tellUnhealthy:
 		l.told = tellUnhealthy
-		l.p.tell(l.daemon, child.Unhealthy{Gen: l.gen, Reason: reason})
+		l.p.tell(l.daemon, child.Unhealthy{Gen: l.gen, Reason: printable.Text(reason)})
 	case reason == "" && l.ready && l.healthy && l.told != tellReady:
 		l.told = tellReady
 		l.p.tell(l.daemon, child.Ready{Gen: l.gen})

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // A message is what a datagram says, as far as it is understood.
@@ -26,8 +28,6 @@ type message struct {
 const (
 	// maxDatagram is systemd's limit too: the size that is written to a pipe in one piece.
 	maxDatagram = 4096
-	// maxStatus is how much of a STATUS is kept.
-	maxStatus = 512
 )
 
 // parse reads a datagram. What is unknown, or makes no sense, is passed over; ok is false if nothing in it is to be
@@ -89,15 +89,5 @@ func oneLine(s string) (string, bool) {
 	if !utf8.ValidString(s) {
 		return "", false
 	}
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	for len(s) > maxStatus {
-		_, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
-	}
-	return strings.TrimSpace(s), true
+	return printable.Text(s), true
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // show writes a message as the test table has it.
@@ -67,7 +69,7 @@ func TestParse(t *testing.T) {
 		{in: "STATUS=one\nSTATUS=two", want: `status "two"`},
 		{in: "STATUS=\x1b[31mred\t", want: `status "[31mred"`},
 		{in: "STATUS=\xff\nREADY=1", want: "ready"},
-		{in: "STATUS=" + strings.Repeat("ä", 300), want: fmt.Sprintf("status %q", strings.Repeat("ä", 256))},
+		{in: "STATUS=" + strings.Repeat("ä", 300), want: fmt.Sprintf("status %q", strings.Repeat("ä", 98)+"…")},
 		{in: "MAINPID=0", want: ""},
 		{in: "MAINPID=-1", want: ""},
 		{in: "MAINPID=99999999999", want: ""},
@@ -97,7 +99,7 @@ func FuzzParse(f *testing.F) {
 		if !ok && show(m) != "" {
 			t.Errorf("refused, and yet %s", show(m))
 		}
-		if s := m.status; s != nil && (len(*s) > maxStatus || !utf8.ValidString(*s) || strings.ContainsAny(*s, "\n\r\x00\x1b")) {
+		if s := m.status; s != nil && (len(*s) > printable.Max || !utf8.ValidString(*s) || strings.ContainsAny(*s, "\n\r\x00\x1b")) {
 			t.Errorf("status: %q", *s)
 		}
 		if m.extend < 0 || m.watchdog != nil && *m.watchdog < 0 || m.mainPID < 0 {

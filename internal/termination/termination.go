@@ -42,6 +42,8 @@ type Failure struct {
 	// Code is the exit code, and Signal the signal, that ended the process; one of them is nil.
 	Code   *int    `json:"code"`
 	Signal *string `json:"signal"`
+	// OOM: the kernel's OOM killer did it.
+	OOM bool `json:"oom,omitempty"`
 	// Uptime is how long the process had lived, in seconds.
 	Uptime float64 `json:"uptime"`
 	// Reason says why the program was not executed.
@@ -83,7 +85,7 @@ func (c *Collector) Observe(e child.Event) {
 func newFailure(e *child.Event) *Failure {
 	f := &Failure{
 		Daemon: e.Daemon, Time: e.Time.UTC().Truncate(time.Millisecond), Uptime: e.Uptime.Round(time.Millisecond).Seconds(),
-		Reason: e.Reason, exit: e.Exit,
+		Reason: e.Reason, OOM: e.Exit.OOM, exit: e.Exit,
 	}
 	if e.Exit.Signal != 0 {
 		name := child.SignalName(e.Exit.Signal)
@@ -143,6 +145,9 @@ func (r Record) String() string {
 		text := fmt.Sprintf("first failure: %s, %s", f.Daemon, f.exit)
 		if f.Reason != "" {
 			text += ", " + f.Reason
+		}
+		if f.OOM {
+			text += ", the kernel's OOM killer"
 		}
 		parts = append(parts, text)
 	}

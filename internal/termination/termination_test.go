@@ -69,6 +69,13 @@ func TestRecord(t *testing.T) {
 			json: `{"exit_code":127,"daemon":"a","first_failure":{"daemon":"a","time":"2026-05-01T12:00:00.123Z","code":127,"signal":null,"uptime":0,"reason":"/bin/a: no such file"},"log_lines_dropped":0}`,
 		},
 		{
+			name: "the OOM killer",
+			in:   []child.Event{{Time: noon, Kind: child.EventExited, Daemon: "a", Exit: child.Exit{Signal: syscall.SIGKILL, OOM: true}}},
+			code: 137, all: []child.Status{{Name: "a", Result: 137}},
+			line: "record: code 137 from a; first failure: a, code -9 (SIGKILL), the kernel's OOM killer",
+			json: `{"exit_code":137,"daemon":"a","first_failure":{"daemon":"a","time":"2026-05-01T12:00:00.123Z","code":null,"signal":"SIGKILL","oom":true,"uptime":0},"log_lines_dropped":0}`,
+		},
+		{
 			name: "killed",
 			in: []child.Event{
 				{Kind: child.EventKilled, Daemon: "a"},

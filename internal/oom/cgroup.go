@@ -1,4 +1,4 @@
-package events
+package oom
 
 import (
 	"bufio"
@@ -6,47 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 )
-
-const sigkill = syscall.SIGKILL
-
-// A killCounter says whether a kill was the OOM killer's. The kernel does not tell of a process what killed it, only how
-// many of the cgroup the OOM killer has ended: one more than before means that this was it. When several end at once, as
-// many of them as the counter has gone up are taken for it; a kill that hit none of the daemons' main processes is
-// forgotten after a while.
-type killCounter struct {
-	read   func() (uint64, bool)
-	last   uint64
-	open   uint64    // kills that no daemon has been found for
-	openAt time.Time // when the last of them was seen
-}
-
-// openTime is how long a kill waits for its daemon.
-const openTime = 2 * time.Second
-
-// note looks at the counter; at is the time of the event that makes it look.
-func (k *killCounter) note(at time.Time) {
-	if at.Sub(k.openAt) > openTime {
-		k.open = 0
-	}
-	n, ok := k.read()
-	if !ok || n <= k.last {
-		return
-	}
-	k.open += n - k.last
-	k.openAt, k.last = at, n
-}
-
-// took reports whether a process that ended by SIGKILL was ended by the OOM killer.
-func (k *killCounter) took() bool {
-	if k.open == 0 {
-		return false
-	}
-	k.open--
-	return true
-}
 
 // cgroupKills returns a function that reads the OOM kills of the cgroup of this process, of either version.
 func cgroupKills() func() (uint64, bool) {
