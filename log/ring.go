@@ -12,7 +12,7 @@ type Line struct {
 	Time    time.Time // when it was read, in UTC
 	Stream  string    // "stdout" or "stderr"; empty where both share a pipe
 	Text    []byte    // without newline; the bytes as they were written
-	Partial bool      // the line was too long and goes on in the next one of this Stream
+	Partial bool      // the line goes on in the next one of this Stream: it was too long, or has waited for its end
 }
 
 // headSize is the size of what stands before each record in a ring: time (8 bytes), length (4), flags (4).
@@ -20,9 +20,6 @@ const headSize = 16
 
 // partialFlag is set in the flags of a record beside its stdStream.
 const partialFlag = 1 << 8
-
-// minRing is the least capacity of a ring: any line fits.
-const minRing = headSize + MaxLine + 1
 
 // A ring keeps the last lines of a Stream. What was read at once is one record: so the pump copies once a chunk,
 // and only who asks for lines looks for newlines. The oldest record is shortened line by line to make room.
@@ -38,13 +35,13 @@ type ring struct {
 	closed bool
 }
 
-// init sets the capacity, as in StreamOptions.Ring.
-func (r *ring) init(size int) {
-	switch {
-	case size == 0:
-		r.max = DefaultRing
-	case size > 0:
-		r.max = max(size, minRing)
+// init sets the capacity, as in StreamOptions.Ring. Any line of up to longest bytes fits.
+func (r *ring) init(size, longest int) {
+	if size == 0 {
+		size = DefaultRing
+	}
+	if size > 0 {
+		r.max = max(size, headSize+longest+1)
 	}
 }
 

@@ -36,9 +36,9 @@ func TestTail(t *testing.T) {
 	web.say("a\n\nunfinished")
 	web.end()
 	web = open(t, s)
-	web.say("b\r\n" + strings.Repeat("x", MaxLine) + "\n")
+	web.say("b\r\n" + strings.Repeat("x", DefaultMaxLine) + "\n")
 	web.end()
-	long := strings.Repeat("x", MaxLine-7) + "+|" + "xxxxxxx|"
+	long := strings.Repeat("x", DefaultMaxLine-7) + "+|" + "xxxxxxx|"
 	for _, tt := range []struct {
 		n    int
 		want string
@@ -106,7 +106,7 @@ func TestRingModel(t *testing.T) {
 	for seed := range uint64(rounds) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		var r ring
-		r.init(minRing + random.IntN(30000))
+		r.init(1+random.IntN(50000), DefaultMaxLine)
 		var model []string
 		for step := range 100 {
 			var data []byte
@@ -137,7 +137,7 @@ func TestRingModel(t *testing.T) {
 				t.Fatalf("seed %d, step %d: %d bytes in %d, want at most %d", seed, step, r.size, len(r.buf), r.max)
 			}
 			// One more line would not have fitted, or that line and a part are larger than what is free.
-			if free := r.max - r.size; len(got) < len(model) && free > headSize+size+2*MaxLine {
+			if free := r.max - r.size; len(got) < len(model) && free > headSize+size+2*DefaultMaxLine {
 				t.Fatalf("seed %d, step %d: %d bytes are free", seed, step, free)
 			}
 		}
