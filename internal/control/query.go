@@ -40,10 +40,22 @@ func (s *Server) wait(w http.ResponseWriter, r *request) error {
 
 // healthy is GET /v1/healthy.
 func (s *Server) healthy(w http.ResponseWriter, r *request) error {
-	all, err := s.statuses(r.Context())
-	if err != nil {
-		return err
-	}
+	return s.answer(w, r, func() (int, []byte, error) {
+		all, err := s.statuses(r.Context())
+		if err != nil {
+			return 0, nil, err
+		}
+		h := health(all)
+		b, err := encode(h)
+		if h.Healthy {
+			return http.StatusOK, b, err
+		}
+		return http.StatusServiceUnavailable, b, err
+	})
+}
+
+// health is what these daemons come to.
+func health(all []child.Status) client.Health {
 	h := client.Health{Problems: []client.Problem{}}
 	for i := range all {
 		if st := &all[i]; !well(st) {
@@ -55,11 +67,7 @@ func (s *Server) healthy(w http.ResponseWriter, r *request) error {
 		}
 	}
 	h.Healthy = len(h.Problems) == 0
-	status := http.StatusOK
-	if !h.Healthy {
-		status = http.StatusServiceUnavailable
-	}
-	return r.answer(w, status, h)
+	return h
 }
 
 // well reports whether a daemon does not count against the health of the bundle.
@@ -78,18 +86,14 @@ func (s *Server) metrics(w http.ResponseWriter, r *request) error {
 	if s.o.Metrics == nil {
 		return s.notFound(w, r)
 	}
-	all, err := s.statuses(r.Context())
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if err := s.answers.do(r.Context(), func() int {
+	return s.answer(w, r, func() (int, []byte, error) {
+		all, err := s.statuses(r.Context())
+		if err != nil {
+			return 0, nil, err
+		}
+		var b bytes.Buffer
 		s.o.Metrics(&b, all)
-		return b.Len()
-	}); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	r.write(w, http.StatusOK, b.Bytes())
-	return nil
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		return http.StatusOK, b.Bytes(), nil
+	})
 }
