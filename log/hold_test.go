@@ -94,7 +94,7 @@ func TestHoldTime(t *testing.T) {
 		web.say("a")
 		<-time.After(brief / 2)
 		begin := time.Now()
-		web.say("b\nc") // the alarm is still that of the line before
+		web.say("b\nc")                         // the alarm is still that of the line before
 		if got := c.line(); got != "[web] ab" { // on a busy machine a has left
 			c.want("[web] b")
 		}
