@@ -119,7 +119,7 @@ type LogLine struct {
 	// Line has U+FFFD where the bytes are not valid UTF-8; Bytes are set then, and exact.
 	Line  string `json:"line"`
 	Bytes []byte `json:"bytes,omitempty"`
-	// Partial: the line was too long, and goes on in the next one of this daemon and stream.
+	// Partial: the line goes on in the next one of this daemon and stream: it was too long, or had waited for its end.
 	Partial bool `json:"partial,omitempty"`
 	// Lost, where it is not 0, is how many lines are missing here, because this client was too slow. Nothing else but
 	// Time and Daemon is set then.

@@ -3,67 +3,145 @@ package log
 import (
 	"context"
 	"io"
+	"time"
 )
 
-// A Follower reads the lines of a Stream as they come. It reads from what is kept for Tail: so it costs the
-// Stream nothing and cannot slow it down, and if it is itself too slow it loses lines and learns how many. It
-// needs no Close. Its methods are for one goroutine.
+// A Follower reads the lines of a Stream as they come. It reads from what is kept for Tail, and holds nothing but a place in
+// that: so it costs the Stream nothing and cannot slow it down, and if it is itself too slow it loses lines and learns
+// how many. It needs no Close. Its methods are for one goroutine.
 type Follower struct {
-	r     *ring
-	first []Line // what Follow found; for the first Next
-	pos   uint64 // the position in the ring up to which everything has been read
-	seen  uint64 // how many lines there were up to pos
+	r    *ring
+	at   cursor
+	seen uint64 // how many lines there were up to there
+	lost int    // of them, those that have not been told to be missing
+	old  uint64 // the position up to which Follow found lines
 }
 
-// Follow returns a Follower whose first Next returns the last n lines, as Tail(n) does, if there are any; from there
-// on none is left out unnoticed.
+// Follow returns a Follower that begins with the last n lines, as Tail(n) does, if there are any; from there on none is
+// left out unnoticed.
 func (s *Stream) Follow(n int) *Follower {
 	r := &s.ring
 	r.mu.Lock()
-	f := &Follower{r: r, pos: r.end, seen: r.lines}
-	var records []byte
-	if n != 0 {
-		records = r.from(0)
+	defer r.mu.Unlock()
+	f := &Follower{r: r, at: cursor{pos: r.end}, seen: r.lines, old: r.end}
+	if n == 0 {
+		return f
 	}
-	r.mu.Unlock()
-	f.first = lastOf(parse(records), n)
+	kept := r.kept()
+	f.at.pos, f.seen = r.start(), r.lines-uint64(kept)
+	if n > 0 {
+		for ; kept > n; kept-- {
+			size, _ := f.at.line(r)
+			f.at.pass(size)
+			f.seen++
+		}
+	}
 	return f
 }
 
-// Next waits until there are lines that it has not yet returned, and returns them. The number of lines that were
-// lost before them, because the Follower was too slow, is lost. The error is that of ctx, or io.EOF when the Log has
-// been closed and there are no more.
-func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error) {
-	if lines, f.first = f.first, nil; len(lines) > 0 {
-		return lines, 0, nil
+// look finds the next line, and learns of those that were lost before it. The caller holds the lock of the ring.
+func (f *Follower) look() (size int, ok bool) {
+	before := f.seen
+	if f.at.gone(f.r) {
+		f.at = cursor{pos: f.r.start()}
+		f.seen = f.r.lines - uint64(f.r.kept())
 	}
+	if size, ok = f.at.line(f.r); !ok {
+		f.seen = f.r.lines // there is no ring, or the last lines had no room in it
+	}
+	f.lost += int(f.seen - before)
+	return size, ok
+}
+
+// take is Take, with the lock of the ring held.
+func (f *Follower) take(buf []byte) (line Line, lost int, ok bool) {
+	size, ok := f.look()
+	if f.lost > 0 {
+		lost, f.lost = f.lost, 0
+		return Line{}, lost, true
+	}
+	if !ok {
+		return Line{}, 0, false
+	}
+	first, second := f.r.pieces(f.at.pos, size)
+	line = Line{
+		Time:    time.Unix(0, f.at.nanos).UTC(),
+		Stream:  stdStream(f.at.flags).String(),
+		Text:    append(append(buf[:0], first...), second...),
+		Partial: f.at.flags&partialFlag != 0,
+	}
+	f.at.pass(size)
+	f.seen++
+	return line, 0, true
+}
+
+// Take returns the next line, or the number of lines that were lost before it, because the Follower was too slow; without
+// ok there is neither yet. The text is in buf, or in memory of its own where buf is too small.
+func (f *Follower) Take(buf []byte) (line Line, lost int, ok bool) {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	return f.take(buf)
+}
+
+// Ready reports whether Take would return something. If not, over says that it never will: the Log has been closed.
+func (f *Follower) Ready() (ready, over bool) {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	ready = f.lost > 0 || f.seen < f.r.lines
+	return ready, f.r.closed && !ready
+}
+
+// Old returns when the next line was read, if it is one of those that Follow found, or if such lines have been lost.
+func (f *Follower) Old() (read time.Time, ok bool) {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	if f.at.pos >= f.old {
+		return time.Time{}, false
+	}
+	if _, ok = f.look(); !ok && f.lost == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(0, f.at.nanos), ok && f.at.pos < f.old || f.lost > 0
+}
+
+// What Next returns at once, at most, and a line more.
+const (
+	nextLines = 1000
+	nextBytes = 64 << 10
+)
+
+// Next waits until there are lines that have not yet been returned, and returns some of them. The number of lines that
+// were lost before them is lost. The error is that of ctx, or io.EOF when the Log has been closed and there are no more.
+func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error) {
 	if err := f.wait(ctx); err != nil {
 		return nil, 0, err
 	}
 	f.r.mu.Lock()
-	records := f.r.from(f.pos)
-	total := f.r.lines
-	f.pos = f.r.end
-	f.r.mu.Unlock()
-	lines = parse(records)
-	lost = int(total-f.seen) - len(lines)
-	f.seen = total
+	defer f.r.mu.Unlock()
+	for size := 0; len(lines) < nextLines && size < nextBytes; {
+		line, missing, ok := f.take(nil)
+		switch {
+		case !ok:
+			return lines, lost, nil
+		case missing > 0: // before the first line: nothing is lost while the lock is held
+			lost = missing
+		default:
+			lines = append(lines, line)
+			size += len(line.Text)
+		}
+	}
 	return lines, lost, nil
 }
 
-// Skip waits as Next does, and passes over the lines, which costs nothing. It is for who wants to know that there are
+// Skip waits as Next does, and passes over all lines, which costs nothing. It is for who wants to know that there are
 // some.
 func (f *Follower) Skip(ctx context.Context) error {
-	if f.first != nil {
-		f.first = nil
-		return nil
-	}
 	if err := f.wait(ctx); err != nil {
 		return err
 	}
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
-	f.pos, f.seen = f.r.end, f.r.lines
+	f.at, f.seen, f.lost = cursor{pos: f.r.end}, f.r.lines, 0
 	return nil
 }
 
@@ -72,7 +150,7 @@ func (f *Follower) wait(ctx context.Context) error {
 	for {
 		f.r.mu.Lock()
 		switch {
-		case f.seen < f.r.lines:
+		case f.lost > 0 || f.seen < f.r.lines:
 			f.r.mu.Unlock()
 			return nil
 		case f.r.closed:

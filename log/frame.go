@@ -23,34 +23,60 @@ type frame struct {
 	json  bool
 	time  bool
 	fixed string
+	max   int // Options.MaxLine
 }
+
+// An ending says how a line that is written ends.
+type ending uint8
+
+const (
+	whole ending = iota // with its newline
+	cut                 // it goes on, because it was too long
+	held                // it goes on, because it has waited for its end
+)
+
+// endingOf is the ending of a line that may be a part of one that is too long.
+func endingOf(partial bool) ending {
+	if partial {
+		return cut
+	}
+	return whole
+}
+
+// What tells in each format that a line goes on. In Text a part of a line that is too long has no mark: it is as it was
+// written, so that the parts can be joined again by their length alone.
+const (
+	heldMark    = ` \`
+	partialMark = `,"partial":true`
+)
 
 // newFrame returns the frame for lines of a daemon; stream is empty where both share a pipe.
 func newFrame(o Options, daemon string, stream stdStream) frame {
 	if o.Format != JSON {
-		return frame{time: o.Timestamps, fixed: "[" + daemon + "] "}
+		return frame{time: o.Timestamps, fixed: "[" + daemon + "] ", max: o.MaxLine}
 	}
 	fixed, _ := appendQuoted([]byte(`,"daemon":`), []byte(daemon))
 	if stream != 0 {
 		fixed = append(fixed, `,"stream":"`+stream.String()+`"`...)
 	}
-	return frame{json: true, time: true, fixed: string(fixed) + `,"line":`}
+	return frame{json: true, time: true, fixed: string(fixed) + `,"line":`, max: o.MaxLine}
 }
 
 // newOwnFrame returns the frame for the supervisor's own lines.
 func newOwnFrame(o Options) frame {
 	if o.Format != JSON {
-		return frame{time: o.Timestamps, fixed: o.Source + ": "}
+		return frame{time: o.Timestamps, fixed: o.Source + ": ", max: o.MaxLine}
 	}
-	return frame{json: true, time: true, fixed: `,"msg":`}
+	return frame{json: true, time: true, fixed: `,"msg":`, max: o.MaxLine}
 }
 
 // splitter returns a splitter for lines in this frame.
 func (f *frame) splitter() splitter {
+	overhead := len(f.header(nil, time.Time{}))
 	if f.json {
-		return newSplitter(0, true)
+		overhead += len(`""}`) + 1
 	}
-	return newSplitter(len(f.header(nil, time.Time{})), false)
+	return newSplitter(f.max-overhead, f.json)
 }
 
 // header appends what stands before each line.
@@ -70,13 +96,16 @@ func (f *frame) header(dst []byte, now time.Time) []byte {
 	return append(dst, f.fixed...)
 }
 
-// line appends a whole line.
-func (f *frame) line(dst, header, line []byte, partial bool) []byte {
+// line appends a line, or a part of one.
+func (f *frame) line(dst, header, line []byte, end ending) []byte {
 	dst = append(dst, header...)
 	if f.json {
-		return appendRest(dst, line, partial)
+		return appendRest(dst, line, end != whole)
 	}
 	dst = append(dst, line...)
+	if end == held {
+		dst = append(dst, heldMark...)
+	}
 	return append(dst, '\n')
 }
 

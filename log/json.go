@@ -12,7 +12,7 @@ import (
 func appendRest(dst, line []byte, partial bool) []byte {
 	dst, valid := appendQuoted(dst, line)
 	if partial {
-		dst = append(dst, `,"partial":true`...)
+		dst = append(dst, partialMark...)
 	}
 	if !valid {
 		dst = append(dst, `,"bytes":"`...)
@@ -55,6 +55,57 @@ func appendQuoted(dst, s []byte) (b []byte, valid bool) {
 		}
 		s = s[1:]
 	}
+}
+
+// fit returns how many bytes at the start of s appendRest can write in room bytes, what stands around every line not
+// counted. It does not divide a UTF-8 sequence.
+func fit(s []byte, room int) int {
+	quoted, valid := 0, true
+	for i := 0; i < len(s); {
+		n := plain(s[i:])
+		if n == 0 {
+			size, more, ok := quotedSize(s[i:])
+			if sizeOf(quoted+more, i+size, valid && ok) > room {
+				return i
+			}
+			i, quoted, valid = i+size, quoted+more, valid && ok
+			continue
+		}
+		all := n
+		for n > 0 {
+			over := sizeOf(quoted+n, i+n, valid) - room
+			if over <= 0 {
+				break
+			}
+			n -= max(1, over/3) // a byte is at most one and four thirds, so this is never too much
+		}
+		i, quoted = i+n, quoted+n
+		if n < all {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// sizeOf returns what appendRest makes of a line of n bytes, which are quoted ones in the string.
+func sizeOf(quoted, n int, valid bool) int {
+	if !valid {
+		quoted += len(`,"bytes":""`) + base64.StdEncoding.EncodedLen(n)
+	}
+	return quoted
+}
+
+// quotedSize returns how many bytes the first character of s has, how many appendQuoted makes of it, and whether it is
+// valid UTF-8. It is none that stands for itself in ASCII.
+func quotedSize(s []byte) (size, quoted int, valid bool) {
+	switch c := s[0]; {
+	case c == '"' || c == '\\' || c == '\t' || c == '\r' || c == '\n':
+		return 1, 2, true
+	case c < ' ':
+		return 1, len(`\u0000`), true
+	}
+	r, size := utf8.DecodeRune(s)
+	return size, utf8.RuneLen(r), r != utf8.RuneError || size > 1
 }
 
 // plain returns how many bytes at the start of s are ASCII and stand for themselves in a JSON string. It looks at

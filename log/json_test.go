@@ -2,7 +2,10 @@ package log
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -17,7 +20,7 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, daemon string, line []byte, partial bool) {
 		fr := newFrame(Options{Format: JSON}, daemon, stderrStream)
 		now := time.Date(2026, 1, 2, 3, 4, 5, 60, time.FixedZone("", 3600))
-		got := fr.line(nil, fr.header(nil, now), line, partial)
+		got := fr.line(nil, fr.header(nil, now), line, endingOf(partial))
 		if i := bytes.IndexByte(got, '\n'); i != len(got)-1 {
 			t.Fatalf("%q is not one line", got)
 		}
@@ -54,25 +57,44 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// TestLongestObject is the bound of what one line can become: MaxLine bytes, each of which is written as six, and
-// base64 beside them.
+// TestLongestObject: whatever a line is made of, an object with its newline is not longer than Options.MaxLine, and the
+// parts are together what was written.
 func TestLongestObject(t *testing.T) {
-	got, _ := collect(t, Options{Format: JSON}, func(l *Log) {
-		web := open(t, l.Stream("web", StreamOptions{}))
-		line := bytes.Repeat([]byte{1}, MaxLine-1)
-		web.stdout.Write(append(line, 0xff, '\n'))
-		web.stdout.Write(append(line, 0xff, '\n'))
-		web.end()
-	})
-	for line := range bytes.Lines([]byte(got)) {
-		if !json.Valid(line) {
-			t.Errorf("%.50q is not valid", line)
+	for _, limit := range []int{0, MinMaxLine, 128 << 10} {
+		for _, unit := range []string{"x", "\x01", "\xff", "€", "\x01\xff\"x", "\U0001F600"} {
+			t.Run(fmt.Sprintf("%d/%q", limit, unit), func(t *testing.T) {
+				longest := cmp.Or(limit, DefaultMaxLine)
+				line := bytes.Repeat([]byte(unit), (longest+longest/3)/len(unit))
+				got, _ := collect(t, Options{Format: JSON, MaxLine: limit, Hold: -1}, func(l *Log) {
+					web := open(t, l.Stream("web", StreamOptions{}))
+					web.stdout.Write(append(slices.Clone(line), '\n'))
+					web.stdout.Write(line)
+					web.end()
+				})
+				var joined []byte
+				for text := range bytes.Lines([]byte(got)) {
+					var object struct {
+						Line    string
+						Partial bool
+						Bytes   []byte
+					}
+					if err := json.Unmarshal(text, &object); err != nil || len(text) > longest {
+						t.Fatalf("%d bytes, %v, want at most %d", len(text), err, longest)
+					}
+					if object.Partial && len(text) < longest-20 {
+						t.Errorf("a part has %d bytes, want nearly %d", len(text), longest)
+					}
+					if object.Bytes == nil {
+						object.Bytes = []byte(object.Line)
+					}
+					if joined = append(joined, object.Bytes...); !object.Partial {
+						joined = append(joined, '\n')
+					}
+				}
+				if want := slices.Concat(line, newline, line, newline); !bytes.Equal(joined, want) {
+					t.Errorf("the parts joined: got %d bytes, want %d, or others", len(joined), len(want))
+				}
+			})
 		}
-		if len(line) > 122<<10 {
-			t.Errorf("got %d bytes, want at most 122 KiB", len(line))
-		}
-	}
-	if got := bytes.Count([]byte(got), newline); got != 2 {
-		t.Errorf("got %d lines, want 2", got)
 	}
 }

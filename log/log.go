@@ -10,8 +10,10 @@
 //     error) is counted, and reported by a line of its own once lines can be written again.
 //  3. Lines of one life come out in order, and lines of two lives never in the wrong one. A last line that has no
 //     newline gets one, so it is never joined with the first line of the next life.
-//  4. A line is not held back to fill a batch: it leaves as soon as the writer is free. There is no timer.
-//  5. Memory is bounded whatever a daemon writes: a line longer than MaxLine is split. An idle Stream holds no buffer.
+//  4. A line is not held back to fill a batch: it leaves as soon as the writer is free. One that has waited for its end
+//     for Options.Hold leaves as a part, and what comes then as the next part.
+//  5. Memory is bounded whatever a daemon writes: a line longer than Options.MaxLine is split. An idle Stream holds no
+//     buffer.
 //  6. Printf never blocks, whatever the consumer does, and its line comes out before every line that a daemon writes
 //     after Printf has returned.
 //  7. Exit is not the end of output: a grandchild that holds the pipe delays neither Open nor exited, and Close until its
@@ -33,12 +35,19 @@ import (
 	"time"
 )
 
-// MaxLine is the length of the longest line that is written in one piece: prefix and timestamp included, newline
-// excluded. A longer one is split into parts of at most MaxLine-1 bytes. In JSON only the payload counts.
-const MaxLine = 16 << 10
+// What Options and StreamOptions stand for where they say nothing.
+const (
+	// DefaultMaxLine is the length of the longest line that is written in one piece. It is what Docker's json-file and
+	// containerd take as one.
+	DefaultMaxLine = 16 << 10
+	// DefaultHold is how long a line waits for its end.
+	DefaultHold = 2 * time.Second
+	// DefaultRing is how many bytes of each daemon's output are kept for Tail and Follow.
+	DefaultRing = 64 << 10
+)
 
-// DefaultRing is how many bytes of each daemon's output are kept for Tail and Follow, unless StreamOptions say otherwise.
-const DefaultRing = 64 << 10
+// MinMaxLine is the least that Options.MaxLine can be: there must be room for what stands around a line.
+const MinMaxLine = 1 << 10
 
 // ErrClosed is the error of Open on a Log that is being drained or closed.
 var ErrClosed = errors.New("log: closed")
@@ -63,6 +72,14 @@ type Options struct {
 	Timestamps bool
 	// Source stands before the supervisor's own lines in Text; empty means "sidecar-init".
 	Source string
+	// MaxLine is the length of the longest line that is written in one piece; 0 means DefaultMaxLine, and it is at least
+	// MinMaxLine. In Text prefix and timestamp count, the newline does not, and a longer line is split into parts of at
+	// most MaxLine-1 bytes. In JSON it is the whole object with its newline. Up to ten such lines are in memory at once,
+	// beside one that has begun for each pipe.
+	MaxLine int
+	// Hold is how long a line waits for its end before it leaves as a part; 0 means DefaultHold, less than 0 that it
+	// waits as long as its process lives. In Text such a part ends with a space and a backslash.
+	Hold time.Duration
 }
 
 // A Log writes the lines of all daemons, and the supervisor's own, to one file. Make one with New. Its methods
@@ -86,11 +103,18 @@ func New(out *os.File, o Options) *Log {
 	if o.Source == "" {
 		o.Source = "sidecar-init"
 	}
+	if o.MaxLine == 0 {
+		o.MaxLine = DefaultMaxLine
+	}
+	o.MaxLine = max(o.MaxLine, MinMaxLine)
+	if o.Hold == 0 {
+		o.Hold = DefaultHold
+	}
 	return &Log{
 		options: o,
 		w:       newWriter(out, newOwnFrame(o)),
-		block:   newPool(3),
-		swift:   newPool(2),
+		block:   newPool(3, o.MaxLine),
+		swift:   newPool(2, o.MaxLine),
 		pumps:   map[*pump]struct{}{},
 	}
 }

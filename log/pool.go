@@ -8,6 +8,7 @@ type pool struct {
 	cond sync.Cond
 	free []*buffers // a stack, so that a quiet system keeps touching the same memory
 	more int        // how many can still be made
+	line int        // the longest line
 }
 
 // buffers are what a pump needs to carry one chunk.
@@ -17,8 +18,8 @@ type buffers struct {
 	head []byte
 }
 
-func newPool(n int) *pool {
-	p := &pool{more: n}
+func newPool(n, line int) *pool {
+	p := &pool{more: n, line: line}
 	p.cond.L = &p.mu
 	return p
 }
@@ -31,8 +32,8 @@ func (p *pool) get() *buffers {
 		if p.more > 0 {
 			p.more--
 			return &buffers{
-				in:  make([]byte, MaxLine+readSize),
-				out: make([]byte, 0, writeSize+MaxLine+1),
+				in:  make([]byte, p.line+readSize),
+				out: make([]byte, 0, writeSize+p.line+1),
 			}
 		}
 		p.cond.Wait()

@@ -32,7 +32,10 @@ type pump struct {
 
 	frame frame
 	split splitter
-	begun []byte // the line that has begun
+	begun []byte    // the line that has begun, as far as it has not left
+	since time.Time // when that was read
+	left  []byte    // the parts of that line that have left because it has waited, for the match function
+	alarm bool      // the read deadline is when the line that has begun has waited for long enough, or earlier
 
 	mu    sync.Mutex // held for system calls only that do not block
 	life  uint64     // the last one that writes to this pipe
@@ -106,7 +109,8 @@ func (p *pump) run() {
 	}
 	step := p.step
 	for errors.Is(p.conn.Read(step), os.ErrDeadlineExceeded) {
-		p.r.SetReadDeadline(time.Time{}) // there is a mark
+		p.r.SetReadDeadline(time.Time{}) // there is a mark, or a line has waited
+		p.alarm = false
 	}
 	p.end()
 	p.r.Close()
@@ -150,6 +154,7 @@ func (p *pump) step(fd uintptr) bool {
 	for {
 		switch p.read(int(fd)) {
 		case nothing:
+			p.hold()
 			return false
 		case theEnd:
 			return true
@@ -183,7 +188,10 @@ func (p *pump) read(fd int) found {
 		p.s.bytes.Add(uint64(n))
 		data := b.in[:old+n]
 		p.midline.Store(data[len(data)-1] != '\n')
-		rest := p.lines(b, data, old, life, false)
+		rest, now := p.lines(b, data, old, life, false)
+		if old == 0 || len(rest) < len(data) {
+			p.since = now
+		}
 		p.begun = append(p.begun[:0], rest...)
 		if len(rest) == 0 && cap(p.begun) > 1<<10 {
 			p.begun = nil
@@ -211,15 +219,83 @@ func readFD(fd int, b []byte) (int, found) {
 	}
 }
 
-// flush writes the line that has begun. It uses b.
-func (p *pump) flush(b *buffers, life uint64) {
+// hold sees to it that a line that has begun does not wait for its end for longer than Options.Hold. The pipe is empty:
+// what came while nobody could look, as in a container that was frozen, has been read.
+//
+// The timer is the deadline of the read. It is set once in the time for which a line may wait, and not for each line that
+// begins, so it costs a daemon that writes a lot nothing.
+func (p *pump) hold() {
+	hold := p.s.log.options.Hold
+	if p.alarm || len(p.begun) == 0 || hold < 0 {
+		return
+	}
+	if time.Since(p.since) >= hold {
+		p.part()
+	}
 	if len(p.begun) == 0 {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.marks) == 0 { // else the deadline is that of the mark
+		p.r.SetReadDeadline(p.since.Add(hold))
+		p.alarm = true
+	}
+}
+
+// part sends off what there is of the line that has begun.
+func (p *pump) part() {
+	b := p.s.pool.get()
+	defer p.s.pool.put(b)
+	p.mu.Lock()
+	life := p.life
+	p.mu.Unlock()
+	now := time.Now()
+	b.head = p.frame.header(b.head[:0], now)
+	rest := p.begun
+	for first := true; first || completeRunes(rest) > 0; first = false { // of half a character alone there is no part yet
+		n := p.split.held(rest)
+		p.keep(rest[:n], life)
+		p.s.ring.add(now, p.kind, true, rest[:n], 1)
+		p.send(p.frame.line(b.out[:0], b.head, rest[:n], held), 1)
+		rest = rest[n:]
+	}
+	p.begun, p.since = append([]byte(nil), rest...), now
+}
+
+// keep keeps a part of a line that has left for the match function, which looks at whole lines, if there is one. A line
+// that becomes too long comes to it in parts.
+func (p *pump) keep(part []byte, life uint64) {
+	match := p.s.matcher(life)
+	if match == nil {
+		p.left = nil
+		return
+	}
+	if p.left = append(p.left, part...); len(p.left) > p.split.whole {
+		p.s.callMatch(match, p.left)
+		p.left = nil
+	}
+}
+
+// matcher returns the match function for lines of that life; nil if there is none.
+func (s *Stream) matcher(life uint64) *func(line []byte) bool {
+	match := s.match.Load()
+	if s.lives.Load() != life {
+		return nil
+	}
+	return match
+}
+
+// flush writes the line that has begun. It uses b.
+func (p *pump) flush(b *buffers, life uint64) {
 	n := copy(b.in, p.begun)
 	p.begun = nil
 	p.midline.Store(false)
-	p.lines(b, b.in[:n], n, life, true)
+	if n > 0 {
+		p.lines(b, b.in[:n], n, life, true)
+	} else if p.split.cut { // the part before has said that it goes on
+		p.lines(b, b.in[:copy(b.in, newline)], 0, life, true)
+	}
 }
 
 // pass leaves the first mark behind.
@@ -240,15 +316,12 @@ func (p *pump) pass() found {
 }
 
 // lines sends off the lines in data, which is in b.in and known to hold no newline in its first scanned bytes, and
-// returns the rest, which is a line that has begun. With last the rest is sent off too. The lines are from that life,
-// or an earlier one.
-func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last bool) (rest []byte) {
+// returns the rest, which is a line that has begun, and the time that all of it was read. With last the rest is sent off
+// too. The lines are from that life, or an earlier one.
+func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last bool) (rest []byte, now time.Time) {
 	s := p.s
-	now := time.Now()
-	match := s.match.Load()
-	if s.lives.Load() != life {
-		match = nil
-	}
+	now = time.Now()
+	match := s.matcher(life)
 	b.head = p.frame.header(b.head[:0], now)
 	out, lines := b.out[:0], 0
 	kept, fresh := 0, 0 // data[:kept] is in the ring, the next fresh lines are not
@@ -267,13 +340,14 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last boo
 			if !last || pos == len(data) {
 				break
 			}
-			n, used = len(data)-pos, len(data)-pos
-			p.split.cut = false
+			n, partial = p.split.last(data[pos:])
+			used = n
 		}
 		line := data[pos : pos+n]
 		if match != nil {
-			match = s.callMatch(match, line)
+			match = s.callMatch(match, append(p.left, line...))
 		}
+		p.left = nil
 		if partial {
 			s.ring.add(now, p.kind, false, data[kept:pos], fresh)
 			s.ring.add(now, p.kind, true, line, 1)
@@ -287,7 +361,7 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last boo
 			continue
 		}
 		mark := len(out)
-		out = p.frame.line(out, b.head, line, partial)
+		out = p.frame.line(out, b.head, line, endingOf(partial))
 		if len(out) > writeSize && mark > 0 {
 			p.behind.Store(int64(1 + bytes.Count(data[pos:], newline)))
 			s.ring.add(now, p.kind, false, data[kept:pos], fresh)
@@ -300,7 +374,7 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last boo
 	p.behind.Store(0)
 	s.ring.add(now, p.kind, false, data[kept:pos], fresh)
 	p.send(out, lines)
-	return data[pos:]
+	return data[pos:], now
 }
 
 // callMatch calls the match function and returns the one for the next line. One that has found its line, or panics, is

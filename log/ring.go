@@ -12,7 +12,7 @@ type Line struct {
 	Time    time.Time // when it was read, in UTC
 	Stream  string    // "stdout" or "stderr"; empty where both share a pipe
 	Text    []byte    // without newline; the bytes as they were written
-	Partial bool      // the line was too long and goes on in the next one of this Stream
+	Partial bool      // the line goes on in the next one of this Stream: it was too long, or has waited for its end
 }
 
 // headSize is the size of what stands before each record in a ring: time (8 bytes), length (4), flags (4).
@@ -20,9 +20,6 @@ const headSize = 16
 
 // partialFlag is set in the flags of a record beside its stdStream.
 const partialFlag = 1 << 8
-
-// minRing is the least capacity of a ring: any line fits.
-const minRing = headSize + MaxLine + 1
 
 // A ring keeps the last lines of a Stream. What was read at once is one record: so the pump copies once a chunk,
 // and only who asks for lines looks for newlines. The oldest record is shortened line by line to make room.
@@ -32,19 +29,19 @@ type ring struct {
 	buf    []byte // circular; grows up to max
 	head   int    // where the oldest record begins
 	size   int    // bytes of all records
-	end    uint64 // bytes of all records ever
+	end    uint64 // bytes of all records ever, and of the gaps between them
 	lines  uint64 // all lines ever
 	wake   chan struct{}
 	closed bool
 }
 
-// init sets the capacity, as in StreamOptions.Ring.
-func (r *ring) init(size int) {
-	switch {
-	case size == 0:
-		r.max = DefaultRing
-	case size > 0:
-		r.max = max(size, minRing)
+// init sets the capacity, as in StreamOptions.Ring. Any line of up to longest bytes fits.
+func (r *ring) init(size, longest int) {
+	if size == 0 {
+		size = DefaultRing
+	}
+	if size > 0 {
+		r.max = max(size, headSize+longest+1)
 	}
 }
 
@@ -66,6 +63,7 @@ func (r *ring) add(now time.Time, kind stdStream, partial bool, data []byte, lin
 	if over := headSize + len(data) - r.max; over > 0 {
 		data = data[lineEnd(data, over):]
 		r.size = 0 // lines before the gap would look as if these followed them
+		r.end++    // so that who has read everything before the gap is before what is kept, too
 	}
 	r.reserve(headSize + len(data))
 	flags := uint32(kind)
@@ -157,55 +155,92 @@ func (r *ring) shorten(over int, nanos int64, flags uint32, n int) int {
 	return headSize + n
 }
 
-// from returns a copy of all records from position pos on, or from the oldest one if that is gone, and the new end.
-// The caller holds the lock.
-func (r *ring) from(pos uint64) []byte {
-	start := r.end - uint64(r.size)
-	pos = max(pos, start)
-	n := int(r.end - pos)
-	if n == 0 {
-		return nil
+// start is the position of the oldest record. The caller holds the lock, as of all that follow.
+func (r *ring) start() uint64 { return r.end - uint64(r.size) }
+
+// pieces returns the n bytes at this position, which may go round the end of buf.
+func (r *ring) pieces(pos uint64, n int) (first, second []byte) {
+	at := (r.head + int(pos-r.start())) % max(1, len(r.buf))
+	if more := at + n - len(r.buf); more > 0 {
+		return r.buf[at:], r.buf[:more]
 	}
-	return r.get(make([]byte, 0, n), r.head+int(pos-start), n)
+	return r.buf[at : at+n], nil
 }
 
-// parse returns the lines of records.
-func parse(records []byte) []Line {
-	if len(records) == 0 {
-		return nil
-	}
-	lines := make([]Line, 0, bytes.Count(records, newline)+1) // about; the heads of records may have such bytes too
-	for len(records) > 0 {
-		nanos, flags, n := parseHead(records)
-		data := records[headSize : headSize+n]
-		records = records[headSize+n:]
-		line := Line{
-			Time:    time.Unix(0, nanos).UTC(),
-			Stream:  stdStream(flags).String(),
-			Partial: flags&partialFlag != 0,
+// A cursor is a place between two lines of a ring. It remains valid when the ring changes; what it stands for may be gone
+// then.
+type cursor struct {
+	pos   uint64 // of the next line, or of the head of its record
+	left  int    // bytes of the record from pos on; 0: a head comes
+	nanos int64  // from the head
+	flags uint32
+}
+
+// gone reports whether the line that comes next is not kept any more.
+func (c *cursor) gone(r *ring) bool {
+	start := r.start()
+	return c.pos < start || c.left > 0 && c.pos < start+headSize
+}
+
+// line returns the length of the next line, without its newline. There is none at the end. The line must not be gone.
+func (c *cursor) line(r *ring) (n int, ok bool) {
+	for c.left == 0 {
+		if c.pos == r.end {
+			return 0, false
 		}
-		for len(data) > 0 {
-			text, rest, _ := bytes.Cut(data, newline)
-			line.Text = text[:len(text):len(text)]
-			lines = append(lines, line)
-			data = rest
-		}
+		var space [headSize]byte
+		first, second := r.pieces(c.pos, headSize)
+		c.nanos, c.flags, c.left = parseHead(append(append(space[:0], first...), second...))
+		c.pos += headSize
 	}
-	return lines
+	first, second := r.pieces(c.pos, c.left)
+	if i := bytes.IndexByte(first, '\n'); i >= 0 {
+		return i, true
+	}
+	if i := bytes.IndexByte(second, '\n'); i >= 0 {
+		return len(first) + i, true
+	}
+	return c.left, true
+}
+
+// pass goes over the next line, which has n bytes.
+func (c *cursor) pass(n int) {
+	n = min(n+1, c.left) // the newline, if it has one
+	c.pos += uint64(n)
+	c.left -= n
+}
+
+// kept counts the lines that are kept.
+func (r *ring) kept() (lines int) {
+	c := cursor{pos: r.start()}
+	for {
+		if _, ok := c.line(r); !ok {
+			return lines
+		}
+		first, second := r.pieces(c.pos, c.left)
+		lines += bytes.Count(first, newline) + bytes.Count(second, newline)
+		if len(second) > 0 {
+			first = second
+		}
+		if first[len(first)-1] != '\n' {
+			lines++
+		}
+		c.pos, c.left = c.pos+uint64(c.left), 0
+	}
 }
 
 // Tail returns the last n lines that were read, the oldest first; fewer if there are not as many, and all that are
 // kept if n is less than 0. It makes no difference which life of the process they are from.
 func (s *Stream) Tail(n int) []Line {
-	s.ring.mu.Lock()
-	records := s.ring.from(0)
-	s.ring.mu.Unlock()
-	return lastOf(parse(records), n)
-}
-
-func lastOf(lines []Line, n int) []Line {
-	if n >= 0 && len(lines) > n {
-		lines = lines[len(lines)-n:]
+	f := s.Follow(n)
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	var lines []Line
+	for {
+		line, _, ok := f.take(nil)
+		if !ok {
+			return lines
+		}
+		lines = append(lines, line)
 	}
-	return lines
 }

@@ -36,9 +36,9 @@ func TestTail(t *testing.T) {
 	web.say("a\n\nunfinished")
 	web.end()
 	web = open(t, s)
-	web.say("b\r\n" + strings.Repeat("x", MaxLine) + "\n")
+	web.say("b\r\n" + strings.Repeat("x", DefaultMaxLine) + "\n")
 	web.end()
-	long := strings.Repeat("x", MaxLine-7) + "+|" + "xxxxxxx|"
+	long := strings.Repeat("x", DefaultMaxLine-7) + "+|" + "xxxxxxx|"
 	for _, tt := range []struct {
 		n    int
 		want string
@@ -105,8 +105,9 @@ func TestRingModel(t *testing.T) {
 	}
 	for seed := range uint64(rounds) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		var r ring
-		r.init(minRing + random.IntN(30000))
+		var s Stream
+		r := &s.ring
+		r.init(1+random.IntN(50000), DefaultMaxLine)
 		var model []string
 		for step := range 100 {
 			var data []byte
@@ -126,7 +127,7 @@ func TestRingModel(t *testing.T) {
 			}
 			r.add(time.Unix(int64(step), 0), 0, partial, data, lines)
 
-			got := parse(r.from(0))
+			got := s.Tail(-1)
 			if len(got) == 0 || len(got) > len(model) {
 				t.Fatalf("seed %d, step %d: got %d lines of %d", seed, step, len(got), len(model))
 			}
@@ -137,7 +138,7 @@ func TestRingModel(t *testing.T) {
 				t.Fatalf("seed %d, step %d: %d bytes in %d, want at most %d", seed, step, r.size, len(r.buf), r.max)
 			}
 			// One more line would not have fitted, or that line and a part are larger than what is free.
-			if free := r.max - r.size; len(got) < len(model) && free > headSize+size+2*MaxLine {
+			if free := r.max - r.size; len(got) < len(model) && free > headSize+size+2*DefaultMaxLine {
 				t.Fatalf("seed %d, step %d: %d bytes are free", seed, step, free)
 			}
 		}
@@ -204,6 +205,88 @@ func TestFollow(t *testing.T) {
 	go l.Close(soon())
 	if _, _, err := f.Next(t.Context()); err != io.EOF {
 		t.Errorf("after Close: got %v, want %v", err, io.EOF)
+	}
+}
+
+// TestFollowerModel compares followers of all speeds with what was added: each line comes once and in order, or is counted as
+// lost where it is missing. The data that does not fit into the ring at once is among it.
+func TestFollowerModel(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var s Stream
+		s.ring.init(1, 1000)
+		type reader struct {
+			*Follower
+			next int // the number of the line that comes
+			old  int // lines that were there at the beginning
+		}
+		var all []*reader
+		total := 0
+		read := func(f *reader, most int) {
+			for ; most != 0; most-- {
+				_, old := f.Old()
+				ready, _ := f.Ready()
+				line, lost, ok := f.Take(nil)
+				if ok != ready || ok && old != (f.next < f.old) {
+					t.Fatalf("seed %d: got ok %t and old %t at line %d of %d, %d of them old", seed, ok, old, f.next, total, f.old)
+				}
+				if !ok {
+					break
+				}
+				f.next += lost
+				if lost == 0 {
+					if got, want := string(line.Text), strings.Repeat("x", f.next%97)+fmt.Sprint(f.next); got != want {
+						t.Fatalf("seed %d: got %q, want %q", seed, got, want)
+					}
+					f.next++
+				}
+			}
+			if most != 0 && f.next != total {
+				t.Fatalf("seed %d: got %d lines at the end, want %d", seed, f.next, total)
+			}
+		}
+		for range 300 {
+			if random.IntN(10) == 0 {
+				n := random.IntN(30) - 1
+				kept := len(s.Tail(n))
+				all = append(all, &reader{s.Follow(n), total - kept, total})
+			}
+			lines := random.IntN(12)
+			if random.IntN(10) == 0 {
+				lines *= 5 // more than fits
+			}
+			var data []byte
+			for range lines {
+				data = fmt.Appendf(data, "%s%d\n", strings.Repeat("x", total%97), total)
+				total++
+			}
+			if random.IntN(5) == 0 {
+				data = bytes.TrimSuffix(data, newline)
+			}
+			s.ring.add(time.Unix(1, 0), 0, false, data, lines)
+			for i, f := range all {
+				if i%3 > 0 {
+					read(f, random.IntN(1+i))
+				}
+			}
+		}
+		for _, f := range all {
+			read(f, -1)
+		}
+	}
+}
+
+// TestTailMemory: what is asked for costs what it is, not what there is.
+func TestTailMemory(t *testing.T) {
+	var s Stream
+	s.ring.init(0, DefaultMaxLine)
+	s.ring.add(time.Unix(1, 0), 0, false, bytes.Repeat(newline, 60_000), 60_000)
+	if got := testing.AllocsPerRun(10, func() {
+		if got := len(s.Tail(20)); got != 20 {
+			t.Errorf("got %d lines, want 20", got)
+		}
+	}); got > 20 {
+		t.Errorf("got %v allocations for 20 empty lines", got)
 	}
 }
 

@@ -11,15 +11,23 @@ import (
 type splitter struct {
 	whole int  // the longest line that is not cut
 	part  int  // the longest part of one that is
-	runes bool // do not cut inside a UTF-8 sequence
-	cut   bool // data begins within a line that has been cut
+	json  bool // both are for what becomes of the line as JSON, and no UTF-8 sequence is cut
+	cut   bool // data begins within a line that has been cut, or of which a part has left for another reason
 }
 
-// newSplitter returns a splitter for lines in front of which overhead bytes are written.
-func newSplitter(overhead int, runes bool) splitter {
-	// A prefix as long as the limit would leave no room; such a name gets lines that are longer than MaxLine.
-	whole := max(MaxLine-overhead, 1024)
-	return splitter{whole: whole, part: whole - 1, runes: runes}
+// maxGrowth is what a byte becomes in JSON at most: six where it is escaped, and where the line is not valid UTF-8 four
+// thirds more as base64. What that has around it is less than the rest for lines as long as are looked at.
+const maxGrowth = 8
+
+// newSplitter returns a splitter for lines that have so much room beside what is written around each.
+func newSplitter(room int, json bool) splitter {
+	// A prefix as long as the limit would leave no room; such a name gets lines that are longer.
+	s := splitter{whole: max(room, MinMaxLine/4), json: json}
+	s.part = s.whole - 1
+	if json {
+		s.part = s.whole - len(partialMark)
+	}
+	return s
 }
 
 // next finds the first line or part in data, of which the first scanned bytes are known to hold no newline. It is
@@ -27,36 +35,72 @@ func newSplitter(overhead int, runes bool) splitter {
 // needed; data is then at most whole bytes long.
 func (s *splitter) next(data []byte, scanned int) (n, used int, partial, ok bool) {
 	limit := s.whole
-	if s.cut {
+	if s.cut && !s.json {
 		limit = s.part
 	}
 	// A newline beyond the limit is of no interest yet: without it the search for the parts of an endless line
 	// would be quadratic.
-	if i := bytes.IndexByte(data[scanned:min(len(data), limit+1)], '\n'); i >= 0 {
+	i := bytes.IndexByte(data[scanned:min(len(data), limit+1)], '\n')
+	switch {
+	case i < 0 && len(data) <= limit:
+		return 0, 0, false, false
+	case i < 0:
+		i = len(data)
+	case s.fits(data[:scanned+i]):
 		s.cut = false
 		return scanned + i, scanned + i + 1, false, true
-	}
-	if len(data) <= limit {
-		return 0, 0, false, false
+	default:
+		i += scanned
 	}
 	n = s.part
-	if s.runes {
-		n = runeCut(data, n)
+	if s.json {
+		n = fit(data[:i], s.part)
 	}
 	s.cut = true
 	return n, n, true, true
 }
 
-// runeCut returns the largest cut <= n that does not divide a UTF-8 sequence of data, or n where there is none.
-func runeCut(data []byte, n int) int {
-	for i := n; i > n-utf8.UTFMax; i-- {
-		if !utf8.RuneStart(data[i]) {
-			continue
-		}
-		if _, size := utf8.DecodeRune(data[i:]); i+size > n || !utf8.FullRune(data[i:]) {
-			return i
-		}
-		break
+// fits reports whether a line that is not longer than the limit need not be cut.
+func (s *splitter) fits(line []byte) bool {
+	return !s.json || len(line) <= s.whole/maxGrowth || fit(line, s.whole) == len(line)
+}
+
+// last finds the first part of the last line of data, which has no newline. It is data[:n], and partial says that it
+// does not fit into one.
+func (s *splitter) last(data []byte) (n int, partial bool) {
+	if s.fits(data) {
+		s.cut = false
+		return len(data), false
 	}
-	return n
+	s.cut = true
+	return fit(data, s.part), true
+}
+
+// held returns how much of a line that has begun, and is not longer than the limit, leaves as a part because it has waited
+// for its end: no more than has room, and no UTF-8 sequence that is incomplete, unless there is nothing else.
+func (s *splitter) held(line []byte) int {
+	s.cut = true
+	if n := completeRunes(line); n > 0 {
+		line = line[:n]
+	}
+	if s.json {
+		return fit(line, s.part)
+	}
+	if room := s.whole - len(heldMark); len(line) > room {
+		return completeRunes(line[:room])
+	}
+	return len(line)
+}
+
+// completeRunes returns how many bytes of s come before a UTF-8 sequence at its end that is incomplete, if there is one.
+func completeRunes(s []byte) int {
+	for i := len(s) - 1; i >= max(0, len(s)-utf8.UTFMax+1); i-- {
+		if utf8.RuneStart(s[i]) {
+			if !utf8.FullRune(s[i:]) {
+				return i
+			}
+			break
+		}
+	}
+	return len(s)
 }

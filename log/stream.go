@@ -27,7 +27,7 @@ type StreamOptions struct {
 	// Quiet keeps the lines for Tail, Follow and the match function, and does not write them.
 	Quiet bool
 	// Ring is about how many bytes are kept for Tail and Follow: 0 means DefaultRing, less than 0 none. It is at
-	// least a little more than MaxLine. Memory is allocated as it is needed.
+	// least a little more than Options.MaxLine. Memory is allocated as it is needed.
 	Ring int
 }
 
@@ -45,9 +45,8 @@ type Stream struct {
 	match                 atomic.Pointer[func(line []byte) bool]
 	lives                 atomic.Uint64 // the number of the last life; only its lines are matched
 
-	opening   sync.Mutex // one Open at a time
-	last      *life
-	chownFail sync.Once
+	opening sync.Mutex // one Open at a time
+	last    *life
 }
 
 // Stream returns a new Stream for the daemon of that name.
@@ -59,7 +58,7 @@ func (l *Log) Stream(name string, o StreamOptions) *Stream {
 	if o.Overflow == Drop && !o.Quiet {
 		s.queue = l.w.newQueue(s)
 	}
-	s.ring.init(o.Ring)
+	s.ring.init(o.Ring, l.options.MaxLine)
 	l.mu.Lock()
 	l.streams = append(l.streams, s)
 	l.mu.Unlock()
@@ -91,7 +90,8 @@ func (s *Stream) Stats() StreamStats {
 // SetMatch makes f the function that is called with each line (without prefix and newline) that comes from the last
 // Open, in place of the one before, until it returns true: then it has found what it waits for, and is called no more.
 // nil calls none. It is called on the goroutine that reads, before the line is written, so it must be quick and must not
-// keep the line. A line that is split comes in parts. For readiness by log line call SetMatch after Open and before the
+// keep the line. A line that is too long comes in parts, one that has waited for its end does not: it is joined again,
+// so what is found does not depend on when it was written. For readiness by log line call SetMatch after Open and before the
 // process is started: then no line of an earlier life can match.
 func (s *Stream) SetMatch(f func(line []byte) (found bool)) {
 	if f == nil {
@@ -113,8 +113,8 @@ type life struct {
 // are the same file, so that the order of lines is kept; in JSON they are two. They are in blocking mode; the caller
 // passes them to the process and closes them.
 //
-// Where uid or gid is not -1 the pipes are given to that user, who can then open /dev/stdout. That is tried as far
-// as the supervisor may; if it may not, a line says so.
+// Any user can open /dev/stdout for writing. Where uid or gid is not -1 the pipes are given to that user, as far as the
+// supervisor may do that; then it can open them in every way.
 //
 // When the main process has ended, exited must be called, not from an actor: it makes the Log read everything that
 // is in the pipes now, and write it, a last line without newline included. It returns when that is done, or after
@@ -149,7 +149,9 @@ func (s *Stream) Open(uid, gid int) (stdout, stderr *os.File, exited func(), err
 		// The poller needs the read end to be non-blocking, the write end must not be: programs do not expect
 		// EAGAIN from stdout. Fd sets it to blocking for good.
 		w.Fd()
-		s.chown(w, uid, gid)
+		if uid != -1 || gid != -1 {
+			_ = w.Chown(uid, gid)
+		}
 		next.pumps = append(next.pumps, p)
 		ends = append(ends, w)
 	}
@@ -190,22 +192,16 @@ func (s *Stream) pipe(i int, kind stdStream, number uint64) (*pump, *os.File, er
 		w.Close()
 		return nil, nil, err
 	}
+	// /dev/stdout opens the pipe by its inode. A daemon that becomes another user by itself, as a program started as root
+	// may, could not write to it there. Nobody else comes to it: the way to a pipe leads through /proc/PID/fd, which the
+	// kernel opens to the process's own user. Without the mode everything else works, so an error is none.
+	_ = w.Chmod(0o622)
 	p := newPump(s, r, kind)
 	p.life = number
 	if s.last != nil {
 		p.after = s.last.through[i]
 	}
 	return p, w, nil
-}
-
-// chown gives a pipe to the daemon's user. Both ends share the inode.
-func (s *Stream) chown(w *os.File, uid, gid int) {
-	if uid == -1 && gid == -1 {
-		return
-	}
-	if err := w.Chown(uid, gid); err != nil {
-		s.chownFail.Do(func() { s.log.Printf("%s cannot open /dev/stdout: %v", s.name, err) })
-	}
 }
 
 // start starts pumps.

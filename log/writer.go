@@ -82,7 +82,7 @@ func (w *writer) appendOwn(dst, message []byte) []byte {
 	split := w.frame.splitter()
 	for len(message) > 0 {
 		n, used, partial, _ := split.next(message, 0)
-		dst = w.frame.line(dst, header, message[:n], partial)
+		dst = w.frame.line(dst, header, message[:n], endingOf(partial))
 		message = message[used:]
 	}
 	return dst

@@ -17,7 +17,7 @@ func (p *program) logsCommand() *cobra.Command {
 		Use:   "logs [--follow] [--lines N] [DAEMON...]",
 		Short: "Show the last lines of daemons",
 		Long: `Show the last lines of each daemon, as far as they are kept, in order of time. They look as in the log of the
-container.`,
+container; a part of a line that goes on ends with a space and a backslash, whatever was the reason.`,
 	}
 	c := p.newCaller(cmd)
 	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the lines that come")
@@ -34,9 +34,12 @@ container.`,
 				out.Flush()
 				return c.failed(err)
 			}
-			if l.Lost > 0 {
+			switch {
+			case l.Lost > 0:
 				fmt.Fprintf(out, "[%s] %d lines are missing here\n", l.Daemon, l.Lost)
-			} else {
+			case l.Partial:
+				fmt.Fprintf(out, "[%s] %s \\\n", l.Daemon, l.Raw())
+			default:
 				fmt.Fprintf(out, "[%s] %s\n", l.Daemon, l.Raw())
 			}
 			if err := out.done(); err != nil {

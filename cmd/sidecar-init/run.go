@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"syscall"
@@ -153,7 +154,10 @@ func forward(signals <-chan os.Signal, to actor.Ref[root.Msg]) (execute func() e
 }
 
 func logOptions(flags *runFlags, b *bundle.Bundle) log.Options {
-	o := log.Options{Format: log.Format(b.Log.Format), Timestamps: b.Log.Timestamps}
+	o := log.Options{Format: log.Format(b.Log.Format), Timestamps: b.Log.Timestamps, MaxLine: b.Log.MaxLine}
+	if b.Log.Hold != nil {
+		o.Hold = cmp.Or(*b.Log.Hold, -1)
+	}
 	if flags.given["log-format"] || o.Format == "" {
 		o.Format = log.Format(flags.logFormat)
 	}

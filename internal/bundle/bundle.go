@@ -128,6 +128,10 @@ type Route struct {
 type LogOptions struct {
 	Format     string // "text", "json", or "" where the file says nothing
 	Timestamps bool
+	// Hold is how long a line waits for its end before it leaves as a part; 0 is for ever, nil where the file says nothing.
+	Hold *time.Duration
+	// MaxLine is the length of the longest line that is written in one piece; 0 where the file says nothing.
+	MaxLine int
 }
 
 // A Sink is where events go: one of the fields is set.

@@ -411,6 +411,10 @@ func TestCheckForeign(t *testing.T) {
 func TestOwnProblems(t *testing.T) {
 	tests := []struct{ top, service, want string }{
 		{top: `{grace_period: 8}`, want: `1:32: grace_period must be a duration, such as "10s" or "1m30s", not 8`},
+		{top: `{log: {max_line: 2mb}}`, want: `1:34: max_line must be between 1kb and 1mb`},
+		{top: `{log: {max_line: 1023}}`, want: `1:34: max_line must be between 1kb and 1mb`},
+		{top: `{log: {max_line: long}}`, want: `1:34: max_line must be a size, such as "64kb" or "1mb", not "long"`},
+		{top: `{log: {hold: 2}}`, want: `1:30: hold must be a duration, such as "10s" or "1m30s", not 2`},
 		{top: `{grace_period: "0"}`, want: `1:32: grace_period must be more than 0`},
 		{top: `{exit_code_from: [a]}`, want: `1:34: exit_code_from must be a string, not a list`},
 		{top: `{notify: [{url: 1}]}`, want: `1:33: url must be a string: write "1", with the quotes`},

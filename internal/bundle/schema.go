@@ -6,6 +6,8 @@ package bundle
 
 type (
 	durationSchema string // such as 1m30s
+	holdSchema     string // a duration, or the number 0
+	sizeSchema     string // such as 64kb; here between 1kb and 1mb
 	signalSchema   string
 	nameSchema     []string // one name, or a list
 	commandSchema  []string // a list, or a string that is split into words
@@ -31,8 +33,10 @@ type sinkSchema struct {
 }
 
 type logSchema struct {
-	Format     string `json:"format" enum:"text,json" doc:"text: [NAME] LINE; json: one object a line."`
-	Timestamps bool   `json:"timestamps" doc:"Begin each line with the time, RFC 3339 in UTC."`
+	Format     string     `json:"format" enum:"text,json" doc:"text: [NAME] LINE; json: one object a line."`
+	Timestamps bool       `json:"timestamps" doc:"Begin each line with the time, RFC 3339 in UTC."`
+	Hold       holdSchema `json:"hold" doc:"How long a line waits for its end before what there is of it is written, as a part. 0: for ever. Default: 2s."`
+	MaxLine    sizeSchema `json:"max_line" doc:"The longest line that is written in one piece, from 1kb to 1mb; a longer one is split. Default: 16kb, which is what Docker and containerd take as one."`
 }
 
 type serviceSchema struct {

@@ -60,6 +60,13 @@ func schemaOf(t reflect.Type) object {
 	switch t {
 	case reflect.TypeFor[durationSchema]():
 		return object{"type": "string", "pattern": `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h|d|w))+$|^0$|\$`}
+	case reflect.TypeFor[holdSchema]():
+		return object{"oneOf": []any{schemaOf(reflect.TypeFor[durationSchema]()), object{"const": 0}}}
+	case reflect.TypeFor[sizeSchema]():
+		return object{
+			"type": []string{"integer", "string"}, "minimum": 1024, "maximum": 1 << 20,
+			"pattern": `^[0-9]+(\.[0-9]+)? ?([kKmM][iI]?)?[bB]?$|\$`,
+		}
 	case reflect.TypeFor[nameSchema](), reflect.TypeFor[commandSchema]():
 		return oneOrList()
 	}
@@ -196,6 +203,15 @@ func TestSchemaAgrees(t *testing.T) {
 		{"top", `{notify: {url: "http://h"}}`, false},
 		{"top", `{log: {format: json, timestamps: true}}`, true},
 		{"top", `{log: {format: xml}}`, false},
+		{"top", `{log: {hold: 0, max_line: 1mb}}`, true},
+		{"top", `{log: {hold: "0", max_line: 16384}}`, true},
+		{"top", `{log: {hold: 500ms, max_line: 1.5 KiB}}`, true},
+		{"top", `{log: {hold: 1}}`, false},
+		{"top", `{log: {hold: never}}`, false},
+		{"top", `{log: {max_line: 1023}}`, false},
+		{"top", `{log: {max_line: 1048577}}`, false},
+		{"top", `{log: {max_line: long}}`, false},
+		{"top", `{log: {max_line: [1mb]}}`, false},
 		{"top", `{exit_code_from: a}`, true},
 		{"top", `{exit_code_from: [a]}`, false},
 		{"service", `{private_env: [A, "B_*"]}`, true},

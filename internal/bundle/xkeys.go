@@ -220,6 +220,12 @@ type route struct {
 	forward, restart []*node // names
 }
 
+// What max_line can be: there must be room for what stands around a line, and a few lines are in memory at once.
+const (
+	minLine = 1 << 10
+	maxLine = 1 << 20
+)
+
 var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from"}
 
 // top reads the x-sidecar-init at the top.
@@ -239,12 +245,19 @@ func (r *reader) top(tree *node) (t top) {
 		case "notify":
 			t.notify = r.sinks(n)
 		case "log":
-			r.strict(n, "log", []string{"format", "timestamps"}, func(e entry) bool {
+			r.strict(n, "log", []string{"format", "timestamps", "hold", "max_line"}, func(e entry) bool {
 				switch e.key {
 				case "format":
 					t.log.Format = r.oneOf(e.val, e.key, "text", "json")
 				case "timestamps":
 					t.log.Timestamps = r.truth(e.val, e.key)
+				case "hold":
+					t.log.Hold = new(time.Duration)
+					if e.val.kind != number || e.val.text != "0" { // 0 needs no unit
+						*t.log.Hold = r.duration(e.val, e.key)
+					}
+				case "max_line":
+					t.log.MaxLine = int(r.size(e.val, e.key, minLine, maxLine, "between 1kb and 1mb"))
 				default:
 					return false
 				}

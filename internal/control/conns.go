@@ -65,6 +65,9 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		case !l.conns.add(conn):
 			answer = refusal(http.StatusServiceUnavailable, "too many connections")
 		default:
+			if c, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
+				_ = c.SetWriteBuffer(sendBuffer) // else it is some 200 KiB, for each client that does not read
+			}
 			return conn, nil
 		}
 		l.conns.refuse(conn, answer)

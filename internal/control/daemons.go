@@ -23,11 +23,7 @@ func (s *Server) list(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.statuses(r.Context())
-	if err != nil {
-		return err
-	}
-	return s.answerDaemons(w, r, names.pick(all), false)
+	return s.answerNow(w, r, names, false)
 }
 
 // show is GET /v1/daemons/{name}.
@@ -36,33 +32,33 @@ func (s *Server) show(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.statuses(r.Context())
-	if err != nil {
-		return err
-	}
-	return s.answerDaemons(w, r, names.pick(all), true)
+	return s.answerNow(w, r, names, true)
 }
 
-// answerDaemons writes a list of daemons; where a single name was asked for, and it stands for one daemon, that alone.
-func (s *Server) answerDaemons(w http.ResponseWriter, r *request, all []child.Status, one bool) error {
-	var b []byte
-	var err error
-	if paced := s.answers.do(r.Context(), func() int {
-		if one && len(all) == 1 {
-			b, err = json.Marshal(s.describe(all)[0])
-		} else {
-			b, err = json.Marshal(s.describe(all))
+// answerNow answers with daemons as they are when it is the client's turn.
+func (s *Server) answerNow(w http.ResponseWriter, r *request, names set, one bool) error {
+	return s.answer(w, r, func() (int, []byte, error) {
+		all, err := s.statuses(r.Context())
+		if err != nil {
+			return 0, nil, err
 		}
-		return len(b)
-	}); paced != nil {
-		return paced
+		return s.daemons(names.pick(all), one)
+	})
+}
+
+// answerDaemons answers with daemons as they were.
+func (s *Server) answerDaemons(w http.ResponseWriter, r *request, all []child.Status, one bool) error {
+	return s.answer(w, r, func() (int, []byte, error) { return s.daemons(all, one) })
+}
+
+// daemons makes a list of daemons; where a single name was asked for, and it stands for one daemon, that alone.
+func (s *Server) daemons(all []child.Status, one bool) (status int, b []byte, err error) {
+	if one && len(all) == 1 {
+		b, err = encode(s.describe(all)[0])
+	} else {
+		b, err = encode(s.describe(all))
 	}
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	r.write(w, http.StatusOK, append(b, '\n'))
-	return nil
+	return http.StatusOK, b, err
 }
 
 // describe makes what clients see of daemons.
@@ -246,7 +242,7 @@ func (f *failure) add(why string) {
 // result answers with the daemons: as a failure if f has a message.
 func (s *Server) result(w http.ResponseWriter, r *request, all []child.Status, f *failure) error {
 	if f.Message != "" {
-		f.Daemons = s.describe(all)
+		f.all = all
 		return f
 	}
 	return s.answerDaemons(w, r, all, true)
@@ -262,7 +258,7 @@ func (s *Server) late(r *request, names set, err error) error {
 		return askErr
 	}
 	f := *errTimeout
-	f.Daemons = s.describe(names.pick(all))
+	f.all = names.pick(all)
 	return &f
 }
 

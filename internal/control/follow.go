@@ -1,11 +1,9 @@
 package control
 
 import (
+	"container/heap"
 	"context"
 	"encoding/base64"
-	"errors"
-	"io"
-	"sort"
 	"strconv"
 	"sync"
 	"time"
@@ -28,38 +26,70 @@ type follower struct {
 	*log.Follower
 }
 
-// ended is a context that has ended: with it Follower.Next does not wait.
-var ended = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
+// append appends what comes next, if there is something.
+func (f *follower) append(p *piece) bool {
+	line, lost, ok := f.Take(p.line)
+	switch {
+	case !ok:
+	case lost > 0:
+		p.out = appendLost(p.out, f.daemon, lost)
+	default:
+		p.line = line.Text
+		p.out = appendLine(p.out, f.daemon, &line)
+	}
+	return ok
+}
 
-// last takes the last lines of all, and puts them into one order.
-func (f *follow) last() []byte {
-	type line struct {
-		log.Line
-		daemon string
+// A merge puts the lines of several followers into one order. It is a heap of those that have one, by its time; the lines
+// themselves stay where they are until it is their turn.
+type merge []merged
+
+type merged struct {
+	*follower
+	time time.Time
+}
+
+func (m merge) Len() int      { return len(m) }
+func (m merge) Swap(i, j int) { m[i], m[j] = m[j], m[i] }
+func (m merge) Less(i, j int) bool {
+	if c := m[i].time.Compare(m[j].time); c != 0 {
+		return c < 0
 	}
-	var all []line
-	for _, one := range f.all {
-		lines, _, _ := one.Next(ended) // an error means that there are none
-		for _, l := range lines {
-			all = append(all, line{l, one.daemon})
+	return m[i].daemon < m[j].daemon
+}
+func (m *merge) Push(x any) { *m = append(*m, x.(merged)) }
+func (m *merge) Pop() any {
+	last := (*m)[len(*m)-1]
+	*m = (*m)[:len(*m)-1]
+	return last
+}
+
+// last writes the last lines of all, in one order: those that there were when the request came.
+func (f *follow) last() error {
+	var all merge
+	for i := range f.all {
+		if t, ok := f.all[i].Old(); ok {
+			all = append(all, merged{&f.all[i], t})
 		}
 	}
-	// Package slices would make 20 KB of code for this type.
-	sort.SliceStable(all, func(i, j int) bool {
-		if c := all[i].Time.Compare(all[j].Time); c != 0 {
-			return c < 0
+	heap.Init(&all)
+	for len(all) > 0 {
+		if err := f.stream.send(f.stream.s.tails, func(p *piece) {
+			for len(all) > 0 && len(p.out) < pieceSize {
+				first := &all[0]
+				first.append(p)
+				var ok bool
+				if first.time, ok = first.Old(); ok {
+					heap.Fix(&all, 0)
+				} else {
+					heap.Pop(&all)
+				}
+			}
+		}); err != nil {
+			return err
 		}
-		return all[i].daemon < all[j].daemon
-	})
-	var b []byte
-	for i := range all {
-		b = appendLine(b, all[i].daemon, &all[i].Line)
 	}
-	return b
+	return nil
 }
 
 // run writes lines as they come, until ctx or the server ends, or all logs do.
@@ -74,11 +104,14 @@ func (f *follow) run(ctx context.Context) {
 			closing = true
 		default:
 		}
-		more, over, err := f.look(ctx)
-		switch {
-		case err != nil || over || closing && !more:
+		more, over := f.ready()
+		if over || closing && !more {
 			return
-		case more:
+		}
+		if more {
+			if f.stream.send(s.follows, f.take) != nil {
+				return
+			}
 			continue
 		}
 		select {
@@ -90,54 +123,30 @@ func (f *follow) run(ctx context.Context) {
 	}
 }
 
-// batch is about how many bytes are written at once. A client that does not read them occupies that much memory.
-const batch = 64 << 10
-
-// buffers are for batches. Followers are many, and most of them have nothing to write most of the time.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// look writes what has come, up to about a batch. It reports whether there was something, and whether all logs have ended.
-func (f *follow) look(ctx context.Context) (more, over bool, err error) {
-	var buf *[]byte
-	if err := f.stream.s.follows.do(ctx, func() int {
-		// Not before its turn: many wait for that at the same time, and each would hold a buffer meanwhile.
-		buf = buffers.Get().(*[]byte)
-		over = f.take(buf)
-		return len(*buf)
-	}); err != nil {
-		return false, false, err
+// ready reports whether something has come, and whether all logs have ended.
+func (f *follow) ready() (more, over bool) {
+	over = true
+	for i := range f.all {
+		ready, ended := f.all[i].Ready()
+		if ready {
+			return true, false
+		}
+		over = over && ended
 	}
-	defer func() {
-		*buf = (*buf)[:0]
-		buffers.Put(buf)
-	}()
-	if len(*buf) == 0 {
-		return false, over, nil
-	}
-	return true, false, f.stream.write(*buf)
+	return false, over
 }
 
-// take appends what has come, up to about a batch. It reports whether all logs have ended.
-func (f *follow) take(buf *[]byte) (over bool) {
-	b := *buf
-	defer func() { *buf = b }()
-	over = true
+// take appends what has come, up to about a piece.
+func (f *follow) take(p *piece) {
 	for range f.all {
-		one := f.all[f.next]
+		one := &f.all[f.next]
 		f.next = (f.next + 1) % len(f.all)
-		lines, lost, err := one.Next(ended)
-		over = over && errors.Is(err, io.EOF)
-		if lost > 0 {
-			b = appendLost(b, one.daemon, lost)
-		}
-		for i := range lines {
-			b = appendLine(b, one.daemon, &lines[i])
-		}
-		if len(b) > batch {
-			return false
+		for one.append(p) {
+			if len(p.out) >= pieceSize {
+				return
+			}
 		}
 	}
-	return over
 }
 
 // news tells those who follow that there may be new lines. Something runs for that only while there is somebody: for each

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
 )
 
@@ -29,6 +30,7 @@ type failure struct {
 	Message string          `json:"error"`
 	Nearest string          `json:"nearest,omitempty"`
 	Daemons []client.Daemon `json:"daemons,omitempty"`
+	all     []child.Status  `json:"-"` // what Daemons are made of, when it is time to
 }
 
 func (f *failure) Error() string { return f.Message }
@@ -84,7 +86,7 @@ func (s *Server) notFound(http.ResponseWriter, *request) error {
 // handle makes an http.Handler of a handler.
 func (s *Server) handle(mux *http.ServeMux, pattern string, h handler) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, hr *http.Request) {
-		r := &request{Request: hr, ctl: http.NewResponseController(w), writeTime: writeTime}
+		r := &request{Request: hr, ctl: http.NewResponseController(w), writeTime: s.o.writeTime}
 		err := r.read(w)
 		if err == nil {
 			work(r.Context())
@@ -134,24 +136,55 @@ func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
 	if f.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	_ = r.answer(w, f.Status, f)
+	if len(f.all) == 0 { // it is small, and who is refused need not wait to be told
+		if b, err := encode(f); err == nil {
+			r.write(w, f.Status, b)
+		}
+		return
+	}
+	_ = s.answer(w, r, func() (int, []byte, error) {
+		g := *f
+		g.Daemons = s.describe(f.all)
+		b, err := encode(g)
+		return g.Status, b, err
+	})
 }
 
-// answer writes v as JSON. The error is that of the connection, which is nobody's business.
-func (r *request) answer(w http.ResponseWriter, status int, v any) error {
+// encode makes JSON.
+func encode(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
+	return append(b, '\n'), err
+}
+
+// answer writes what build makes when it is its turn. What is as large as there are daemons is got by build, not before, so
+// that there is one of it, however many ask.
+func (s *Server) answer(w http.ResponseWriter, r *request, build func() (status int, b []byte, err error)) error {
+	var status int
+	var b []byte
+	var err error
+	if paced := s.answers.do(r.Context(), func() int {
+		if status, b, err = build(); err == nil {
+			err = s.flight.take(r.Context(), len(b))
+		}
+		return len(b)
+	}); paced != nil {
+		return paced
+	}
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	r.write(w, status, append(b, '\n'))
+	defer s.flight.give(len(b))
+	r.write(w, status, b)
 	return nil
 }
 
-// write writes a whole answer.
+// write writes a whole answer. The error is that of the connection, which is nobody's business.
 func (r *request) write(w http.ResponseWriter, status int, b []byte) {
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	h := w.Header()
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(b)))
 	_ = r.ctl.SetWriteDeadline(time.Now().Add(r.writeTime))
 	w.WriteHeader(status)
 	_, _ = w.Write(b)

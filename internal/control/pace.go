@@ -27,6 +27,8 @@ type rest struct {
 var (
 	answerRest = rest{times: 4, once: 200 * time.Microsecond, each: 15 * time.Nanosecond}
 	followRest = rest{times: 9, once: 20 * time.Microsecond, each: 28 * time.Nanosecond}
+	// All last lines together get a fifth too, in pieces: that is 13 MB in a second.
+	tailRest = rest{times: 4, once: 10 * time.Microsecond, each: 15 * time.Nanosecond}
 )
 
 // credit is how far a pause that was too long makes the next ones shorter. A timer is late by some milliseconds where the

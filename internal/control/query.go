@@ -43,16 +43,18 @@ func (s *Server) wait(w http.ResponseWriter, r *request) error {
 
 // healthy is GET /v1/healthy.
 func (s *Server) healthy(w http.ResponseWriter, r *request) error {
-	all, err := s.statuses(r.Context())
-	if err != nil {
-		return err
-	}
-	h := health(all, time.Now())
-	status := http.StatusOK
-	if !h.Healthy {
-		status = http.StatusServiceUnavailable
-	}
-	return r.answer(w, status, h)
+	return s.answer(w, r, func() (int, []byte, error) {
+		all, err := s.statuses(r.Context())
+		if err != nil {
+			return 0, nil, err
+		}
+		h := health(all, time.Now())
+		b, err := encode(h)
+		if h.Healthy {
+			return http.StatusOK, b, err
+		}
+		return http.StatusServiceUnavailable, b, err
+	})
 }
 
 // health tells what is not well, and why.
@@ -81,18 +83,14 @@ func (s *Server) metrics(w http.ResponseWriter, r *request) error {
 	if s.o.Metrics == nil {
 		return s.notFound(w, r)
 	}
-	all, err := s.statuses(r.Context())
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if err := s.answers.do(r.Context(), func() int {
+	return s.answer(w, r, func() (int, []byte, error) {
+		all, err := s.statuses(r.Context())
+		if err != nil {
+			return 0, nil, err
+		}
+		var b bytes.Buffer
 		s.o.Metrics(&b, all)
-		return b.Len()
-	}); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	r.write(w, http.StatusOK, b.Bytes())
-	return nil
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		return http.StatusOK, b.Bytes(), nil
+	})
 }

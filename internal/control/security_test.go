@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -367,37 +366,5 @@ func TestTooManyWait(t *testing.T) {
 	}
 	if _, err := b.client.Daemons(ctx(t)); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestNotRead: a client that does not read what it has asked for loses its connection, and nobody waits for it.
-func TestNotRead(t *testing.T) {
-	l, err := net.Listen("unix", filepath.Join(shortDir(t), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	gaveUp := make(chan error)
-	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		st := &stream{r: &request{Request: r, ctl: http.NewResponseController(w), writeTime: 10 * time.Millisecond}, w: w}
-		for {
-			if err := st.write(make([]byte, 1<<20)); err != nil {
-				gaveUp <- err
-				return
-			}
-		}
-	}))
-	conn, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if err := <-gaveUp; !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("it ends with %v", err)
-	}
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the connection lives on")
 	}
 }

@@ -40,6 +40,8 @@ type Options struct {
 	Idle func()
 	// Printf writes a line of the supervisor's log. It must not block.
 	Printf func(format string, a ...any)
+
+	writeTime time.Duration // for each piece of an answer; 0 means writeTime
 }
 
 // A Daemon is what a Server knows of a daemon beside its status.
@@ -70,6 +72,8 @@ type Server struct {
 	conns    *conns
 	answers  pacer
 	follows  pacer
+	tails    pacer
+	flight   flight
 	news     *news
 
 	closing chan struct{}
@@ -110,10 +114,13 @@ func newServer(o Options) *Server {
 	if o.Usage == nil {
 		o.Usage = &usage.Sampler{}
 	}
+	if o.writeTime == 0 {
+		o.writeTime = writeTime
+	}
 	if o.Printf == nil {
 		o.Printf = func(string, ...any) {}
 	}
-	s := &Server{o: o, conns: newConns(), answers: newPacer(answerRest), follows: newPacer(followRest), news: newNews(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
+	s := &Server{o: o, conns: newConns(), answers: newPacer(answerRest), follows: newPacer(followRest), tails: newPacer(tailRest), news: newNews(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
 	s.conns.idle = o.Idle
 	s.streams.ended = make(chan struct{})
 	s.http = &http.Server{

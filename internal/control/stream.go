@@ -1,9 +1,10 @@
 package control
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -32,13 +33,55 @@ func (s *Server) stream(w http.ResponseWriter, r *request) (*stream, error) {
 	return &stream{s: s, r: r, w: w, end: func() { s.streams.done(); leave() }}, nil
 }
 
-// write writes lines and sees to it that they are on their way. A client that does not take them loses its connection.
-func (st *stream) write(b []byte) error {
+// room waits until the client has taken so much of what it was sent that a piece does not wait in our memory for it. One that
+// does not read loses its connection.
+func (st *stream) room() error {
+	i, _ := st.r.Context().Value(connKey{}).(*connInfo)
+	if i == nil {
+		return nil
+	}
 	_ = st.r.ctl.SetWriteDeadline(time.Now().Add(st.r.writeTime))
-	if _, err := st.w.Write(b); err != nil {
-		return err
+	err := waitWritable(i.conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		st.s.o.Printf("a client of the control socket has read nothing for %s; its connection is closed", st.r.writeTime)
+	}
+	return err
+}
+
+// write writes lines and sees to it that they are on their way.
+func (st *stream) write(lines ...[]byte) error {
+	_ = st.r.ctl.SetWriteDeadline(time.Now().Add(st.r.writeTime))
+	for _, b := range lines {
+		if _, err := st.w.Write(b); err != nil {
+			return err
+		}
 	}
 	return st.r.ctl.Flush()
+}
+
+// send lets fill make a piece when the client has room for one and it is its turn, and writes it.
+func (st *stream) send(turn pacer, fill func(p *piece)) error {
+	if err := st.room(); err != nil {
+		return err
+	}
+	var p *piece
+	var full error
+	ctx := st.r.Context()
+	if err := turn.do(ctx, func() int {
+		// Not before its turn: many wait for that at the same time, and each would hold memory meanwhile.
+		p = pieces.Get().(*piece)
+		fill(p)
+		full = st.s.flight.take(ctx, len(p.out))
+		return len(p.out)
+	}); err != nil {
+		return err
+	}
+	defer p.release()
+	if full != nil {
+		return full
+	}
+	defer st.s.flight.give(len(p.out))
+	return st.write(p.out)
 }
 
 // follows reads the parameter follow. An answer to HEAD has no body that could go on.
@@ -70,34 +113,37 @@ func (s *Server) events(w http.ResponseWriter, r *request) error {
 		return st.write(nil)
 	}
 	reader := s.o.Events.Read()
-	if follow {
-		if err := st.write(nil); err != nil { // the header, so that the client knows where it is
-			return nil
-		}
+	if follow && st.write(nil) != nil { // the header, so that the client knows where it is
+		return nil
 	}
-	var buf bytes.Buffer
 	for follow || reader.Ready() {
+		if st.room() != nil { // before there is an event: it would be kept for a client that does not read
+			break
+		}
 		rec, lost, err := reader.Next(r.Context())
 		if err != nil {
 			break // the hub is closed, or the client has left
 		}
-		buf.Reset()
+		var gap []byte
 		if lost > 0 {
-			b, err := json.Marshal(events.LostEvent(lost, s.o.Source, time.Now()))
-			if err != nil {
+			if gap, err = json.Marshal(events.LostEvent(lost, s.o.Source, time.Now())); err != nil {
 				return nil
 			}
-			buf.Write(b)
-			buf.WriteByte('\n')
+			gap = append(gap, '\n')
 		}
-		buf.Write(rec.JSON)
-		buf.WriteByte('\n')
-		if st.write(buf.Bytes()) != nil {
+		if s.flight.take(r.Context(), len(rec.JSON)) != nil {
+			break
+		}
+		err = st.write(gap, rec.JSON, newline)
+		s.flight.give(len(rec.JSON))
+		if err != nil {
 			break
 		}
 	}
 	return nil
 }
+
+var newline = []byte{'\n'}
 
 // logs is GET /v1/logs?name=…&lines=…&follow=…, and GET /v1/daemons/{name}/logs.
 func (s *Server) logs(w http.ResponseWriter, r *request) error {
@@ -131,11 +177,8 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 			f.all = append(f.all, follower{name, l.Follow(n)})
 		}
 	}
-	if n != 0 {
-		var b []byte
-		if s.follows.do(r.Context(), func() int { b = f.last(); return len(b) }) != nil || st.write(b) != nil {
-			return nil
-		}
+	if st.write(nil) != nil || f.last() != nil { // the header first, so that the client knows where it is
+		return nil
 	}
 	if on {
 		s.news.join(s.o.Daemons)

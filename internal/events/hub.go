@@ -105,7 +105,11 @@ func (h *Hub) handle(e *child.Event) {
 		// they are here by now. Those of the next life may be too.
 		for _, l := range h.options.Tail(e.Daemon, 2*Lines) {
 			if !l.Time.After(e.Time) {
-				lines = append(lines, text(l.Text))
+				line := text(l.Text)
+				if l.Partial {
+					line += ` \` // as in the log
+				}
+				lines = append(lines, line)
 			}
 		}
 		lines = lines[max(0, len(lines)-Lines):]

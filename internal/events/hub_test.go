@@ -159,7 +159,7 @@ func TestLogLines(t *testing.T) {
 			}
 			lines := []log.Line{}
 			for _, text := range texts {
-				lines = append(lines, log.Line{Time: noon.Add(-time.Second), Text: []byte(text)})
+				lines = append(lines, log.Line{Time: noon.Add(-time.Second), Text: []byte(text), Partial: text == "part"})
 			}
 			return append(lines[max(0, len(lines)-n):], log.Line{Time: noon.Add(1), Text: []byte("of the next life")})
 		}
@@ -177,6 +177,7 @@ func TestLogLines(t *testing.T) {
 	}{
 		{"unexpected", end, []string{"a", "b\r", ""}, []string{"a", "b\r", ""}},
 		{"requested", asked, []string{"a"}, nil},
+		{"a part", end, []string{"part", "a"}, []string{`part \`, "a"}},
 		{"no line", end, nil, nil},
 		{"more than 20", end, many, many[10:]},
 		{"not UTF-8", end, []string{"a\xffb\xc3"}, []string{"a\uFFFDb\uFFFD"}},
