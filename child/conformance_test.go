@@ -21,9 +21,11 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
+	"github.com/bot-bottle/sidecar-init/internal/testproc/seccomp"
 )
 
 func TestMain(m *testing.M) {
+	seccomp.Main()
 	testproc.Main()
 	os.Exit(m.Run())
 }
