@@ -76,6 +76,7 @@ fuzz: ## every Fuzz function for FUZZTIME
 
 soak: ## the supervisor under trouble and under load for SOAK, and the reaper with all of its 30,000 processes
 	SIDECAR_INIT_SOAK=$(SOAK) go test -count=1 -p 1 -timeout 0 -run '^TestSoak|^TestNoStatusIsLost$$' -v ./internal/soak ./internal/reap
+	SIDECAR_INIT_SOAK=$(SOAK) go test -count=1 -timeout 0 -run "^TestSoakProfile$$" -v ./cmd/sidecar-init
 
 image: build ## the container image sidecar-init, with nothing in it but the binary and its notices
 	docker build -t sidecar-init .

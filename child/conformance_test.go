@@ -22,12 +22,14 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/reap"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
+	"github.com/bot-bottle/sidecar-init/internal/testproc/seccomp"
 )
 
 func init() { runtime.LockOSThread() } // the orphan reaper is on the main thread
 
 // TestMain reaps orphans, as the supervisor does: where there is no /proc a zombie cannot be told from a process.
 func TestMain(m *testing.M) {
+	seccomp.Main()
 	testproc.Main()
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // Kernels finds out
 	code := 0

@@ -193,8 +193,9 @@ type call struct {
 	bundle  string // a Compose file
 	args    []string
 	env     []string
-	program string // instead of this test binary
-	stage   string // what the process does before it becomes the supervisor
+	program string   // instead of this test binary
+	stage   string   // what the process does before it becomes the supervisor
+	prefix  []string // of an argument list of testdaemon, by which that becomes the supervisor
 	stdin   *os.File
 	stdout  *os.File // nil: it is read line by line
 	adapt   func(*exec.Cmd)
@@ -236,6 +237,10 @@ func start(t *testing.T, c call) *supervisor {
 	if c.stage != "" {
 		argv = append([]string{stageName, c.stage, exe}, argv...)
 		exe = "/proc/self/exe"
+	}
+	if c.prefix != nil {
+		argv = slices.Concat(c.prefix, []string{exe}, argv)
+		exe = filepath.Join(tools(), "testdaemon")
 	}
 	if c.place.command == nil {
 		c.place = asRoot

@@ -96,6 +96,16 @@ services:
   deaf: { command: [/testdaemon, "ignore TERM; print up; block"] }
   good: { command: [/testdaemon, "print up; block"] }
 `,
+	"probed": `
+services:
+  web:
+    command: [/testdaemon, "trap HUP print reloaded; print up; block"]
+    healthcheck: { test: [CMD, /testdaemon, "exit 0"], interval: 1s, start_interval: 100ms, start_period: 10s }
+    user: "65534:65534"
+    ulimits: { nofile: 512 }
+    cap_drop: [ALL]
+  deaf: { command: [/testdaemon, "ignore TERM; print up; block"], stop_grace_period: 300ms }
+`,
 	"crash": `
 services:
   bad: { command: [/testdaemon, "print up; exit 3"] }
@@ -335,6 +345,37 @@ func TestRestricted(t *testing.T) {
 				t.Errorf("docker stop: exit code %d after %s, want 0 at once", code, took)
 			}
 		})
+	}
+}
+
+// TestSeccomp runs a bundle, its clients and its daemons under the profile of docs/seccomp.md.
+func TestSeccomp(t *testing.T) {
+	profile, err := filepath.Abs("../../docs/seccomp.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := []string{"--security-opt", "seccomp=" + profile, "--security-opt", "no-new-privileges", "-e", "SIDECAR_INIT_FILE=/probed.yaml"}
+	c := start(t, options)
+	c.wait(`\[web\] up`, `\[deaf\] up`, `sidecar-init: web is ready`)
+	for _, step := range []struct {
+		command string
+		lines   []string
+	}{
+		{"status", nil},
+		{"healthy", nil},
+		{"signal HUP web", []string{`\[web\] reloaded`}},
+		{"restart web", []string{`sidecar-init: web restarted \(pid \d+\)`, `\[web\] up`, `sidecar-init: web is ready`}},
+		{"stop web deaf", []string{`sidecar-init: web exited with code -15 \(SIGTERM\)`, `sidecar-init: deaf exited with code -9 \(SIGKILL\)`}},
+		{"start web", []string{`\[web\] up`}},
+		{"logs web", nil},
+		{"events", nil},
+	} {
+		c.docker(append([]string{"exec", c.name, "/sidecar-init"}, strings.Fields(step.command)...)...)
+		c.wait(step.lines...)
+	}
+	c.noZombie()
+	if took, code := c.stop(); code != 0 || took > 5*time.Second {
+		t.Errorf("docker stop: exit code %d after %s, want 0 at once", code, took)
 	}
 }
 
