@@ -248,3 +248,42 @@ func (p *play) end() {
 		}
 	}
 }
+
+// TestZombieMember: who has ended in the group, and is not collected by a parent elsewhere, is not waited for.
+func TestZombieMember(t *testing.T) {
+	for _, k := range child.Kernels() {
+		t.Run(k.Name, func(t *testing.T) {
+			if k.List != nil {
+				t.Skip("without /proc it cannot be known")
+			}
+			zombies := false
+			k.List = func() (all []proc.Stat) {
+				for _, pid := range proc.PIDs("/proc") {
+					s := proc.Read(pid)
+					if zombies {
+						s.State = 'Z'
+					}
+					all = append(all, s)
+				}
+				return all
+			}
+			w := &realWorld{t: t, kernel: k, script: "fork { trap USR1 print alive; pid; print ready; block }; trap TERM exit 3; print ready; block"}
+			p, err := w.spawn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			signals(2, false, syscall.SIGTERM)(t, w, p)
+			if exit := p.Wait(); exit.Code != 3 {
+				t.Errorf("exit: got %v, want code 3", exit)
+			}
+			if !p.Left() {
+				t.Error("alive: got none left")
+			}
+			zombies = true
+			if p.Left() {
+				t.Error("a zombie: got left")
+			}
+			p.Release(false)
+		})
+	}
+}

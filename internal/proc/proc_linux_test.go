@@ -94,8 +94,4 @@ func TestScanner(t *testing.T) {
 		t.Errorf("1000 looks made %d scans", len(seen))
 	}
 	t.Logf("1000 looks at the same time made %d scans", len(seen))
-
-	if blind := (&Scanner{Blind: true}).Look(); blind != nil {
-		t.Errorf("blind: got %v", blind)
-	}
 }
