@@ -209,6 +209,7 @@ func (p *osProcess) members() (alive, dead int) {
 // Release implements Process.
 func (p *osProcess) Release(kill bool) {
 	if kill && p.Signal(unix.SIGKILL, true) == nil {
+		p.collect() // from here on the number is only asked for, which takes no look at /proc in nearly all cases
 		ctx, cancel := context.WithTimeout(context.Background(), killWait)
 		defer cancel()
 		awaitEmpty(ctx, p)

@@ -46,8 +46,11 @@ func (p *osProcess) Strays() bool {
 	return slices.ContainsFunc(proc.Orphans(), p.isStray)
 }
 
+// briefly, in ticks, is how long a program lives at most that puts itself into the background: 10 s.
+const briefly = 1000
+
 // isStray reports whether an orphan is a descendant. Its environment says whose it is. Where that is not to be read, or was
-// written over (by a title, as nginx does), it is taken for one if it began while the main process lived.
+// written over (by a title, as nginx does), it is taken for one if it began while the main process lived, which was brief.
 func (p *osProcess) isStray(pid int) bool {
 	s := proc.Read(pid)
 	if s.Dead() {
@@ -59,5 +62,5 @@ func (p *osProcess) isStray(pid int) bool {
 	if known {
 		return slices.ContainsFunc(variables, func(kv []byte) bool { return string(kv) == p.mark })
 	}
-	return p.mark != "" && s.Start >= p.began
+	return p.mark != "" && s.Start >= p.began && ticks()-p.began < briefly
 }
