@@ -21,8 +21,10 @@ func TestGroup(t *testing.T) {
 		})
 		t.Run("what is deaf", func(t *testing.T) {
 			t.Parallel()
-			s := start(t, call{place: p, args: []string{"--grace-period", "500ms"},
-				bundle: services(daemon("a", "fork { ignore TERM; print member; block }; "+main))})
+			s := start(t, call{
+				place: p, args: []string{"--grace-period", "500ms"},
+				bundle: services(daemon("a", "fork { ignore TERM; print member; block }; "+main)),
+			})
 			s.expect("[a] ready", "[a] member")
 			s.signal(syscall.SIGTERM)
 			s.expect("sidecar-init: a exited with code 3", "sidecar-init: grace (500ms) elapsed; SIGKILL on a")
