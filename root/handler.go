@@ -121,6 +121,9 @@ func (r *Root) signal(sig syscall.Signal) {
 	for _, name := range route.Restart {
 		r.do(name, child.Restart{})
 	}
+	if route.Shutdown {
+		r.shutdown(child.Event{Signal: sig})
+	}
 }
 
 // dropped is the event that its child would have told of, were its actor still there.

@@ -43,7 +43,7 @@ type Config struct {
 	Spawner child.Spawner
 	// Grace is the time from the first shutdown signal to SIGKILL; 0 means DefaultGrace.
 	Grace time.Duration
-	// Routes says what a signal does, besides SIGTERM, SIGINT and SIGQUIT, which end the bundle.
+	// Routes says what a signal does, besides SIGTERM, SIGINT and SIGQUIT, which always end the bundle.
 	Routes map[syscall.Signal]Route
 	// ExitCodeFrom names the daemon whose exit code is that of the bundle; empty means the largest of all.
 	ExitCodeFrom string
@@ -57,6 +57,8 @@ type Route struct {
 	Forward []string // the daemons that get the signal too
 	Restart []string // the daemons that are restarted in place
 	Absent  []string // daemons that the route names and that do not run in this bundle; told in a line
+	// Shutdown ends the bundle, as SIGTERM does, after what the other fields say.
+	Shutdown bool
 }
 
 // A Root is the actor of a bundle. Make one with New and call Run once.

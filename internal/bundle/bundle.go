@@ -118,10 +118,11 @@ const (
 	OverflowDrop Overflow = "drop"
 )
 
-// A Route says what a signal to the supervisor does to daemons. A name is in one of the lists at most.
+// A Route says what a signal to the supervisor does. A name is in one of the lists at most.
 type Route struct {
-	Forward []string // they get the signal
-	Restart []string // they are restarted
+	Forward  []string // they get the signal
+	Restart  []string // they are restarted
+	Shutdown bool     // the bundle is shut down
 }
 
 // LogOptions are what the file says about the log; the command line goes before it.
