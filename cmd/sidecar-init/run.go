@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,9 @@ const (
 func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	// From here on no signal is lost, however early it comes.
 	signals := prime.Take()
+	var early atomic.Pointer[log.Log]
+	early.Store(log.New(p.stdout, logOptions(flags, &bundle.Bundle{})))
+	handOver := beforehand(signals, func(sig syscall.Signal) { endEarly(early.Load(), sig) })
 
 	b, err := p.load(flags, daemons)
 	if err != nil {
@@ -40,6 +44,10 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		return 0, err
 	}
 	logger := log.New(p.stdout, logOptions(flags, b))
+	early.Store(logger)
+	if p.exposed != "" && b.Private {
+		p.warnings = append(p.warnings, p.exposed)
+	}
 	for _, w := range p.warnings {
 		logger.Printf("%s", w)
 	}
@@ -58,6 +66,10 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	for i := range all {
 		report.critical[all[i].Name] = all[i].Critical
 	}
+	routes := routes(b)
+	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {
+		logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
+	}
 	var r *root.Root
 	outputs := openOutputs(logger, b)
 	ops, err := p.newOperations(b, flags, outputs, logger, end)
@@ -74,7 +86,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		Specs:        all,
 		Spawner:      child.Exec{Output: probes.open, Shim: shim.Prepare},
 		Grace:        b.Grace,
-		Routes:       routes(b),
+		Routes:       routes,
 		ExitCodeFrom: b.ExitCodeFrom,
 		Observe: func(e child.Event) {
 			end.observe(e)
@@ -106,7 +118,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}, func(error) {
 		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
 	})
-	g.Add(forward(signals, r.Ref()))
+	g.Add(forward(handOver(), signals, r.Ref()))
 	ops.join(&g, flags, r.Ref())
 	done := make(chan struct{})
 	var runErr error
@@ -132,10 +144,13 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 
 var errSignals = errors.New("no more signals are taken")
 
-// forward is the component that turns signals into messages.
-func forward(signals <-chan os.Signal, to actor.Ref[root.Msg]) (execute func() error, interrupt func(error)) {
+// forward is the component that turns signals into messages: first those that have come already.
+func forward(come []syscall.Signal, signals <-chan os.Signal, to actor.Ref[root.Msg]) (execute func() error, interrupt func(error)) {
 	stop := make(chan struct{})
 	return func() error {
+			for _, s := range come {
+				_ = to.Tell(root.Signal{Sig: s})
+			}
 			for {
 				select {
 				case s := <-signals:

@@ -57,6 +57,8 @@ type Bundle struct {
 	// Env is the environment of everyone who is no daemon and belongs to none (notifiers): the supervisor's without
 	// any private name. See Daemon.HelperEnv for probes and hooks.
 	Env []string
+	// Private says that Options.Env has a variable that is private to some daemon, selected or not.
+	Private bool
 	// UnknownSubset are the names in Options.Subset that no daemon has.
 	UnknownSubset []string
 	// Unselected are the services of the file that give no daemon here: a profile that is not active, scale 0, or

@@ -39,6 +39,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 
 	all := l.environ(nil, nil)
 	b.Env = without(all, l.vault.private)
+	b.Private = len(b.Env) < len(all)
 	files := map[string]map[string]fileSource{
 		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
 	}

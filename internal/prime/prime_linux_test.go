@@ -40,7 +40,10 @@ type inspection struct {
 
 func primedRole() {
 	var r primed
-	r.Environ, r.Warnings = Process()
+	var exposed string
+	if r.Environ, r.Warnings, exposed = Process(); exposed != "" {
+		r.Warnings = append(r.Warnings, exposed)
+	}
 	Take()
 	r.PID, r.UID = os.Getpid(), os.Getuid()
 	r.OSEnviron = os.Environ()
