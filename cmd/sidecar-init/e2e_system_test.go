@@ -49,6 +49,10 @@ func stage(what, exe string, argv []string) error {
 		if err := unix.Mount("none", "/dev", "tmpfs", unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("/dev: %w", err)
 		}
+	case "noproc":
+		if err := unix.Mount("none", "/proc", "tmpfs", unix.MS_RDONLY, ""); err != nil {
+			return fmt.Errorf("/proc: %w", err)
+		}
 	case "nokill":
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_KILL, 0, 0, 0); err != nil {
 			return err
