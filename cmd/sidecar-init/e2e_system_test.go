@@ -21,9 +21,10 @@ import (
 
 // stage does something in this process, and makes it the program exe then. It returns only an error.
 func stage(what, exe string, argv []string) error {
+	runtime.LockOSThread() // whose signal mask the next program gets
 	switch what {
 	case "launder":
-		// Somebody has blocked and ignored all that can be. Go's main thread is the one that execs: see main's init.
+		// Somebody has blocked and ignored all that can be. This thread is the one that execs.
 		all := unix.Sigset_t{}
 		for i := range all.Val {
 			all.Val[i] = ^all.Val[i] // whatever its type is

@@ -31,6 +31,14 @@ func Process() (environ, warnings []string, exposed string) {
 	return environ, p.warnings, strings.Join(private.warnings, "")
 }
 
+// Client prepares a process that asks a supervisor, and starts none itself. It returns the environment that it was started with.
+func Client() (environ []string) {
+	environ = os.Environ()
+	_ = eraseEnviron() // it lives for a moment only
+	clearEnviron()
+	return environ
+}
+
 type primer struct{ warnings []string }
 
 // do calls f; what it means that f has failed comes before its error.
