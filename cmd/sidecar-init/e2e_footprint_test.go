@@ -73,6 +73,24 @@ func TestFootprint(t *testing.T) {
 	s.exit(0)
 }
 
+// TestHugePages: where the kernel makes them for everybody (Debian's do), a heap of 2 MB that is touched here and there would have
+// 6 MB of memory.
+func TestHugePages(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
+		t.Skip("this kernel has no transparent huge pages: ", err)
+	}
+	s := start(t, call{program: shipped(), bundle: services(daemon("a", "print up; block"))})
+	s.expect("[a] up")
+	smaps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(smaps), " nh ") { // madvise(MADV_NOHUGEPAGE); see proc_pid_smaps(5)
+		t.Error("the heap may have huge pages")
+	}
+}
+
 // maxIdle is what a thousand connections may make PID 1 have of anonymous memory, in kB.
 const maxIdle = 16 << 10
 
