@@ -206,3 +206,18 @@ func cpu(t *testing.T, pid int) time.Duration {
 	}
 	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 everywhere
 }
+
+// TestSquatter: a name that somebody else has made in /dev/shm does not take the control socket away.
+func TestSquatter(t *testing.T) {
+	t.Parallel()
+	asNobody.require(t)
+	s := start(t, call{
+		place: asNobody, program: shipped(), stage: "squat", env: []string{"SIDECAR_INIT_CONTROL="},
+		bundle: services(daemon("a", "print up; block"), daemon("b", "x", "entrypoint: [sh, -c, 'sidecar-init status a; rmdir /dev/shm/sidecar-init-*.sock 2>/dev/null; true']")),
+	})
+	s.match(`\[b\] a +(?:running|starting) .*`)
+	s.match("sidecar-init: b exited with code 0; .*")
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+	s.never(".*no control socket.*")
+}
