@@ -16,6 +16,7 @@ const warm = 8
 //
 // If the process was started with blocked signals, it executes itself once more, and Process does not return.
 func Process() (environ, warnings []string, exposed string) {
+	tuneRuntime()
 	var p, private primer
 	p.do("signals that were blocked at the start stay blocked in daemons", clearMask)
 	p.do("signals that were ignored at the start stay ignored in daemons", defaultSignals)
@@ -26,7 +27,6 @@ func Process() (environ, warnings []string, exposed string) {
 	if os.Getpid() != 1 {
 		p.do("orphans are left to PID 1", becomeSubreaper)
 	}
-	tuneRuntime()
 	WarmThreads(warm)
 	return environ, p.warnings, strings.Join(private.warnings, "")
 }
