@@ -60,6 +60,7 @@ func (r *Root) next() error {
 	if r.phase != up {
 		r.stopInOrder()
 		r.deadlines()
+		r.soFar.Store(int32(r.exitCode()))
 	}
 	r.answer()
 	if r.phase != up && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -75,6 +76,7 @@ type Root struct {
 
 	began  time.Time // of the shutdown
 	code   *int      // the exit code, where a critical daemon or a panic decides it
+	soFar  atomic.Int32
 	err    error
 	awaits []Await
 }
@@ -223,7 +225,11 @@ func (r *Root) Run() (code int, err error) {
 // internalError is EX_SOFTWARE of sysexits.h.
 const internalError = 70
 
-// exitCode is the largest result of all daemons, or that of the one that was chosen.
+// ExitCode returns, once the shutdown has begun, the exit code as it would be if all that lives were killed now: for a caller that
+// cannot wait for Run any longer. It may be called at any time.
+func (r *Root) ExitCode() int { return int(r.soFar.Load()) }
+
+// exitCode is the largest result of all daemons, or that of the one that was chosen. What is alive we kill, which counts 0.
 func (r *Root) exitCode() int {
 	if r.code != nil {
 		return *r.code
@@ -234,7 +240,9 @@ func (r *Root) exitCode() int {
 	}
 	code := 0
 	for _, n := range nodes {
-		code = max(code, n.status.Result)
+		if !n.status.State.Alive() {
+			code = max(code, n.status.Result)
+		}
 	}
 	return code
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ const (
 	logTime   = 100 * time.Millisecond // for what has come out last
 	logEnd    = 255 * time.Millisecond
 	exitAt    = 285 * time.Millisecond
+	lastTime  = 10 * time.Millisecond // for the last words then
 )
 
 // runBundle runs a bundle to its end and returns its exit code.
@@ -60,7 +62,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		return 0, nil
 	}
 
-	end := newEnding(b.Grace)
+	end := &ending{grace: b.Grace}
 	all := specs(b, flags)
 	report := &reporter{printf: logger.Printf, critical: map[string]bool{}}
 	for i := range all {
@@ -99,6 +101,32 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		return 0, err
 	}
 
+	var result atomic.Pointer[outcome]
+	soFar := func() outcome {
+		if o := result.Load(); o != nil {
+			return *o
+		}
+		return outcome{code: r.ExitCode()}
+	}
+	lastWords := sync.OnceFunc(func() {
+		o := soFar()
+		ops.record(o.code, o.statuses)
+		logger.Printf("exit %d", o.code)
+	})
+	end.overdue = func() int {
+		said := make(chan struct{})
+		go func() { // since the record may be on a file system that hangs
+			lastWords()
+			logger.Flush(time.Now().Add(lastTime))
+			close(said)
+		}()
+		select {
+		case <-said:
+		case <-time.After(lastTime):
+		}
+		return soFar().code
+	}
+
 	if address, _ := p.getenv("NOTIFY_SOCKET"); address != "" {
 		go func() { // ends with the bundle, at the latest
 			if err := sdnotify.Upward(address, r.Ref()); err != nil {
@@ -113,7 +141,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	code := 0
 	g.Add(func() (err error) {
 		code, err = r.Run()
-		end.code.Store(int32(code))
+		result.Store(&outcome{code, r.Statuses()})
 		return err
 	}, func(error) {
 		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
@@ -136,10 +164,15 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if runErr != nil && !errors.Is(runErr, errSignals) {
 		logger.Printf("%v", runErr)
 	}
-	ops.record(code, r.Statuses())
-	logger.Printf("exit %d", code)
+	lastWords()
 	logger.Close(logEnds)
 	return code, nil
+}
+
+// An outcome is how the bundle has ended.
+type outcome struct {
+	code     int
+	statuses []child.Status // the last of each daemon
 }
 
 var errSignals = errors.New("no more signals are taken")
