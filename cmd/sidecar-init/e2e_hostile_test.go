@@ -221,3 +221,55 @@ func TestSquatter(t *testing.T) {
 	s.exit(0)
 	s.never(".*no control socket.*")
 }
+
+// TestStandstill: a supervisor that did not run while its deadline passed still kills, says its last words, and knows its code.
+func TestStandstill(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		s := start(t, call{place: p, args: []string{"--grace-period", "500ms"}, bundle: services(
+			daemon("a", "ignore TERM; print ready; block"), daemon("b", "exit 3"))})
+		s.expect("[a] ready", exited("b", "3"))
+		s.signal(syscall.SIGTERM)
+		s.expect("sidecar-init: shutting down (SIGTERM); forwarding SIGTERM")
+		s.signal(syscall.SIGSTOP)
+		time.Sleep(1200 * time.Millisecond) // past the deadline, and past the exit that follows it
+		at := s.signal(syscall.SIGCONT)
+		s.exit(3)
+		s.expect("sidecar-init: grace (500ms) elapsed; SIGKILL on a")
+		s.match("sidecar-init: record: code 3 from b .*killed: a")
+		if took := s.at.Sub(at); took > 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// TestFullOfProcesses: in a container that has nearly run out of pids it can still be asked how it is.
+func TestFullOfProcesses(t *testing.T) {
+	t.Parallel()
+	s, path := controlled(t, call{bundle: services(daemon("a", "print up; block"))})
+	s.expect("[a] up")
+	var cgroup string
+	for _, base := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
+		dir := filepath.Join(base, "sidecar-init-"+filepath.Base(openDir(t)))
+		if os.Mkdir(dir, 0o755) == nil {
+			t.Cleanup(func() { os.Remove(dir) })
+			if os.WriteFile(filepath.Join(dir, "pids.max"), []byte("8"), 0) == nil {
+				cgroup = dir
+				break
+			}
+		}
+	}
+	if cgroup == "" {
+		t.Skip("there is no writable cgroup with the pids controller")
+	}
+	for range 5 {
+		for _, command := range []string{"status", "healthy", "logs", "version"} {
+			ask := exec.Command("/bin/sh", "-c", `echo $$ >"$1"; shift; exec "$@"`, "sh", filepath.Join(cgroup, "cgroup.procs"), shipped(), command)
+			ask.Env = []string{"SIDECAR_INIT_CONTROL=" + path}
+			if out, err := ask.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", command, err, out)
+			}
+		}
+	}
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+}
