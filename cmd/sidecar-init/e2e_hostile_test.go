@@ -225,7 +225,7 @@ func TestSquatter(t *testing.T) {
 // TestStandstill: a supervisor that did not run while its deadline passed still kills, says its last words, and knows its code.
 func TestStandstill(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		s := start(t, call{place: p, args: []string{"--grace-period", "500ms"}, bundle: services(
+		s := start(t, call{place: p, program: shipped(), args: []string{"--grace-period", "500ms"}, bundle: services(
 			daemon("a", "ignore TERM; print ready; block"), daemon("b", "exit 3"))})
 		s.expect("[a] ready", exited("b", "3"))
 		s.signal(syscall.SIGTERM)
