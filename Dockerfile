@@ -6,4 +6,5 @@
 # at bin/sidecar-init will do. To compile inside Docker instead, see Dockerfile.source.
 FROM scratch
 COPY bin/sidecar-init THIRD_PARTY_NOTICES /
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["/sidecar-init"]

@@ -11,7 +11,8 @@ COLD    := bufio bytes context crypto/... encoding/... errors fmt hash/... io/..
            internal/bisect internal/fmtsort internal/godebug internal/godebugs internal/poll internal/singleflight internal/strconv \
            golang.org/... go.yaml.in/... github.com/oklog/... github.com/spf13/... \
            $(addprefix github.com/bot-bottle/sidecar-init/,child client cmd/... internal/... root)
-GOBUILD := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) $(COLD:%=-gcflags=%=-l) -ldflags "-s -w -funcalign=1 -X main.version=$(VERSION)"
+# disablethp: docs/adr/0018-huge-pages.md.
+GOBUILD := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) $(COLD:%=-gcflags=%=-l) -ldflags "-s -w -funcalign=1 -X main.version=$(VERSION) -X runtime.godebugDefault=disablethp=1"
 GOTOOL  := go tool -modfile=tools/go.mod
 PUBLIC  := $(foreach p,mailbox actor child root log client,$(if $(wildcard $(p)/*.go),./$(p)))
 

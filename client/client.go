@@ -36,16 +36,16 @@ func (e *Error) Error() string { return e.Message }
 
 // A Client speaks to one supervisor. Make one with New.
 type Client struct {
-	paths []string // in the order in which they are tried
+	paths []string // in the order in which they are tried; nil means DefaultSockets, as they are then
 	http  *http.Client
 }
 
 // New returns a client for the supervisor at that control socket. An empty path means the first of DefaultSockets where
 // one answers.
 func New(path string) *Client {
-	c := &Client{paths: []string{path}}
-	if path == "" {
-		c.paths = DefaultSockets()
+	c := &Client{}
+	if path != "" {
+		c.paths = []string{path}
 	}
 	c.http = &http.Client{Transport: &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },

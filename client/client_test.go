@@ -188,12 +188,37 @@ func TestOrder(t *testing.T) {
 			t.Errorf("%v: got %v, %v, want %s", tt.paths, all, err, tt.want)
 		}
 	}
-	paths := New("").paths
-	if paths[0] != "/run/sidecar-init.sock" || !slices.Equal(paths, DefaultSockets()) {
+	paths := DefaultSockets()
+	if paths[0] != "/run/sidecar-init.sock" || New("").paths != nil {
 		t.Errorf("the default is %v", paths)
 	}
 	if ns := pidNamespace(); ns != 0 && paths[1] != fmt.Sprintf("/dev/shm/sidecar-init-%d-%d.sock", os.Geteuid(), ns) {
 		t.Errorf("the default is %v", paths)
+	}
+}
+
+// TestSpareSocket: what somebody else has put into /dev/shm hides no supervisor.
+func TestSpareSocket(t *testing.T) {
+	spare := SpareSocket()
+	if spare == "" {
+		t.Skip("the pid namespace is not known")
+	}
+	if another := SpareSocket(); another == spare {
+		t.Errorf("twice %s", spare)
+	}
+	l, err := net.Listen("unix", spare)
+	if err != nil {
+		t.Skip("cannot make a socket in /dev/shm: ", err)
+	}
+	defer l.Close()
+	if !slices.Contains(DefaultSockets(), spare) {
+		t.Errorf("%v lack %s", DefaultSockets(), spare)
+	}
+	if err := os.Chown(spare, 54321, -1); err != nil {
+		t.Skip("cannot give it to another user: ", err)
+	}
+	if slices.Contains(DefaultSockets(), spare) {
+		t.Errorf("%v have %s of another user", DefaultSockets(), spare)
 	}
 }
 

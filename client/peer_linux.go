@@ -19,6 +19,16 @@ func pidNamespace() uint64 {
 	return st.Ino
 }
 
+// foreign reports whether a path is not a file of root or of our own user.
+func foreign(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return true
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || st.Uid != 0 && int(st.Uid) != os.Geteuid()
+}
+
 // peer says of the other side whether it is in this pid namespace or one below it (the kernel gives others the number 0),
 // and whether it is root or our own user.
 func peer(conn *net.UnixConn) (near, known bool, err error) {

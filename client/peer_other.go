@@ -7,3 +7,5 @@ import "net"
 func pidNamespace() uint64 { return 0 }
 
 func peer(*net.UnixConn) (near, known bool, err error) { return true, true, nil }
+
+func foreign(string) bool { return true }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -13,14 +16,35 @@ import (
 const DefaultSocket = "/run/sidecar-init.sock"
 
 // DefaultSockets are the paths of the control socket that a supervisor tries, and that a client looks at, in this order:
-// /run/sidecar-init.sock, and a name in /dev/shm that is different for each user and pid namespace, for containers whose
-// file system is read-only or whose user is not root.
+// /run/sidecar-init.sock, a name in /dev/shm that is different for each user and pid namespace, for containers whose
+// file system is read-only or whose user is not root, and what there is of SpareSocket.
 func DefaultSockets() []string {
 	paths := []string{DefaultSocket}
-	if ns := pidNamespace(); ns != 0 {
-		paths = append(paths, fmt.Sprintf("/dev/shm/sidecar-init-%d-%d.sock", os.Geteuid(), ns))
+	if name := shmName(); name != "" {
+		paths = append(paths, name+".sock")
+		spare, _ := filepath.Glob(name + "-*.sock") // the pattern is right
+		paths = append(paths, slices.DeleteFunc(spare, foreign)...)
 	}
 	return paths
+}
+
+// SpareSocket returns a path for a supervisor that finds something of another user at the others: /dev/shm is open to all. Nobody
+// can know it in advance, and each call returns another one. It is empty where there is none.
+func SpareSocket() string {
+	name := shmName()
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s-%08x.sock", name, rand.Uint32())
+}
+
+// shmName begins the names in /dev/shm; it is empty where the pid namespace is not known.
+func shmName() string {
+	ns := pidNamespace()
+	if ns == 0 {
+		return ""
+	}
+	return fmt.Sprintf("/dev/shm/sidecar-init-%d-%d", os.Geteuid(), ns)
 }
 
 // dial connects to the first socket where a supervisor answers. One in another pid namespace comes last: two containers
@@ -28,7 +52,11 @@ func DefaultSockets() []string {
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	var spare net.Conn
 	var failed error
-	for _, path := range c.paths {
+	paths := c.paths
+	if paths == nil {
+		paths = DefaultSockets()
+	}
+	for _, path := range paths {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", path)
 		if err != nil {
@@ -37,14 +65,14 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 		}
 		near, known, err := peer(conn.(*net.UnixConn))
 		switch {
-		case err != nil || !known && len(c.paths) > 1 && path != DefaultSocket:
+		case err != nil || !known && len(paths) > 1 && path != DefaultSocket:
 			// /dev/shm is open to all, and whoever waits there would be believed.
 			conn.Close()
 			if err == nil {
 				err = errors.New("another user answers there")
 			}
 			failed = better(failed, fmt.Errorf("%s: %w", path, err))
-		case near || len(c.paths) == 1:
+		case near || len(paths) == 1:
 			if spare != nil {
 				spare.Close()
 			}

@@ -236,6 +236,13 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
+// Flush waits until the supervisor's own lines are written, or until the deadline.
+func (l *Log) Flush(deadline time.Time) {
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	l.w.own.empty(ctx.Done())
+}
+
 // Close does what Drain does, where that has not been called, then writes the supervisor's own lines, and
 // returns the counters. It returns by the deadline (or 10 ms from now, if that is later) even if the consumer has
 // stopped; what is not written by then counts as dropped. It is called once.

@@ -800,3 +800,29 @@ func TestOpenAfterClose(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestFlush: the supervisor's own lines are written when it returns, and a consumer that has stopped holds it up until the deadline.
+func TestFlush(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	l := New(w, Options{})
+	l.Printf("exit 0")
+	l.Flush(time.Now().Add(time.Minute))
+	b := make([]byte, 100)
+	r.SetReadDeadline(time.Now().Add(time.Second))
+	if n, err := r.Read(b); string(b[:n]) != "sidecar-init: exit 0\n" {
+		t.Errorf("got %q, %v", b[:n], err)
+	}
+	for range 3000 { // more than the pipe and the queue hold
+		l.Printf("%0100d", 0)
+	}
+	begin := time.Now()
+	l.Flush(begin.Add(50 * time.Millisecond))
+	if took := time.Since(begin); took < 50*time.Millisecond || took > 10*time.Second {
+		t.Errorf("took %v, want 50ms", took)
+	}
+}

@@ -60,6 +60,7 @@ func (r *Root) next() error {
 	if r.phase != up {
 		r.stopInOrder()
 		r.deadlines()
+		r.soFar.Store(int32(r.exitCode()))
 	}
 	r.answer()
 	if r.phase != up && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {
@@ -120,6 +121,9 @@ func (r *Root) signal(sig syscall.Signal) {
 	}
 	for _, name := range route.Restart {
 		r.do(name, child.Restart{})
+	}
+	if route.Shutdown {
+		r.shutdown(child.Event{Signal: sig})
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,7 +44,7 @@ type Config struct {
 	Spawner child.Spawner
 	// Grace is the time from the first shutdown signal to SIGKILL; 0 means DefaultGrace.
 	Grace time.Duration
-	// Routes says what a signal does, besides SIGTERM, SIGINT and SIGQUIT, which end the bundle.
+	// Routes says what a signal does, besides SIGTERM, SIGINT and SIGQUIT, which always end the bundle.
 	Routes map[syscall.Signal]Route
 	// ExitCodeFrom names the daemon whose exit code is that of the bundle; empty means the largest of all.
 	ExitCodeFrom string
@@ -57,6 +58,8 @@ type Route struct {
 	Forward []string // the daemons that get the signal too
 	Restart []string // the daemons that are restarted in place
 	Absent  []string // daemons that the route names and that do not run in this bundle; told in a line
+	// Shutdown ends the bundle, as SIGTERM does, after what the other fields say.
+	Shutdown bool
 }
 
 // A Root is the actor of a bundle. Make one with New and call Run once.
@@ -75,6 +78,7 @@ type Root struct {
 	grace  time.Duration
 	giveUp time.Time // on who outlives SIGKILL
 	code   *int      // the exit code, where a critical daemon or a panic decides it
+	soFar  atomic.Int32
 	err    error
 	awaits []Await
 }
@@ -223,7 +227,11 @@ func (r *Root) Run() (code int, err error) {
 // internalError is EX_SOFTWARE of sysexits.h.
 const internalError = 70
 
-// exitCode is the largest result of all daemons, or that of the one that was chosen.
+// ExitCode returns, once the shutdown has begun, the exit code as it would be if all that lives were killed now: for a caller that
+// cannot wait for Run any longer. It may be called at any time.
+func (r *Root) ExitCode() int { return int(r.soFar.Load()) }
+
+// exitCode is the largest result of all daemons, or that of the one that was chosen. What is alive we kill, which counts 0.
 func (r *Root) exitCode() int {
 	if r.code != nil {
 		return *r.code
@@ -234,7 +242,9 @@ func (r *Root) exitCode() int {
 	}
 	code := 0
 	for _, n := range nodes {
-		code = max(code, n.status.Result)
+		if !n.status.State.Alive() {
+			code = max(code, n.status.Result)
+		}
 	}
 	return code
 }

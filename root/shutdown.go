@@ -16,6 +16,7 @@ func (r *Root) shutdown(why child.Event) {
 		return
 	}
 	why.Kind = EventShutdown
+	r.soFar.Store(int32(r.exitCode())) // whoever is told of the shutdown may ask
 	r.observe(why)
 	r.stop(r.cfg.Grace)
 }

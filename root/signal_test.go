@@ -144,6 +144,15 @@ func TestSignals(t *testing.T) {
 				3s ignored SIGRTMIN+6`,
 		},
 		{
+			name: "a forward beside the shutdown comes first", routes: map[syscall.Signal]root.Route{hup: {Forward: []string{"egress"}, Shutdown: true}},
+			lives: lives{"egress": {hearsHUP}}, sent: []at{{s, hup}},
+			want: `
+				1s egress exited code -15 (SIGTERM)
+				1s egress forwarded SIGHUP
+				1s pipelock exited code -15 (SIGTERM)
+				1s shutdown SIGHUP`,
+		},
+		{
 			name: "everyday signals", sent: []at{{s, syscall.SIGCHLD}, {s, syscall.SIGURG}, {s, syscall.SIGWINCH}, {s, syscall.SIGCONT}, {s, syscall.SIGPIPE}},
 		},
 	} {
@@ -209,6 +218,38 @@ func TestSignalsInShutdown(t *testing.T) {
 		12s a skipped
 		12s b skipped`)
 	l.wantEnd(t, 0, 15*s)
+}
+
+// TestRoutedShutdown: a signal whose route says so ends the bundle as SIGTERM does, also one that is else passed over in
+// silence, and a second one changes nothing.
+func TestRoutedShutdown(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGUSR1, syscall.SIGALRM, 37} {
+		routes := map[syscall.Signal]root.Route{sig: {Shutdown: true}}
+		l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a"}}, Routes: routes}, lives{"a": {slow(3 * s)}}, func(l *lab) {
+			l.signal(10*s, sig)
+			l.signal(11*s, sig)
+			l.signal(12*s, syscall.SIGTERM)
+		})
+		want(t, "events", l.picked("10s", "11s", "12s", "13s"), "10s shutdown "+child.SignalName(sig)+"\n13s a exited code -15 (SIGTERM)")
+		l.wantEnd(t, 0, 13*s)
+	}
+}
+
+// TestExitCodeSoFar: while the bundle ends, what is alive does not count.
+func TestExitCodeSoFar(t *testing.T) {
+	soFar := make(chan int, 2)
+	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a"}, {Name: "b"}}}, lives{"a": {ends(s, 3)}, "b": {slow(3 * s)}}, func(l *lab) {
+		l.signal(10*s, syscall.SIGTERM)
+		for _, at := range []time.Duration{11 * s, 12 * s} {
+			time.AfterFunc(at, func() { soFar <- l.root.ExitCode() })
+		}
+	})
+	for range 2 {
+		if code := <-soFar; code != 3 {
+			t.Errorf("so far: got %d, want 3", code)
+		}
+	}
+	l.wantEnd(t, 3, 13*s)
 }
 
 // TestFollow: those that depend on a daemon, and say so, are restarted after it has been by a command or a signal.

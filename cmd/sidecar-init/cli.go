@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,6 +55,8 @@ type runFlags struct {
 	metricsListen string
 	exitCodeFrom  string
 	control       string
+	group         bool
+	stopSignal    signalFlag
 
 	given map[string]bool // flags that the command line or the environment has set
 }
@@ -73,6 +76,21 @@ func (f *restartFlag) Set(s string) (err error) {
 	return err
 }
 
+// signalFlag is a pflag.Value for --stop-signal.
+type signalFlag struct{ sig syscall.Signal }
+
+func (f *signalFlag) String() string {
+	if f.sig == 0 {
+		return ""
+	}
+	return child.SignalName(f.sig)
+}
+func (f *signalFlag) Type() string { return "signal" }
+func (f *signalFlag) Set(s string) (err error) {
+	f.sig, err = bundle.ParseSignal(s)
+	return err
+}
+
 func (f *runFlags) register(flags *pflag.FlagSet) {
 	f.restart.Policy = child.RestartNo
 	flags.StringArrayVarP(&f.files, "file", "f", nil, "bundle `FILE`, a Compose file; several are merged (- is standard input)")
@@ -86,6 +104,12 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve Prometheus metrics at TCP `ADDR`")
 	flags.StringVar(&f.exitCodeFrom, "exit-code-from", "", "exit with the code of `DAEMON` instead of the largest of all")
 	flags.StringVar(&f.control, "control", "", "`PATH` of the control socket, or off (default /run/sidecar-init.sock, else in /dev/shm)")
+}
+
+// registerCommand registers what is for run -- CMD only.
+func (f *runFlags) registerCommand(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.group, "group", false, "with -- CMD: signals go to the process group of CMD")
+	flags.Var(&f.stopSignal, "stop-signal", "with -- CMD: forward SIGTERM as `SIGNAL`")
 }
 
 // separators of the flags that can be given several times, in their environment variables.
@@ -146,6 +170,7 @@ type program struct {
 	stdin          *os.File
 	stdout, stderr *os.File
 	warnings       []string // of the start of the process, for the log
+	exposed        string   // one more, where something is private; or ""
 	orphans        reap.Reaper
 }
 
@@ -198,6 +223,11 @@ func (p *program) command() *cobra.Command {
 			}
 			return p.exit(p.runCommand(&flags, args))
 		}
+		for _, name := range []string{"group", "stop-signal"} {
+			if cmd.Flags().Changed(name) {
+				return usagef("--%s is for -- CMD", name)
+			}
+		}
 		return p.exit(p.runBundle(&flags, args))
 	}
 
@@ -226,6 +256,7 @@ Without a command it does what run does.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2 // what cobra takes for 0 itself, but not in SuggestionsFor
 	flags.register(root.Flags())
+	flags.registerCommand(root.Flags())
 
 	run := &cobra.Command{
 		Use:   "run [flags] [DAEMON...] | run [flags] -- CMD [ARG...]",
@@ -236,6 +267,7 @@ Each flag has an environment variable: --grace-period is $SIDECAR_INIT_GRACE_PER
 		RunE: runE,
 	}
 	flags.register(run.Flags())
+	flags.registerCommand(run.Flags())
 
 	root.AddCommand(run, p.checkCommand(), p.versionCommand())
 	root.AddCommand(p.controlCommands()...)

@@ -153,7 +153,7 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 	switch flags.control {
 	case "off":
 	case "":
-		o.Paths = client.DefaultSockets()
+		o.Paths, o.Spare = client.DefaultSockets(), client.SpareSocket()
 	default:
 		o.Paths = []string{flags.control}
 	}

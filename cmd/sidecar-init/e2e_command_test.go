@@ -279,3 +279,67 @@ func TestBundleOnTerminal(t *testing.T) {
 		t.Errorf("exit code: got %d, want 0", code)
 	}
 }
+
+// TestCommandGroup: with --group signals reach the whole process group, without it CMD alone.
+func TestCommandGroup(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		for _, tt := range []struct {
+			flags, env []string
+			group      bool
+		}{{flags: []string{"--group"}, group: true}, {env: []string{"SIDECAR_INIT_GROUP=true"}, group: true}, {}} {
+			dir := openDir(t)
+			c := command(p, "fork { trap USR1 { print child; touch "+dir+"/2 }; touch "+dir+"/1; block }; trap USR1 { print parent; touch "+dir+"/3 }; trap TERM exit 0; waitfile "+
+				dir+"/1; print ready; block", tt.flags...)
+			c.env = tt.env
+			s := start(t, c)
+			s.expect("ready")
+			s.signal(syscall.SIGUSR1)
+			s.expect("parent")
+			if tt.group {
+				s.expect("child")
+			}
+			s.signal(syscall.SIGTERM)
+			s.wait()
+			if !tt.group {
+				s.never("child")
+			}
+		}
+	})
+}
+
+// TestCommandStopSignal: SIGTERM is forwarded as another signal; it is SIGTERM all the same that begins the grace period.
+func TestCommandStopSignal(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		for _, tt := range []struct{ flags, env []string }{
+			{flags: []string{"--stop-signal", "QUIT"}},
+			{flags: []string{"--stop-signal=sigquit", "--group"}},
+			{env: []string{"SIDECAR_INIT_STOP_SIGNAL=3"}},
+			{flags: []string{"--stop-signal", "SIGQUIT"}, env: []string{"SIDECAR_INIT_STOP_SIGNAL=HUP"}},
+		} {
+			c := command(p, "trap TERM { print wrong }; trap QUIT { print quit; exit 6 }; print ready; block", tt.flags...)
+			c.env = tt.env
+			s := start(t, c)
+			s.expect("ready")
+			s.signal(syscall.SIGTERM)
+			if code := s.wait(); code != 6 {
+				t.Errorf("%v: exit code: got %d, want 6", tt, code)
+			}
+			s.expect("quit")
+			s.never("wrong")
+		}
+	})
+	t.Run("deaf", func(t *testing.T) {
+		t.Parallel()
+		for _, flags := range [][]string{{"--stop-signal", "USR1"}, {"--stop-signal", "USR1", "--group"}} {
+			s := start(t, command(place{}, "ignore TERM USR1; fork { ignore TERM USR1; block }; print ready; block", append(flags, "--grace-period", "300ms")...))
+			s.expect("ready")
+			s.signal(syscall.SIGTERM)
+			if code := s.wait(); code != 128+9 {
+				t.Errorf("exit code: got %d, want %d", code, 128+9)
+			}
+			eventually(t, "the line", func() bool {
+				return strings.Contains(s.output(), "sidecar-init: grace (300ms) elapsed; SIGKILL on testdaemon\n")
+			})
+		}
+	})
+}

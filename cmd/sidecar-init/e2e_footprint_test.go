@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,6 +73,35 @@ func TestFootprint(t *testing.T) {
 	small("after clients", maxAnonAfter)
 	s.signal(syscall.SIGTERM)
 	s.exit(0)
+}
+
+// TestHugePages: where the kernel makes them for everybody (Debian's do), a heap of 2 MB that is touched here and there would have
+// 6 MB of memory.
+func TestHugePages(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
+		t.Skip("this kernel has no transparent huge pages: ", err)
+	}
+	s := start(t, call{program: shipped(), bundle: services(daemon("a", "print up; block"))})
+	s.expect("[a] up")
+	smaps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Go's heap grows by 4 MiB, and begins at a multiple of that; for nh see proc_pid_smaps(5).
+	heaps := 0
+	for _, m := range regexp.MustCompile(`(?s)\n([0-9a-f]+)-\S+ rw-p 0+ 00:00 0 *\n.*?\nVmFlags:([^\n]*)`).FindAllStringSubmatch(string(smaps), -1) {
+		if start, err := strconv.ParseUint(m[1], 16, 64); err != nil || start%(4<<20) != 0 {
+			continue
+		}
+		heaps++
+		if !strings.Contains(m[2], " nh") {
+			t.Errorf("the heap at %s may have huge pages: its flags are%s", m[1], m[2])
+		}
+	}
+	if heaps == 0 {
+		t.Errorf("found no heap in\n%s", smaps)
+	}
 }
 
 // maxIdle is what a thousand connections may make PID 1 have of anonymous memory, in kB.

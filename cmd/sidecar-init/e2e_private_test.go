@@ -179,3 +179,34 @@ func testNothingPrivate(t *testing.T, format string) {
 		t.Errorf("the record is %q", seen["the record"])
 	}
 }
+
+// TestExposed: where the initial environment cannot be erased, that is told in a bundle that has something private in it.
+func TestExposed(t *testing.T) {
+	t.Parallel()
+	asRoot.require(t)
+	private := services(daemon("a", "exit 0", `x-sidecar-init: { private_env: ["TOKEN_*"] }`))
+	for _, tt := range []struct {
+		name string
+		call call
+		told bool
+	}{
+		{"private", call{bundle: private, env: []string{"TOKEN_1=x"}}, true},
+		{"private to one that is not selected", call{bundle: private + daemon("b", "exit 0"), args: []string{"b"}, env: []string{"TOKEN_1=x"}}, true},
+		{"none is set", call{bundle: private}, false},
+		{"nothing private", call{bundle: services(daemon("a", "exit 0")), env: []string{"TOKEN_1=x"}}, false},
+		{"one command", call{args: []string{"run", "--", "testdaemon", "exit 0"}, env: []string{"TOKEN_1=x"}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.call.place, tt.call.program, tt.call.stage = asRoot, shipped(), "noproc"
+			s := start(t, tt.call)
+			if code := s.wait(); code != 0 {
+				t.Errorf("exit code: got %d, want 0", code)
+			}
+			const warning = "private variables can be read in /proc/PID/environ: "
+			if told := strings.Contains(s.output(), warning); told != tt.told {
+				t.Errorf("told: got %v, want %v", told, tt.told)
+			}
+		})
+	}
+}

@@ -21,9 +21,10 @@ import (
 
 // stage does something in this process, and makes it the program exe then. It returns only an error.
 func stage(what, exe string, argv []string) error {
+	runtime.LockOSThread() // whose signal mask the next program gets
 	switch what {
 	case "launder":
-		// Somebody has blocked and ignored all that can be. Go's main thread is the one that execs: see main's init.
+		// Somebody has blocked and ignored all that can be. This thread is the one that execs.
 		all := unix.Sigset_t{}
 		for i := range all.Val {
 			all.Val[i] = ^all.Val[i] // whatever its type is
@@ -48,6 +49,20 @@ func stage(what, exe string, argv []string) error {
 	case "nodev":
 		if err := unix.Mount("none", "/dev", "tmpfs", unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("/dev: %w", err)
+		}
+	case "noproc":
+		if err := unix.Mount("none", "/proc", "tmpfs", unix.MS_RDONLY, ""); err != nil {
+			return fmt.Errorf("/proc: %w", err)
+		}
+	case "squat":
+		// Another user has been faster, with all the names that can be known.
+		ns, err := os.Stat("/proc/self/ns/pid")
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("/dev/shm/sidecar-init-%d-%d.sock", os.Getuid(), ns.Sys().(*syscall.Stat_t).Ino)
+		if err := os.Mkdir(name, 0o700); err != nil {
+			return err
 		}
 	case "nokill":
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_KILL, 0, 0, 0); err != nil {

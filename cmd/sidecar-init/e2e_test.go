@@ -49,6 +49,7 @@ func (s suite) Run() int {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		fmt.Fprintln(os.Stderr, "daemons of failed tests will be left:", err)
 	}
+	testproc.Unignore()
 	code := s.M.Run()
 	for begin := time.Now(); time.Since(begin) < 10*time.Second; {
 		files, _ := filepath.Glob("/proc/self/task/*/children")

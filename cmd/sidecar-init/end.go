@@ -14,14 +14,9 @@ type ending struct {
 	grace time.Duration
 	began atomic.Pointer[time.Time]
 	now   atomic.Bool // no more grace for anybody
-	code  atomic.Int32
-}
-
-// newEnding returns the ending of a bundle whose exit code is not known yet.
-func newEnding(grace time.Duration) *ending {
-	e := &ending{grace: grace}
-	e.code.Store(exitSoftware)
-	return e
+	// overdue says the last words, if they are not said yet, and returns the exit code. It returns soon whatever hangs. It is set
+	// before the bundle runs.
+	overdue func() int
 }
 
 // observe is root.Config.Observe.
@@ -34,15 +29,23 @@ func (e *ending) observe(event child.Event) {
 	}
 }
 
-// begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs: with the
-// exit code of the bundle, if it is known by then. The time after the deadline is counted from when we have run at it: in a
-// container that was frozen both would be over at once, before anybody is killed.
+// begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs.
 func (e *ending) begin(at time.Time) {
 	if e.began.CompareAndSwap(nil, &at) {
-		time.AfterFunc(time.Until(at.Add(e.grace)), func() {
-			time.AfterFunc(exitAt, func() { os.Exit(int(e.code.Load())) })
-		})
+		e.exitAt(at.Add(e.grace+exitAt), true)
 	}
+}
+
+// exitAt ends the process at a time. Where that comes late, it is we who did not run, in a container that was frozen or on a
+// machine that starves: then nobody was killed in time either, and what comes after the deadline gets its time once more.
+func (e *ending) exitAt(due time.Time, again bool) {
+	time.AfterFunc(time.Until(due), func() {
+		if again && time.Since(due) > exitAt/4 {
+			e.exitAt(time.Now().Add(exitAt), false)
+			return
+		}
+		os.Exit(e.overdue())
+	})
 }
 
 // deadline is when the grace of the shutdown has elapsed. Where the bundle has ended by itself it begins now.

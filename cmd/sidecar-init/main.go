@@ -9,11 +9,25 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/bot-bottle/sidecar-init/internal/shim"
 )
 
-func init() { runtime.LockOSThread() }
+func init() {
+	if isClient(os.Args) {
+		runtime.GOMAXPROCS(1)
+		return
+	}
+	runtime.LockOSThread()
+}
+
+// isClient reports whether a command line is that of a command beside run. It needs few threads then, since a container that is
+// out of pids is one that is asked how it is: it does without the main thread's role, which takes one thread more, and with
+// one processor, since the runtime makes threads for those that have nothing to do.
+func isClient(args []string) bool {
+	return len(args) > 1 && args[1] != "run" && strings.Trim(args[1], "abcdefghijklmnopqrstuvwxyz") == ""
+}
 
 func main() {
 	shim.Main() // does not return in a process that is to become a daemon

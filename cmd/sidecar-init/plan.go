@@ -22,7 +22,7 @@ func specs(b *bundle.Bundle, flags *runFlags) []child.Spec {
 func routes(b *bundle.Bundle) map[syscall.Signal]root.Route {
 	all := map[syscall.Signal]root.Route{}
 	for sig, r := range b.Routes {
-		all[sig] = root.Route{Forward: r.Forward, Restart: r.Restart}
+		all[sig] = root.Route{Forward: r.Forward, Restart: r.Restart, Shutdown: r.Shutdown}
 	}
 	for sig, names := range b.DroppedRoutes {
 		r := all[sig]

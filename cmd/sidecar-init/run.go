@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"os"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,12 +30,16 @@ const (
 	logTime   = 100 * time.Millisecond // for what has come out last
 	logEnd    = 255 * time.Millisecond
 	exitAt    = 285 * time.Millisecond
+	lastTime  = 10 * time.Millisecond // for the last words then
 )
 
 // runBundle runs a bundle to its end and returns its exit code.
 func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	// From here on no signal is lost, however early it comes.
 	signals := prime.Take()
+	var early atomic.Pointer[log.Log]
+	early.Store(log.New(p.stdout, logOptions(flags, &bundle.Bundle{})))
+	handOver := beforehand(signals, func(sig syscall.Signal) { endEarly(early.Load(), sig) })
 
 	b, err := p.load(flags, daemons)
 	if err != nil {
@@ -43,6 +49,10 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		return 0, err
 	}
 	logger := log.New(p.stdout, logOptions(flags, b))
+	early.Store(logger)
+	if p.exposed != "" && b.Private {
+		p.warnings = append(p.warnings, p.exposed)
+	}
 	for _, w := range p.warnings {
 		logger.Printf("%s", w)
 	}
@@ -55,11 +65,15 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		return 0, nil
 	}
 
-	end := newEnding(b.Grace)
+	end := &ending{grace: b.Grace}
 	all := specs(b, flags)
 	report := &reporter{printf: logger.Printf, critical: map[string]bool{}}
 	for i := range all {
 		report.critical[all[i].Name] = all[i].Critical
+	}
+	routes := routes(b)
+	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {
+		logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
 	}
 	var r *root.Root
 	outputs := openOutputs(logger, b)
@@ -77,7 +91,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		Specs:        all,
 		Spawner:      oom.New(child.Exec{Output: probes.open, Shim: shim.Prepare}),
 		Grace:        b.Grace,
-		Routes:       routes(b),
+		Routes:       routes,
 		ExitCodeFrom: b.ExitCodeFrom,
 		Observe: func(e child.Event) {
 			e.Reason = fit(e.Reason)
@@ -89,6 +103,32 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	})
 	if err != nil {
 		return 0, err
+	}
+
+	var result atomic.Pointer[outcome]
+	soFar := func() outcome {
+		if o := result.Load(); o != nil {
+			return *o
+		}
+		return outcome{code: r.ExitCode()}
+	}
+	lastWords := sync.OnceFunc(func() {
+		o := soFar()
+		ops.record(o.code, o.statuses)
+		logger.Printf("exit %d", o.code)
+	})
+	end.overdue = func() int {
+		said := make(chan struct{})
+		go func() { // since the record may be on a file system that hangs
+			lastWords()
+			logger.Flush(time.Now().Add(lastTime))
+			close(said)
+		}()
+		select {
+		case <-said:
+		case <-time.After(lastTime):
+		}
+		return soFar().code
 	}
 
 	if address, _ := p.getenv("NOTIFY_SOCKET"); address != "" {
@@ -105,12 +145,12 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	code := 0
 	g.Add(func() (err error) {
 		code, err = r.Run()
-		end.code.Store(int32(code))
+		result.Store(&outcome{code, r.Statuses()})
 		return err
 	}, func(error) {
 		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
 	})
-	g.Add(forward(signals, r.Ref()))
+	g.Add(forward(handOver(), signals, r.Ref()))
 	ops.join(&g, flags, r.Ref())
 	done := make(chan struct{})
 	var runErr error
@@ -128,18 +168,26 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if runErr != nil && !errors.Is(runErr, errSignals) {
 		logger.Printf("%v", runErr)
 	}
-	ops.record(code, r.Statuses())
-	logger.Printf("exit %d", code)
+	lastWords()
 	logger.Close(logEnds)
 	return code, nil
 }
 
+// An outcome is how the bundle has ended.
+type outcome struct {
+	code     int
+	statuses []child.Status // the last of each daemon
+}
+
 var errSignals = errors.New("no more signals are taken")
 
-// forward is the component that turns signals into messages.
-func forward(signals <-chan os.Signal, to actor.Ref[root.Msg]) (execute func() error, interrupt func(error)) {
+// forward is the component that turns signals into messages: first those that have come already.
+func forward(come []syscall.Signal, signals <-chan os.Signal, to actor.Ref[root.Msg]) (execute func() error, interrupt func(error)) {
 	stop := make(chan struct{})
 	return func() error {
+			for _, s := range come {
+				_ = to.Tell(root.Signal{Sig: s})
+			}
 			for {
 				select {
 				case s := <-signals:

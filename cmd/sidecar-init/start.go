@@ -9,6 +9,10 @@ import (
 // Main is the whole program, up to its exit code.
 func Main() int {
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	p.environ, p.warnings = prime.Process()
+	if isClient(os.Args) {
+		p.environ = prime.Client()
+	} else {
+		p.environ, p.warnings, p.exposed = prime.Process()
+	}
 	return p.run(os.Args[1:])
 }

@@ -57,6 +57,8 @@ type Bundle struct {
 	// Env is the environment of everyone who is no daemon and belongs to none (notifiers): the supervisor's without
 	// any private name. See Daemon.HelperEnv for probes and hooks.
 	Env []string
+	// Private says that Options.Env has a variable that is private to some daemon, selected or not.
+	Private bool
 	// UnknownSubset are the names in Options.Subset that no daemon has.
 	UnknownSubset []string
 	// Unselected are the services of the file that give no daemon here: a profile that is not active, scale 0, or
@@ -118,10 +120,11 @@ const (
 	OverflowDrop Overflow = "drop"
 )
 
-// A Route says what a signal to the supervisor does to daemons. A name is in one of the lists at most.
+// A Route says what a signal to the supervisor does. A name is in one of the lists at most.
 type Route struct {
-	Forward []string // they get the signal
-	Restart []string // they are restarted
+	Forward  []string // they get the signal
+	Restart  []string // they are restarted
+	Shutdown bool     // the bundle is shut down
 }
 
 // LogOptions are what the file says about the log; the command line goes before it.

@@ -89,6 +89,9 @@ func (p *Plan) text(b *Bundle) string {
 		if len(s.Restart) > 0 {
 			does = append(does, "restarts "+strings.Join(s.Restart, ", "))
 		}
+		if s.Shutdown {
+			does = append(does, "shutdown")
+		}
 		if len(s.NotSelected) > 0 {
 			does = append(does, "dropped for "+strings.Join(s.NotSelected, ", ")+", which is not selected")
 		}

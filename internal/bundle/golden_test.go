@@ -139,3 +139,44 @@ func TestLoaderIsNotLinked(t *testing.T) {
 		}
 	}
 }
+
+// TestRoutes: which signals may be routed, and to what.
+func TestRoutes(t *testing.T) {
+	for _, tt := range []struct{ route, want string }{ // want is a part of the error; "" if there is none
+		{"WINCH: {shutdown: true}", ""},
+		{"SIGWINCH: {shutdown: true, forward: a}", ""},
+		{"CONT: {shutdown: true}", ""},
+		{"PWR: {shutdown: true}", ""},
+		{"USR1: {shutdown: true}", ""},
+		{"RTMIN+3: {shutdown: true}", ""},
+		{`"37": {shutdown: true}`, ""},
+		{"HUP: {shutdown: false, restart: a}", ""},
+		{"HUP: {shutdown: false}", "HUP must have forward, restart or shutdown"},
+		{"HUP: {}", "HUP must have forward, restart or shutdown"},
+		{"HUP: {shutdown: true, restart: a}", "HUP cannot both restart a daemon and shut the bundle down"},
+		{"HUP: {shutdown: [a]}", "shutdown must be true or false"},
+		{"HUP: {shutdwn: true}", `unknown key "shutdwn" in HUP; did you mean "shutdown"?`},
+		{"KILL: {shutdown: true}", "KILL cannot be routed: no program can catch it"},
+		{"STOP: {shutdown: true}", "STOP cannot be routed"},
+		{"TERM: {shutdown: true}", "TERM cannot be routed: it stops the bundle"},
+		{"INT: {shutdown: true}", "INT cannot be routed"},
+		{"QUIT: {shutdown: true}", "QUIT cannot be routed"},
+		{"CHLD: {shutdown: true}", "CHLD cannot be routed: the supervisor needs it itself"},
+		{"URG: {shutdown: true}", "URG cannot be routed"},
+		{"PIPE: {shutdown: true}", "PIPE cannot be routed"},
+		{"PROF: {shutdown: true}", "PROF cannot be routed"},
+		{`"32": {shutdown: true}`, "32 cannot be routed: the C library or the Go runtime needs it"},
+		{`"33": {shutdown: true}`, "33 cannot be routed"},
+		{"RTMIN: {shutdown: true}", "RTMIN cannot be routed"},
+	} {
+		b, err := loadText(t, "x-sidecar-init: { signals: { "+tt.route+" } }\nservices: { a: { command: [a] } }\n", Options{})
+		switch {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %v", tt.route, err)
+		case tt.want == "" && len(b.Routes) != 1:
+			t.Errorf("%s: got %v, want one route", tt.route, b.Routes)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: got %v, want %q", tt.route, err, tt.want)
+		}
+	}
+}

@@ -58,6 +58,7 @@ type PlanSignal struct {
 	Signal      string   `json:"signal"`
 	Forward     []string `json:"forward,omitempty"`
 	Restart     []string `json:"restart,omitempty"`
+	Shutdown    bool     `json:"shutdown,omitempty"`
 	NotSelected []string `json:"not_selected,omitempty"`
 }
 
@@ -89,7 +90,7 @@ func (b *Bundle) Plan() *Plan {
 		route, routed := b.Routes[sig]
 		dropped := b.DroppedRoutes[sig]
 		if routed || len(dropped) > 0 {
-			p.Signals = append(p.Signals, PlanSignal{child.SignalName(sig), route.Forward, route.Restart, dropped})
+			p.Signals = append(p.Signals, PlanSignal{child.SignalName(sig), route.Forward, route.Restart, route.Shutdown, dropped})
 		}
 	}
 	p.Warnings = append(p.Warnings, b.warnings(p.Stop)...)

@@ -39,6 +39,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 
 	all := l.environ(nil, nil, "")
 	b.Env = without(all, l.vault.private)
+	b.Private = len(b.Env) < len(all)
 	files := map[string]map[string]fileSource{
 		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
 	}
@@ -276,8 +277,8 @@ func (l *loader) routes(b *Bundle, g *graph, routes []route) {
 				l.probs.add(to.at, "%s cannot both be forwarded to %s and restart it", child.SignalName(to.signal), name)
 			}
 		}
-		if len(forward)+len(restart) > 0 {
-			b.Routes[to.signal] = Route{forward, restart}
+		if len(forward)+len(restart) > 0 || to.shutdown {
+			b.Routes[to.signal] = Route{forward, restart, to.shutdown}
 		}
 	}
 }

@@ -24,6 +24,8 @@ type topSchema struct {
 type routeSchema struct {
 	Forward nameSchema `json:"forward" doc:"The daemons that get the signal."`
 	Restart nameSchema `json:"restart" doc:"The daemons that are restarted."`
+	// A schema cannot say that it is not beside restart.
+	Shutdown bool `json:"shutdown" doc:"The bundle is shut down, as by SIGTERM; for a STOPSIGNAL that a base image has left."`
 }
 
 type sinkSchema struct {

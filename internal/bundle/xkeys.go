@@ -218,6 +218,7 @@ type route struct {
 	signal           syscall.Signal
 	at               pos
 	forward, restart []*node // names
+	shutdown         bool
 }
 
 // What max_line can be: there must be room for what stands around a line, and a few lines are in memory at once.
@@ -295,19 +296,25 @@ func (r *reader) routes(n *node) (out []route) {
 			continue
 		}
 		to := route{signal: sig, at: e.at}
-		ok := r.strict(e.val, e.key, []string{"forward", "restart"}, func(e entry) bool {
+		ok := r.strict(e.val, e.key, []string{"forward", "restart", "shutdown"}, func(e entry) bool {
 			switch e.key {
 			case "forward":
 				to.forward = r.names(e.val, e.key)
 			case "restart":
 				to.restart = r.names(e.val, e.key)
+			case "shutdown":
+				to.shutdown = r.truth(e.val, e.key)
 			default:
 				return false
 			}
 			return true
 		})
-		if ok && len(e.val.keys) == 0 {
-			r.probs.add(e.val.at, "%s must have forward or restart, such as {forward: web}", e.key)
+		off := e.val.get("shutdown")
+		if ok && (len(e.val.keys) == 0 || len(e.val.keys) == 1 && off != nil && !off.val.bad && !to.shutdown) {
+			r.probs.add(e.val.at, "%s must have forward, restart or shutdown, such as {forward: web}", e.key)
+		}
+		if to.shutdown && e.val.get("restart") != nil {
+			r.probs.add(e.at, "%s cannot both restart a daemon and shut the bundle down", e.key)
 		}
 		out = append(out, to)
 	}

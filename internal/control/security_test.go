@@ -160,6 +160,27 @@ func TestSocketFile(t *testing.T) {
 			t.Error("it is followed")
 		}
 	})
+	t.Run("spare", func(t *testing.T) {
+		dir := shortDir(t)
+		taken, spare := filepath.Join(dir, "s"), filepath.Join(dir, "spare")
+		if err := os.WriteFile(taken, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o := live.opts
+		o.Paths, o.Spare = []string{"/nonexistent/s", taken}, spare
+		s, err := New(o)
+		if err != nil || s.Addr() == taken {
+			t.Fatalf("got %v, %v", s, err)
+		}
+		if _, err := os.Lstat(spare); err != nil {
+			t.Error(err)
+		}
+		stop(s)
+		o.Paths = []string{taken, live.path}
+		if _, err := New(o); !errors.Is(err, errLive) {
+			t.Errorf("beside another supervisor: got %v", err)
+		}
+	})
 	t.Run("too long", func(t *testing.T) {
 		if _, err := try(filepath.Join(shortDir(t), strings.Repeat("x", 200))); err == nil {
 			t.Error("it is made")

@@ -22,6 +22,9 @@ import (
 type Options struct {
 	// Paths are the places for the socket: the first one that can be made is used. client.DefaultSockets is the default.
 	Paths []string
+	// Spare is one more place, if it is not empty, for where the last one of Paths is taken by somebody else: not by a supervisor
+	// of our user, to which commands would speak first. client.SpareSocket is the default.
+	Spare string
 	// Root is the bundle.
 	Root actor.Ref[root.Msg]
 	// Lookup returns the daemons that a name stands for; see bundle.Bundle.Lookup.
@@ -86,7 +89,7 @@ type Server struct {
 // the last one. Nobody is answered before Run.
 func New(o Options) (*Server, error) {
 	s := newServer(o)
-	l, remove, err := listen(s.o.Paths)
+	l, remove, err := listen(s.o.Paths, s.o.Spare)
 	if err != nil {
 		return nil, err
 	}

@@ -11,11 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLive says that somebody listens at the socket.
-var errLive = errors.New("another supervisor answers there")
+// What somebody who listens at the socket is.
+var (
+	errLive    = errors.New("another supervisor answers there")
+	errForeign = errors.New("another user answers there")
+)
 
 // listen makes the socket at the first path where that is possible, and returns how to remove it.
-func listen(paths []string) (net.Listener, func(), error) {
+func listen(paths []string, spare string) (net.Listener, func(), error) {
 	err := errors.New("there is no path for it")
 	for _, path := range paths {
 		var l *net.UnixListener
@@ -24,6 +27,11 @@ func listen(paths []string) (net.Listener, func(), error) {
 			return l, remove, nil
 		}
 		err = fmt.Errorf("%s: %w", path, plain(err))
+	}
+	if spare != "" && !errors.Is(err, errLive) {
+		if l, remove, spareErr := listenAt(spare); spareErr == nil {
+			return l, remove, nil
+		}
 	}
 	return nil, nil, err
 }
@@ -79,7 +87,10 @@ func vacant(path string) error {
 	conn, err := net.Dial("unix", path)
 	switch {
 	case err == nil:
-		conn.Close()
+		defer conn.Close()
+		if !permitted(conn) {
+			return errForeign
+		}
 		return errLive
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/testproc"
 )
 
 // patience is how long a test waits for what must come.
@@ -37,6 +39,7 @@ func TestMain(m *testing.M) {
 	}
 	code := 1
 	if err := build(dir); err == nil {
+		testproc.Unignore()
 		code = m.Run()
 	} else {
 		fmt.Println(err)

@@ -27,6 +27,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testproc.Main()
+	testproc.Unignore()
 	os.Exit(m.Run())
 }
 

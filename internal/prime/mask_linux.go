@@ -78,19 +78,14 @@ func auxiliary(key uintptr) uintptr {
 // defaultSignals gives the default disposition to the signals 32 and 34, if they were ignored at the start. All others
 // the Go runtime handles, or can be made to (Signals), and then gives the default to the processes that it starts.
 func defaultSignals() error {
-	for _, sig := range []uintptr{32, 34} {
-		// On every architecture that Go runs on but MIPS, struct sigaction begins with the handler. All zero is SIG_DFL.
-		var old, zero [8]uintptr
-		const size = 8 // of the mask
-		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&old)), size, 0, 0)
-		if errno == 0 && old[0] == sigIgn {
-			_, _, errno = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&zero)), 0, size, 0, 0)
+	for _, sig := range []syscall.Signal{32, 34} {
+		was, err := disposition(sig)
+		if err == nil && was == sigIgn {
+			err = setDisposition(sig, sigDfl)
 		}
-		if errno != 0 {
-			return os.NewSyscallError("rt_sigaction", errno)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
-
-const sigIgn = 1 // SIG_IGN

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,7 +41,10 @@ type inspection struct {
 
 func primedRole() {
 	var r primed
-	r.Environ, r.Warnings = Process()
+	var exposed string
+	if r.Environ, r.Warnings, exposed = Process(); exposed != "" {
+		r.Warnings = append(r.Warnings, exposed)
+	}
 	Take()
 	r.PID, r.UID = os.Getpid(), os.Getuid()
 	r.OSEnviron = os.Environ()
@@ -255,11 +259,22 @@ func TestProcessWithoutProc(t *testing.T) {
 	}
 }
 
-// The limits that are meant for daemons do not act on the supervisor, but GOMAXPROCS does.
+// The limits that are meant for daemons do not act on the supervisor, and GOMAXPROCS can only make it smaller.
 func TestGoVariables(t *testing.T) {
-	var got primed
-	plain.run(t, []string{"GOMAXPROCS=3", "GOGC=off", "GOMEMLIMIT=1B"}, "primed", nil, &got)
-	if got.MaxProcs != 3 || len(got.Environ) != 5 {
-		t.Errorf("got GOMAXPROCS %d and environment %q", got.MaxProcs, got.Environ)
+	for _, tt := range []struct {
+		env                []string
+		procs, mostThreads int
+	}{
+		{[]string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=1B"}, 1, 16},
+		{[]string{"GOMAXPROCS=100"}, 2, 20}, // with 1000 the runtime has collected garbage, and made threads for it, before any code of ours
+	} {
+		var got primed
+		plain.run(t, tt.env, "primed", nil, &got)
+		if got.MaxProcs > tt.procs || len(got.Environ) != 2+len(tt.env) {
+			t.Errorf("%v: got GOMAXPROCS %d and environment %q", tt.env, got.MaxProcs, got.Environ)
+		}
+		if threads, err := strconv.Atoi(got.Threads); err != nil || threads > tt.mostThreads {
+			t.Errorf("%v: got %s threads, want at most %d", tt.env, got.Threads, tt.mostThreads)
+		}
 	}
 }

@@ -2,7 +2,10 @@
 
 package prime
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
 // What these are about is Linux's.
 
@@ -11,3 +14,6 @@ func defaultSignals() error  { return errors.ErrUnsupported }
 func closeOnExec() error     { return errors.ErrUnsupported }
 func eraseEnviron() error    { return errors.ErrUnsupported }
 func becomeSubreaper() error { return errors.ErrUnsupported }
+
+// Drop is about Linux, too.
+func Drop(func(syscall.Signal) bool) error { return nil }

@@ -4,21 +4,17 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 )
 
 // tuneRuntime makes the Go runtime small. The variables GOGC and GOMEMLIMIT are meant for daemons written in Go, and the
 // runtime has obeyed them by now; this undoes it. There is no limit of our own: with 1000 daemons, or full rings of logs, the
-// live heap would be above it, and the collector would run all the time. GOMAXPROCS is left alone where it is set.
-func tuneRuntime(environ []string) {
+// live heap would be above it, and the collector would run all the time. GOMAXPROCS may make it one, not more: two are enough
+// for what a supervisor does; 64 cost 2 MB and 16 threads. (With 1000 the runtime has made 250 threads before this.)
+func tuneRuntime() {
+	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0))) // before the next collection, for which a quarter of them get threads
 	debug.SetGCPercent(100)
 	debug.SetMemoryLimit(math.MaxInt64)
-	if !slices.ContainsFunc(environ, func(kv string) bool { return strings.HasPrefix(kv, "GOMAXPROCS=") }) {
-		// Two are enough for what a supervisor does; 64 cost 2 MB and 16 threads.
-		runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
-	}
 }
 
 // WarmThreads makes the Go runtime have n idle threads. It never ends them, so that it needs no new one later, when the

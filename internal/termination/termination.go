@@ -29,7 +29,7 @@ type Record struct {
 	Cause string `json:"cause,omitempty"`
 	// FirstFailure is the first end that nobody asked for and that was no success; nil if there was none.
 	FirstFailure *Failure `json:"first_failure,omitempty"`
-	// Killed are the daemons that did not stop in time and got SIGKILL, at any time.
+	// Killed are the daemons that did not stop in time at the end of the bundle, and got SIGKILL.
 	Killed []string `json:"killed,omitempty"`
 	// LinesDropped are the lines of daemons and of the supervisor that are missing in the log.
 	LinesDropped uint64 `json:"log_lines_dropped"`
@@ -57,6 +57,7 @@ type Collector struct {
 	mu       sync.Mutex
 	failure  *Failure
 	killed   []string
+	ending   bool // the shutdown has begun
 	cause    string
 	critical string // the daemon whose end has ended the bundle
 }
@@ -71,11 +72,13 @@ func (c *Collector) Observe(e child.Event) {
 			c.failure = newFailure(&e)
 		}
 	case child.EventKilled:
-		c.kill(e.Daemon)
+		if c.ending { // not by a stop or a restart long ago
+			c.kill(e.Daemon)
+		}
 	case root.EventDeadline, root.EventKillNow:
 		c.kill(e.Names...)
 	case root.EventShutdown:
-		c.cause, c.critical = e.Reason, e.Daemon
+		c.ending, c.cause, c.critical = true, e.Reason, e.Daemon
 		if e.Signal != 0 {
 			c.cause = child.SignalName(e.Signal)
 		}

@@ -78,9 +78,10 @@ func TestRecord(t *testing.T) {
 		{
 			name: "killed",
 			in: []child.Event{
-				{Kind: child.EventKilled, Daemon: "a"},
+				{Kind: child.EventKilled, Daemon: "z"}, // by a stop, and started again
 				{Time: noon, Kind: child.EventExited, Daemon: "b", Exit: child.Exit{Signal: syscall.SIGSEGV}},
 				term,
+				{Kind: child.EventKilled, Daemon: "a"},
 				{Kind: root.EventDeadline, Names: []string{"a", "c"}},
 				{Kind: root.EventKillNow, Names: []string{"c", "d"}},
 			},
