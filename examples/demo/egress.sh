@@ -3,7 +3,8 @@
 cd "$(dirname "$0")" || exit 1
 
 # A shell runs a trap when the command in front has ended, and at once during wait: hence a sleep behind, and wait. If
-# a signal cut the wait short, nobody needs that sleep any more.
+# a signal cut the wait short, nobody needs that sleep any more. At the end it is killed: a shell that was just about to become
+# that sleep has lost the SIGTERM of the whole group, and a stop lasts until the group is empty.
 nap() { sleep "$1" & wait $! 2>/dev/null || kill $! 2>/dev/null; }
 
 load() {
@@ -12,7 +13,7 @@ load() {
 	echo "routes.txt has $# routes"
 }
 
-trap 'echo "SIGTERM: closing"; exit 0' TERM
+trap 'echo "SIGTERM: closing"; kill -KILL $! 2>/dev/null; exit 0' TERM
 trap 'echo "SIGHUP: reading the routes again"; load' HUP
 
 if [ -n "$EGRESS_TOKEN_DEMO" ]; then

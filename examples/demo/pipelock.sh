@@ -2,7 +2,7 @@
 
 cd "$(dirname "$0")" || exit 1
 nap() { sleep "$1" & wait $! 2>/dev/null || kill $! 2>/dev/null; }
-trap 'echo "SIGTERM: closing"; exit 0' TERM
+trap 'echo "SIGTERM: closing"; kill -KILL $! 2>/dev/null; exit 0' TERM
 
 allowed=" $(grep -v '^#' allowlist.txt | tr '\n' ' ')"
 echo "up, pid $$; allows$allowed"

@@ -2,7 +2,7 @@
 
 cd "$(dirname "$0")" || exit 1
 nap() { sleep "$1" & wait $! 2>/dev/null || kill $! 2>/dev/null; }
-trap 'echo "SIGTERM: closing"; exit 0' TERM
+trap 'echo "SIGTERM: closing"; kill -KILL $! 2>/dev/null; exit 0' TERM
 
 echo "up, pid $$; EGRESS_TOKEN_DEMO is ${EGRESS_TOKEN_DEMO-not set}; watching routes.txt and allowlist.txt"
 routes=$(cksum <routes.txt) allowlist=$(cksum <allowlist.txt)
