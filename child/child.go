@@ -282,6 +282,7 @@ func (h *handler) perform() error {
 		case doCease:
 			h.cease()
 		case doWatch:
+			h.ignore()
 			ctx, cancel := context.WithCancel(context.Background())
 			h.ignore = cancel
 			go h.watch(ctx, h.m.gen, h.proc) // posts one message, unless it is ended before, then ends

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -252,10 +253,10 @@ func (p *play) end() {
 // TestZombieMember: who has ended in the group, and is not collected by a parent elsewhere, is not waited for.
 func TestZombieMember(t *testing.T) {
 	for _, k := range child.Kernels() {
+		if k.List != nil { // without /proc it cannot be known
+			continue
+		}
 		t.Run(k.Name, func(t *testing.T) {
-			if k.List != nil {
-				t.Skip("without /proc it cannot be known")
-			}
 			zombies := false
 			k.List = func() (all []proc.Stat) {
 				for _, pid := range proc.PIDs("/proc") {
@@ -284,6 +285,49 @@ func TestZombieMember(t *testing.T) {
 				t.Error("a zombie: got left")
 			}
 			p.Release(false)
+		})
+	}
+}
+
+// TestManyStops: those who stop at the same time share looks at /proc.
+func TestManyStops(t *testing.T) {
+	const n = 100
+	for _, k := range child.Kernels() {
+		if k.List != nil {
+			continue
+		}
+		t.Run(k.Name, func(t *testing.T) {
+			looks := 0 // one at a time
+			k.List = func() (all []proc.Stat) {
+				looks++
+				for _, pid := range proc.PIDs("/proc") {
+					all = append(all, proc.Read(pid))
+				}
+				return all
+			}
+			e := k.On(child.Exec{})
+			var started, ended sync.WaitGroup
+			started.Add(n)
+			daemons := make([]*child.Child, n)
+			for i := range daemons {
+				daemons[i] = child.New(&child.Spec{Name: "x", Argv: []string{"/bin/sleep", "1000"}}, e, child.Hooks{Event: func(e child.Event) {
+					if e.Kind == child.EventStarted {
+						started.Done()
+					}
+				}})
+				ended.Go(func() { _ = daemons[i].Run() })
+				_ = daemons[i].Ref().Tell(child.Start{})
+			}
+			started.Wait()
+			begin := time.Now()
+			for _, d := range daemons {
+				_ = d.Ref().Tell(child.Terminate{Final: true})
+			}
+			ended.Wait()
+			t.Logf("%d daemons have stopped in %v, with %d looks at /proc", n, time.Since(begin), looks)
+			if looks > n/2 {
+				t.Errorf("%d daemons have stopped with %d looks at /proc", n, looks)
+			}
 		})
 	}
 }

@@ -204,7 +204,7 @@ func (m *machine) kill() {
 	case m.spawning:
 		m.killed = true
 	case m.state.Alive() || m.left:
-		m.stopping()
+		m.enter(StateStopping)
 		m.do(effect{kind: doDisarm})
 		m.cease()
 		m.sigkill()

@@ -135,7 +135,7 @@ func (w *world) perform(e effect) {
 		w.check(w.steps != "", "no steps run that could end")
 		w.steps = ""
 	case doWatch:
-		w.check(w.left && !w.watched, "nobody is to be watched, or is already")
+		w.check(w.left, "nobody is to be watched")
 		w.watched = true
 	case doIgnore:
 		w.check(w.watched && w.killed && w.ticking, "the stop is given up before the time has passed")

@@ -79,6 +79,7 @@ func (m *machine) sigkill() {
 	m.killed = true
 	m.do(effect{kind: doSignal, sig: syscall.SIGKILL, group: m.spec.KillMode != KillProcess})
 	if m.left {
+		m.do(effect{kind: doWatch}) // anew, since it looks ever more seldom, and their end is near
 		m.do(effect{kind: doArm, delay: killWait})
 	}
 }
