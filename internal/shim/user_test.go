@@ -49,7 +49,7 @@ func again(t *testing.T, name string, attr *child.Attr, env ...string) {
 	}
 }
 
-// lowly, in the environment, makes TestLowly the one who is started by TestRootWithoutPrivileges.
+// lowly, in the environment, says that TestRootWithoutPrivileges is in the place that it has made.
 const lowly = "SHIM_TEST_LOWLY"
 
 // TestRootWithoutPrivileges: root needs no privilege to stay what it is, without capabilities, and in a user namespace that
@@ -58,11 +58,15 @@ func TestRootWithoutPrivileges(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be without privileges that it had")
 	}
+	if where := os.Getenv(lowly); where != "" {
+		testLowly(t, where)
+		return
+	}
 	t.Run("without capabilities", func(t *testing.T) {
-		again(t, "TestLowly", &child.Attr{CapDrop: []string{"ALL"}}, lowly+"=capabilities")
+		again(t, "TestRootWithoutPrivileges", &child.Attr{CapDrop: []string{"ALL"}}, lowly+"=capabilities")
 	})
 	t.Run("in a user namespace", func(t *testing.T) {
-		cmd := exec.Command(self, "-test.run=^TestLowly$", "-test.v")
+		cmd := exec.Command(self, "-test.run=^TestRootWithoutPrivileges$", "-test.v")
 		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", lowly+"=namespace")
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags:  unix.CLONE_NEWUSER,
@@ -73,17 +77,13 @@ func TestRootWithoutPrivileges(t *testing.T) {
 		if cmd.Process == nil {
 			t.Skip(err)
 		}
-		if err != nil || !strings.Contains(string(out), "--- PASS: TestLowly") {
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestRootWithoutPrivileges") {
 			t.Errorf("got %v\n%s", err, out)
 		}
 	})
 }
 
-func TestLowly(t *testing.T) {
-	where := os.Getenv(lowly)
-	if where == "" {
-		t.Skip("is run by TestRootWithoutPrivileges")
-	}
+func testLowly(t *testing.T, where string) {
 	refusal := map[string]string{
 		"capabilities": "/bin/true as user 4242: operation not permitted",
 		"namespace":    `user "4242" (4242) is not mapped in this user namespace`,
