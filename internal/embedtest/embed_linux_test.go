@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -189,6 +190,34 @@ func TestNothingIsLeft(t *testing.T) {
 	var none unix.WaitStatus
 	if pid, err := unix.Wait4(-1, &none, unix.WNOHANG, nil); !errors.Is(err, unix.ECHILD) {
 		t.Errorf("wait4: got %d, %v, want that there are no children", pid, err)
+	}
+}
+
+// TestGroupsAreNotLeft: when a bundle has ended, by itself too, nobody is left of the process groups of its daemons, though
+// nobody reaps orphans here.
+func TestGroupsAreNotLeft(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	out := func(*child.Spec) (child.Output, error) { return child.Output{Stdout: w, Stderr: w}, nil }
+	dir := t.TempDir()
+	script := func(dir string) string {
+		return "fork { ignore TERM; touch " + dir + "/1; block }; fork { trap TERM { print bye; exit 0 }; touch " + dir + "/2; block }; " +
+			"waitfile " + dir + "/1; waitfile " + dir + "/2; exit 3"
+	}
+	bundle, err := root.New(root.Config{Specs: []child.Spec{*testproc.Spec("a", script(dir))}, Spawner: child.Exec{Output: out}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, err := bundle.Run(); code != 3 || err != nil {
+		t.Errorf("Run: got %d, %v, want 3, nil", code, err)
+	}
+	w.Close()
+	r.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if text, err := io.ReadAll(r); string(text) != "bye\n" || err != nil { // to the end: nobody holds it
+		t.Errorf("got %q, %v, want bye", text, err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 	"github.com/bot-bottle/sidecar-init/internal/testproc/pidns"
 )
 
@@ -128,7 +129,7 @@ func must(err error) {
 
 // processes counts the others in the namespace.
 func processes() (n int) {
-	for _, pid := range readDirInts("/proc") {
+	for _, pid := range proc.PIDs("/proc") {
 		if pid != os.Getpid() && pid != 1 {
 			n++
 		}

@@ -14,9 +14,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 	"github.com/bot-bottle/sidecar-init/internal/testproc/pidns"
 )
 
@@ -24,6 +26,7 @@ type stressParams struct {
 	Children int  // run by os/exec, 16 at a time
 	Orphans  int  // made by 4 helpers at the same time
 	Usual    bool // reap with the usual wait4(-1) loop instead
+	NoPidfd  bool // the system refuses them
 }
 
 type stressResult struct {
@@ -35,6 +38,9 @@ type stressResult struct {
 func stressRole() {
 	var p stressParams
 	roleParams(&p)
+	if p.NoPidfd {
+		refusePidfds()
+	}
 	start := time.Now()
 	done := make(chan struct{})
 	allReaped := make(chan struct{})
@@ -75,7 +81,7 @@ func stressRole() {
 			<-allReaped
 		}
 		result.Lost, result.Wrong = int(lost.Load()), int(wrong.Load())
-		result.Threads = len(readDirInts("/proc/self/task"))
+		result.Threads = len(proc.PIDs("/proc/self/task"))
 	}()
 	if p.Usual {
 		usualLoop(done)
@@ -89,6 +95,25 @@ func stressRole() {
 	must(syscall.Getrusage(syscall.RUSAGE_SELF, &ru))
 	result.CPU = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 	must(json.NewEncoder(os.Stdout).Encode(result))
+}
+
+// refusePidfds makes the kernel refuse pidfd_open, as old profiles do, before package os has asked for it.
+func refusePidfds() {
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_PIDFD_OPEN, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	must(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
+		uintptr(unsafe.Pointer(&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})))
+	if errno != 0 {
+		must(os.NewSyscallError("seccomp", errno))
+	}
+	if _, err := unix.PidfdOpen(os.Getpid(), 0); err != unix.EPERM {
+		must(fmt.Errorf("pidfd_open: got %v, want %v", err, unix.EPERM))
+	}
 }
 
 // wait runs a program with n arguments, and checks its exit code.
@@ -132,12 +157,14 @@ func TestNoStatusIsLost(t *testing.T) {
 		default:
 			params = stressParams{Children: 1000, Orphans: 2000}
 		}
-		var got stressResult
-		p.run(t, "stress", params, &got)
-		t.Logf("%d children, %d orphans: %+v", params.Children, params.Orphans, got)
-		if got.Lost != 0 || got.Wrong != 0 || got.Orphans != params.Orphans || got.Left != 0 {
-			t.Errorf("lost %d and got %d wrong of %d statuses, reaped %d of %d orphans, left %d processes",
-				got.Lost, got.Wrong, params.Children, got.Orphans, params.Orphans, got.Left)
+		for _, params.NoPidfd = range []bool{false, true} {
+			var got stressResult
+			p.run(t, "stress", params, &got)
+			t.Logf("%+v: %+v", params, got)
+			if got.Lost != 0 || got.Wrong != 0 || got.Orphans != params.Orphans || got.Left != 0 {
+				t.Errorf("%+v: lost %d and got %d wrong of %d statuses, reaped %d of %d orphans, left %d processes",
+					params, got.Lost, got.Wrong, params.Children, got.Orphans, params.Orphans, got.Left)
+			}
 		}
 	})
 }

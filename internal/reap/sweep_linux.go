@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 )
 
 const (
@@ -31,7 +33,7 @@ const (
 // a subreaper can then only wait.
 func (r *Reaper) Sweep(deadline time.Time, bound time.Duration) Swept {
 	defer onMainThread()()
-	s := &sweep{Reaper: r, self: os.Getpid(), proc: ownProc(), sent: map[int]syscall.Signal{}}
+	s := &sweep{Reaper: r, self: os.Getpid(), proc: proc.IsOwn(), sent: map[int]syscall.Signal{}}
 	s.wake = make(chan os.Signal, 1)
 	signal.Notify(s.wake, unix.SIGCHLD)
 	defer signal.Stop(s.wake)
@@ -144,7 +146,7 @@ func (s *sweep) sendEach(sig syscall.Signal, late func() bool) (news bool, other
 	for _, pid := range foreign {
 		// Another thread may reap this one at any moment. Its number would have to be used up and come round again
 		// between the next two lines.
-		if parent, state := stat(pid); parent != s.self || state == 'Z' || state == 'X' {
+		if is := proc.Read(pid); is.Parent != s.self || is.Dead() {
 			continue
 		}
 		others++
