@@ -45,6 +45,13 @@ type (
 	}
 	// Kill sends SIGKILL at once, and is final.
 	Kill struct{}
+	// Revise gives the daemon a new definition. The process goes on, under the rules of Spec; or, with Restart, it is
+	// restarted to be the program of Spec: its stop is then still that of the old one, and a daemon that has ended by itself is
+	// started. One that was stopped by hand stays so, unless Start is set too.
+	Revise struct {
+		Spec           *Spec
+		Restart, Start bool
+	}
 	// Ready says that the process of generation Gen is ready, or healthy again. Generation counts the processes that
 	// were tried to be started, from 1; it is Status.Gen.
 	Ready struct{ Gen uint64 }
@@ -98,6 +105,7 @@ func (Retire) childMsg()    {}
 func (Restart) childMsg()   {}
 func (Signal) childMsg()    {}
 func (Kill) childMsg()      {}
+func (Revise) childMsg()    {}
 func (Ready) childMsg()     {}
 func (Unhealthy) childMsg() {}
 func (Stopping) childMsg()  {}
@@ -111,7 +119,7 @@ func (stepsDone) childMsg() {}
 // command reports whether m is counted in Status.Seen.
 func command(m Msg) bool {
 	switch m.(type) {
-	case Start, Skip, Terminate, Retire, Restart, Signal, Kill:
+	case Start, Skip, Terminate, Retire, Restart, Signal, Kill, Revise:
 		return true
 	}
 	return false
@@ -200,6 +208,8 @@ func (h *handler) Receive(msg Msg) error {
 		h.unsent = h.m.forward(msg.Sig, msg.Wait)
 	case Kill:
 		h.m.kill()
+	case Revise:
+		h.m.revise(msg)
 	case Ready:
 		h.m.ready(msg.Gen)
 	case Unhealthy:

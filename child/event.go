@@ -53,7 +53,11 @@ func (s State) Final() bool { return s == StateExited || s == StateStopped || s 
 
 // A Status is what an actor tells root about its daemon after each message that it handled.
 type Status struct {
-	Name  string
+	Name string
+	// Spec is the newest that the daemon was given.
+	Spec *Spec
+	// Data is root.Daemon.Data; package child does not set it.
+	Data  any
 	State State
 	// Since is when State was entered.
 	Since time.Time

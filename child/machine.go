@@ -24,6 +24,8 @@ const (
 // before each event.
 type machine struct {
 	spec *Spec
+	next *Spec  // takes the place of spec when the next life begins; nil if there is none
+	pre  []Spec // the steps before this life's program; spec may have changed since
 	now  time.Time
 	roll float64 // jitter, from -1 to 1
 	out  []effect
@@ -32,7 +34,7 @@ type machine struct {
 	since time.Time
 	want  want
 	gen   uint64 // counts spawns; facts about another one are stale
-	step  int    // which of PreStart runs; len(PreStart) is the program itself
+	step  int    // which of pre runs; len(pre) is the program itself
 
 	spawning bool          // in StateStarting: the spawn is under way, there is no process yet
 	inPlace  bool          // the start ends a restart in place
@@ -94,6 +96,9 @@ const (
 	doEmit   effectKind = "emit"
 	doEnd    effectKind = "end"
 )
+
+// main reports whether this life has come to the program itself.
+func (m *machine) main() bool { return m.step == len(m.pre) }
 
 func (m *machine) do(e effect) { m.out = append(m.out, e) }
 
@@ -229,7 +234,10 @@ func (m *machine) begin(inPlace bool) {
 	if m.state == StateBackoff {
 		m.do(effect{kind: doDisarm})
 	}
-	m.want, m.leaving, m.killed, m.wasReady, m.inPlace = wantUp, false, false, false, inPlace
+	if m.next != nil {
+		m.spec, m.next = m.next, nil
+	}
+	m.want, m.leaving, m.killed, m.wasReady, m.inPlace, m.pre = wantUp, false, false, false, inPlace, m.spec.PreStart
 	m.enter(StateStarting)
 	if !inPlace {
 		m.emit(Event{Kind: EventStarting})
@@ -242,8 +250,8 @@ func (m *machine) spawn() {
 	m.gen++
 	m.spawning, m.left, m.pid, m.said = true, false, 0, ""
 	spec := m.spec
-	if m.step < len(m.spec.PreStart) {
-		spec = &m.spec.PreStart[m.step]
+	if !m.main() {
+		spec = &m.pre[m.step]
 	}
 	m.do(effect{kind: doSpawn, spec: spec})
 }
@@ -254,7 +262,7 @@ func (m *machine) spawned(gen uint64, pid int) {
 		return
 	}
 	m.spawning, m.pid = false, pid
-	main := m.step == len(m.spec.PreStart)
+	main := m.main()
 	if main {
 		m.started, m.proven = m.now, time.Time{}
 		if m.relapsed {
@@ -308,7 +316,7 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 	}
 	unsignalled := m.steps == StepPreStop || m.leaving && m.want != wantUp && !m.killed
 	m.cease()
-	main := m.step == len(m.spec.PreStart)
+	main := m.main()
 	if !main && m.state != StateStopping && !exit.Failed() && !m.final {
 		m.step++
 		m.spawn()
@@ -483,7 +491,7 @@ func (m *machine) timeout() {
 
 // ready: the process of generation gen has been found ready, or healthy again.
 func (m *machine) ready(gen uint64) {
-	if gen != m.gen || m.spawning || m.step < len(m.spec.PreStart) {
+	if gen != m.gen || m.spawning || !m.main() {
 		return
 	}
 	switch m.state {
@@ -498,7 +506,7 @@ func (m *machine) ready(gen uint64) {
 // unhealthy: the health check of generation gen has failed. It is a failure like a crash: where the policy restarts
 // failures the daemon is stopped, and restarted after the backoff; elsewhere it is only reported.
 func (m *machine) unhealthy(gen uint64, reason string) {
-	if gen != m.gen || m.spawning || m.step < len(m.spec.PreStart) {
+	if gen != m.gen || m.spawning || !m.main() {
 		return
 	}
 	switch m.state {
@@ -526,7 +534,7 @@ func (m *machine) forward(sig syscall.Signal, wait bool) error {
 		if !slices.Contains(m.pending, sig) {
 			m.pending = append(m.pending, sig)
 		}
-	case m.state.Alive() && (m.spawning || m.step < len(m.spec.PreStart)):
+	case m.state.Alive() && (m.spawning || !m.main()):
 		return m.drop(sig, "it is about to be started")
 	case m.state.Alive():
 		m.do(effect{kind: doSignal, sig: sig})
@@ -570,11 +578,11 @@ func (m *machine) dropPending() {
 
 func (m *machine) status() Status {
 	s := Status{
-		Name: m.spec.Name, State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
+		Name: m.spec.Name, Spec: cmp.Or(m.next, m.spec), State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
 		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Completed: m.complete, Result: m.result, Gen: m.gen,
 		Requested: m.state == StateStopping && m.want != wantUp, Proven: m.proven,
 	}
-	if m.state.Alive() && m.step < len(m.spec.PreStart) {
+	if m.state.Alive() && !m.main() {
 		s.PID, s.Step = 0, StepPreStart
 	}
 	switch {

@@ -61,6 +61,12 @@ type Spec struct {
 
 	// After lists what must hold before the daemon is started. It is obeyed by package root.
 	After []Dependency
+
+	// Stamp stands for what the program reads that is not in this Spec, such as the content of its secrets: with another
+	// stamp it is another program (Compare).
+	Stamp string
+	// Data is the user's. Nothing here looks at it.
+	Data any
 }
 
 // stopSignal is StopSignal with its default.

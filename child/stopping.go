@@ -28,7 +28,7 @@ func (m *machine) stop() {
 	if left := m.half.Sub(m.now); m.final && (limit == 0 || left < limit) {
 		limit = left
 	}
-	if len(m.spec.PreStop) == 0 || m.left || m.step < len(m.spec.PreStart) || limit <= 0 {
+	if len(m.spec.PreStop) == 0 || m.left || !m.main() || limit <= 0 {
 		m.signalStop()
 		return
 	}

@@ -20,9 +20,11 @@ func (h *handler) Receive(msg Msg) error {
 	switch msg := msg.(type) {
 	case begin:
 	case changed:
-		msg.n.status = msg.status
+		r.changed(msg.n, msg.status)
 	case gone:
 		r.ended(msg.n, msg.err)
+	case Update:
+		r.update(msg)
 	case Signal:
 		r.signal(msg.Sig)
 	case Shutdown:
@@ -44,15 +46,28 @@ func (h *handler) Timeout() error { return (*Root)(h).next() }
 
 // Refuse is a message that came after the end.
 func (h *handler) Refuse(msg Msg) {
-	if do, ok := msg.(Do); ok {
-		do.Reply.Send(Accepted{Err: ErrShuttingDown})
+	switch msg := msg.(type) {
+	case Do:
+		msg.Reply.Send(Accepted{Err: ErrShuttingDown})
+	case Update:
+		msg.refuse(ErrShuttingDown)
 	}
+}
+
+// changed notes the new status of a daemon.
+func (r *Root) changed(n *node, s child.Status) {
+	if n.leaving == stays && s.State.Final() && !n.status.State.Final() {
+		r.held = false
+	}
+	n.status = s
 }
 
 // next does what has become due, arms the timer for what will, and ends root when all children have.
 func (r *Root) next() error {
 	if r.phase == up {
-		r.advance()
+		if r.converge() {
+			r.advance()
+		}
 		r.follow()
 		r.critical()
 		r.finish()
@@ -185,13 +200,10 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 	return Accepted{Seen: seen}
 }
 
-// fact hands on what was found out about a process; what is not a fact is not.
+// fact hands a fact on.
 func (r *Root) fact(f Fact) {
-	switch f.Msg.(type) {
-	case child.Ready, child.Unhealthy, child.Stopping, child.Extend, child.Note:
-		if n := r.node(f.Name); n != nil {
-			_ = n.ref.Tell(f.Msg) // it may have just ended
-		}
+	if n := r.node(f.Name); n != nil {
+		hand(n.ref, f.Msg)
 	}
 }
 

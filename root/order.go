@@ -3,7 +3,6 @@ package root
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -12,44 +11,6 @@ import (
 // turnTime bounds how long a daemon that is being executed holds up those that come after it in the file: in the usual
 // case none overtakes another, and one whose file system hangs delays the others by this much only.
 const turnTime = 100 * time.Millisecond
-
-// acyclic returns an error that shows a cycle of dependencies, if there is one.
-func (r *Root) acyclic() error {
-	const (
-		inPath = iota + 1
-		done
-	)
-	mark := map[*node]int{}
-	var path []string
-	var visit func(n *node) error
-	visit = func(n *node) error {
-		path = append(path, n.spec.Name)
-		switch mark[n] {
-		case done:
-		case inPath:
-			for path[0] != n.spec.Name {
-				path = path[1:]
-			}
-			return fmt.Errorf("root: the dependencies go in a circle: %s", strings.Join(path, " -> "))
-		default:
-			mark[n] = inPath
-			for _, dep := range n.deps {
-				if err := visit(dep); err != nil {
-					return err
-				}
-			}
-			mark[n] = done
-		}
-		path = path[:len(path)-1]
-		return nil
-	}
-	for _, n := range r.nodes {
-		if err := visit(n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // verdict is what a dependency means for a daemon that waits.
 type verdict int
@@ -65,6 +26,8 @@ func judge(c child.Condition, dep *node) (verdict, string) {
 	s := dep.status
 	dead := s.State == child.StateExited || s.State == child.StateGaveUp // for good, unless by a command
 	switch {
+	case dep.revision != nil:
+		return pending, fmt.Sprintf("%s is about to be restarted", s.Name)
 	case c == child.ServiceHealthy:
 		switch {
 		case s.State.Up():

@@ -13,12 +13,11 @@
 //  5. Nothing process-global happens: no signal handler, no wait for children. Signals are messages; whoever wants those
 //     of the process sends them (cmd/sidecar-init does).
 //
-// A Root is an actor: talk to it through Ref, by Signal, Shutdown, Do, List and Await.
+// A Root is an actor: talk to it through Ref, by Signal, Shutdown, Do, List, Await and Update.
 package root
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -38,7 +37,9 @@ const killWait = 150 * time.Millisecond
 
 // A Config describes a bundle.
 type Config struct {
-	// Specs are the daemons, in the order in which they start.
+	// Daemons are the daemons, in the order in which they start.
+	Daemons []Daemon
+	// Specs are further daemons, of which there is nothing but the Spec.
 	Specs []child.Spec
 	// Spawner starts their processes; nil means child.Exec{}.
 	Spawner child.Spawner
@@ -74,6 +75,10 @@ type Root struct {
 	turn     *node     // is being started; the next one has its turn after it
 	turnEnds time.Time // at the latest
 
+	children errgroup.Group // joined at the end
+	updates  []Update       // wait until a daemon that they name has left
+	held     bool           // an Update has changed the set, and nothing has ended since: all dead is no end of the bundle
+
 	began  time.Time // of the shutdown
 	grace  time.Duration
 	giveUp time.Time // on who outlives SIGKILL
@@ -91,25 +96,9 @@ const (
 	killing        // every child has been told to die
 )
 
-// A node is what root knows of a daemon.
-type node struct {
-	spec       *child.Spec
-	ref        actor.Ref[child.Msg]
-	child      *child.Child
-	deps       []*node // as in spec.After
-	dependents []*node
-	status     child.Status // a projection; exact where Seen equals sent
-	sent       uint64       // commands that the child was told
-	begun      bool         // was told to start, or is not to be started by itself any more
-	waits      string       // for what it waits
-	follows    *node        // is being restarted, and this one is to be restarted after it
-	followsAt  uint64       // the Status.Seen of follows that reflects the restart
-	told       bool         // to end
-	gone       bool         // its actor has ended
-}
-
-// New checks cfg and returns its bundle, not yet started. The error names what is wrong with cfg: a daemon without a name
-// or command, two with one name, a dependency, route or ExitCodeFrom that names none, a cycle of dependencies.
+// New checks cfg and returns its bundle, not yet started. The error has all that is wrong with cfg, each a *ConfigError: a
+// daemon without a name or command, two with one name, a dependency, route or ExitCodeFrom that names none, a cycle of
+// dependencies, an unknown policy or condition, a negative time.
 func New(cfg Config) (*Root, error) {
 	if cfg.Spawner == nil {
 		cfg.Spawner = child.Exec{}
@@ -120,67 +109,27 @@ func New(cfg Config) (*Root, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(child.Event) {}
 	}
-	r := &Root{cfg: cfg, actor: actor.New[Msg](queueLimit)}
-	for i := range cfg.Specs {
-		r.add(i)
+	for _, spec := range cfg.Specs {
+		cfg.Daemons = append(cfg.Daemons[:len(cfg.Daemons):len(cfg.Daemons)], Daemon{Spec: spec})
 	}
-	if err := r.validate(); err != nil {
+	d := definition{grace: cfg.Grace, routes: cfg.Routes, exitCodeFrom: cfg.ExitCodeFrom}
+	for i := range cfg.Daemons {
+		d.specs = append(d.specs, &cfg.Daemons[i].Spec)
+	}
+	if err := d.check(); err != nil {
 		return nil, err
 	}
+	r := &Root{cfg: cfg, actor: actor.New[Msg](queueLimit)}
+	for _, d := range cfg.Daemons {
+		r.nodes = append(r.nodes, r.add(d))
+	}
+	r.link()
 	r.waiting = slices.Clone(r.nodes)
 	return r, nil
 }
 
 // queueLimit is how many messages of outsiders may wait: more than there are signals.
 const queueLimit = 256
-
-func (r *Root) add(i int) {
-	n := &node{spec: &r.cfg.Specs[i]}
-	n.child = child.New(n.spec, r.cfg.Spawner, child.Hooks{
-		Event:  r.cfg.Observe,
-		Status: func(s child.Status) { _ = r.actor.Ref().Tell(changed{n, s}) },
-	})
-	n.ref = n.child.Ref()
-	n.status = child.Status{Name: n.spec.Name, State: child.StateWaiting, Since: time.Now()}
-	r.nodes = append(r.nodes, n)
-}
-
-func (r *Root) validate() error {
-	seen := map[string]bool{}
-	for _, n := range r.nodes {
-		switch name := n.spec.Name; {
-		case name == "":
-			return errors.New("root: a daemon has no name")
-		case seen[name]:
-			return fmt.Errorf("root: two daemons are called %s", name)
-		case len(n.spec.Argv) == 0:
-			return fmt.Errorf("root: %s has no command", name)
-		default:
-			seen[name] = true
-		}
-	}
-	for _, n := range r.nodes {
-		for _, d := range n.spec.After {
-			if !seen[d.Name] {
-				return fmt.Errorf("root: %s depends on %s, which does not exist", n.spec.Name, d.Name)
-			}
-			dep := r.node(d.Name)
-			n.deps = append(n.deps, dep)
-			dep.dependents = append(dep.dependents, n)
-		}
-	}
-	for sig, route := range r.cfg.Routes {
-		for _, name := range slices.Concat(route.Forward, route.Restart) {
-			if len(r.find(name)) == 0 {
-				return fmt.Errorf("root: the route of %s names %s, which does not exist", child.SignalName(sig), name)
-			}
-		}
-	}
-	if from := r.cfg.ExitCodeFrom; from != "" && len(r.find(from)) == 0 {
-		return fmt.Errorf("root: the exit code comes from %s, which does not exist", from)
-	}
-	return r.acyclic()
-}
 
 // Ref returns the reference by which the bundle is spoken to.
 func (r *Root) Ref() actor.Ref[Msg] { return r.actor.Ref() }
@@ -189,13 +138,8 @@ func (r *Root) Ref() actor.Ref[Msg] { return r.actor.Ref() }
 // nil where something else went wrong: an actor panicked, or daemons outlived SIGKILL.
 func (r *Root) Run() (code int, err error) {
 	// errgroup is the join of the children only: without a context, since the end of one is no reason to cancel others.
-	var children errgroup.Group
 	for _, n := range r.nodes {
-		children.Go(func() error {
-			err := n.child.Run()
-			_ = r.actor.Ref().Tell(gone{n, err})
-			return err
-		})
+		r.run(n)
 	}
 	_ = r.actor.Ref().Tell(begin{})
 	err = r.actor.Run((*handler)(r))
@@ -206,7 +150,7 @@ func (r *Root) Run() (code int, err error) {
 		}
 		joined := make(chan struct{})
 		go func() {
-			_ = children.Wait()
+			_ = r.children.Wait()
 			close(joined)
 		}()
 		select {
@@ -216,7 +160,7 @@ func (r *Root) Run() (code int, err error) {
 		return internalError, err
 	}
 	if r.err == nil || errors.As(r.err, &panicked) {
-		err = children.Wait() // all have said that they are gone
+		err = r.children.Wait() // all have said that they are gone
 	}
 	if r.err != nil {
 		err = r.err
@@ -236,7 +180,7 @@ func (r *Root) exitCode() int {
 	if r.code != nil {
 		return *r.code
 	}
-	nodes := r.nodes
+	nodes := slices.DeleteFunc(slices.Clone(r.nodes), func(n *node) bool { return n.leaving != stays })
 	if r.cfg.ExitCodeFrom != "" {
 		nodes = r.find(r.cfg.ExitCodeFrom)
 	}
@@ -249,37 +193,15 @@ func (r *Root) exitCode() int {
 	return code
 }
 
-// Statuses returns the last known status of each daemon, in the order of Config.Specs. It must not be called while Run
+// Statuses returns the last known status of each daemon, in the order of their start. It must not be called while Run
 // runs: ask by List then.
 func (r *Root) Statuses() []child.Status {
 	all := make([]child.Status, len(r.nodes))
 	for i, n := range r.nodes {
 		all[i] = n.status
+		all[i].Data = n.Data
 		if n.status.State == child.StateWaiting {
 			all[i].Reason = n.waits
-		}
-	}
-	return all
-}
-
-func (r *Root) node(name string) *node {
-	for _, n := range r.nodes {
-		if n.spec.Name == name {
-			return n
-		}
-	}
-	return nil
-}
-
-// find returns the daemon of that name, or all of that service.
-func (r *Root) find(name string) []*node {
-	if n := r.node(name); n != nil {
-		return []*node{n}
-	}
-	var all []*node
-	for _, n := range r.nodes {
-		if n.spec.Service == name {
-			all = append(all, n)
 		}
 	}
 	return all

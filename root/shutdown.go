@@ -23,6 +23,10 @@ func (r *Root) shutdown(why child.Event) {
 
 func (r *Root) stop(grace time.Duration) {
 	r.phase, r.began, r.grace = stopping, time.Now(), grace
+	for _, u := range r.updates {
+		u.refuse(ErrShuttingDown)
+	}
+	r.updates = nil
 	for _, n := range r.nodes { // before the first is stopped: none may start any more, whatever the order of the stop
 		r.tell(n, child.Retire{})
 	}
@@ -31,7 +35,7 @@ func (r *Root) stop(grace time.Duration) {
 // critical ends the bundle when a critical daemon has ended.
 func (r *Root) critical() {
 	for _, n := range r.nodes {
-		if !n.spec.Critical {
+		if !n.spec.Critical || n.leaving != stays || n.revision != nil {
 			continue
 		}
 		s := n.status
@@ -51,12 +55,12 @@ const leftGrace = time.Second
 // finish ends the bundle when all daemons are dead with none to be restarted. One that was stopped by hand keeps it alive.
 // A projection can be trusted once its child has seen all commands: in those states nothing else can wake it.
 func (r *Root) finish() {
-	if r.phase != up {
+	if r.phase != up || r.held {
 		return
 	}
 	for _, n := range r.nodes {
 		s := n.status.State
-		if n.status.Seen != n.sent || s != child.StateExited && s != child.StateGaveUp {
+		if n.leaving != stays || n.revision != nil || n.status.Seen != n.sent || s != child.StateExited && s != child.StateGaveUp {
 			return
 		}
 	}
@@ -124,6 +128,9 @@ func (r *Root) remaining() []*node {
 // ended: the actor of a child has ended, after Terminate or by a panic.
 func (r *Root) ended(n *node, err error) {
 	n.gone = true
+	if n.leaving != stays && err == nil && r.phase == up {
+		r.remove(n)
+	}
 	if err == nil || r.err != nil {
 		return
 	}

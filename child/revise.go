@@ -1,0 +1,95 @@
+package child
+
+import "reflect"
+
+// A Change is what distinguishes two Specs of one daemon.
+type Change string
+
+// The kinds of changes.
+const (
+	// SameSpec: nothing that matters here differs.
+	SameSpec Change = "same"
+	// OtherRules: the program is the same; how it is supervised differs.
+	OtherRules Change = "rules"
+	// OtherProgram: what is executed, or what it is executed with, differs: the process must be another one.
+	OtherProgram Change = "program"
+)
+
+// Compare says what distinguishes s from the newer Spec. Data is not looked at.
+func (s *Spec) Compare(newer *Spec) Change {
+	if s == newer {
+		return SameSpec
+	}
+	type program struct {
+		argv, env []string
+		dir, user string
+		groups    []string
+		attr      *Attr
+		stamp     string
+	}
+	of := func(s *Spec) program {
+		return program{nonNil(s.Argv), nonNil(s.Env), s.Dir, s.User, nonNil(s.Groups), s.Attr, s.Stamp}
+	}
+	if !reflect.DeepEqual(of(s), of(newer)) {
+		return OtherProgram
+	}
+	a, b := *s, *newer
+	for _, spec := range []*Spec{&a, &b} {
+		spec.Argv, spec.Env, spec.Groups, spec.Data = nil, nil, nil, nil
+	}
+	if !reflect.DeepEqual(a, b) {
+		return OtherRules
+	}
+	return SameSpec
+}
+
+// nonNil makes an empty list of no list: there is no difference to a program.
+func nonNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// revise: Revise was received.
+func (m *machine) revise(msg Revise) {
+	switch {
+	case m.final:
+	case !msg.Restart:
+		if m.next != nil { // one that is about to come in the place of m.spec
+			m.next = msg.Spec
+			return
+		}
+		m.adopt(msg.Spec)
+	case m.state == StateWaiting:
+		m.spec = msg.Spec
+	case m.state == StateStopping && m.want == wantDown, m.spawning && m.want == wantDown:
+		m.next = msg.Spec
+		if msg.Start {
+			m.start()
+		}
+	case m.state.Alive():
+		m.next = msg.Spec
+		m.failures, m.recent = 0, nil
+		m.restart()
+	case m.state == StateStopped && !msg.Start:
+		m.spec = msg.Spec
+	default:
+		m.spec = msg.Spec
+		m.start()
+	}
+}
+
+// adopt makes the present life go on by the rules of spec.
+func (m *machine) adopt(spec *Spec) {
+	m.spec = spec
+	if spec.Readiness || m.spawning || !m.main() {
+		return
+	}
+	switch m.state { // nobody will tell of readiness or health any more
+	case StateStarting, StateUnhealthy:
+		m.enter(StateRunning)
+		m.wasReady = true
+		m.flush()
+	}
+}

@@ -1,0 +1,184 @@
+package root
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+)
+
+// A ConfigError is one mistake in a Config or an Update. New and Update find all of them: errors.As finds the first, and
+// the error that has them unwraps to the list, as that of errors.Join does.
+type ConfigError struct {
+	// Daemon is the one that it is about; empty for the bundle.
+	Daemon string
+	// Field is the field of child.Spec, Config or Update that is wrong.
+	Field string
+	// Reason is the sentence for people.
+	Reason string
+}
+
+// Error is the reason.
+func (e *ConfigError) Error() string { return "root: " + e.Reason }
+
+// A definition is what New and Update check: all of a bundle that can be wrong.
+type definition struct {
+	specs        []*child.Spec
+	grace        time.Duration
+	routes       map[syscall.Signal]Route
+	exitCodeFrom string
+}
+
+// A checker collects mistakes.
+type checker struct {
+	definition
+	known map[string]*child.Spec // by name, and one of each service by its name
+	errs  []error
+}
+
+// check returns all mistakes of a definition.
+func (d definition) check() error {
+	c := &checker{definition: d, known: map[string]*child.Spec{}}
+	if d.grace < 0 {
+		c.add("", "Grace", "the grace period is negative (%s)", d.grace)
+	}
+	c.names()
+	for _, spec := range c.specs {
+		c.spec(spec)
+	}
+	c.acyclic()
+	for _, sig := range slices.Sorted(maps.Keys(d.routes)) {
+		for _, name := range slices.Concat(d.routes[sig].Forward, d.routes[sig].Restart) {
+			if c.known[name] == nil {
+				c.add("", "Routes", "the route of %s names %s, which does not exist", child.SignalName(sig), name)
+			}
+		}
+	}
+	if d.exitCodeFrom != "" && c.known[d.exitCodeFrom] == nil {
+		c.add("", "ExitCodeFrom", "the exit code comes from %s, which does not exist", d.exitCodeFrom)
+	}
+	return errors.Join(c.errs...)
+}
+
+func (c *checker) add(daemon, field, format string, a ...any) {
+	c.errs = append(c.errs, &ConfigError{Daemon: daemon, Field: field, Reason: fmt.Sprintf(format, a...)})
+}
+
+func (c *checker) names() {
+	for _, spec := range c.specs {
+		switch {
+		case spec.Name == "":
+			c.add("", "Name", "a daemon has no name")
+		case c.known[spec.Name] != nil:
+			c.add(spec.Name, "Name", "two daemons are called %s", spec.Name)
+		default:
+			c.known[spec.Name] = spec
+		}
+	}
+	for _, spec := range c.specs { // a daemon's name goes before a service's
+		if spec.Service != "" && c.known[spec.Service] == nil {
+			c.known[spec.Service] = spec
+		}
+	}
+}
+
+func (c *checker) spec(s *child.Spec) {
+	c.program(s, s.Name, "it")
+	for field, steps := range map[string][]child.Spec{"PreStart": s.PreStart, "PostStart": s.PostStart, "PreStop": s.PreStop} {
+		for i := range steps {
+			c.program(&steps[i], s.Name, "a step of its "+field)
+		}
+	}
+	switch s.Restart.Policy {
+	case "", child.RestartNo, child.RestartOnFailure, child.RestartAlways, child.RestartUnlessStopped:
+	default:
+		c.add(s.Name, "Restart", "the restart policy of %s is unknown: %q", s.Name, s.Restart.Policy)
+	}
+	switch s.KillMode {
+	case "", child.KillGroup, child.KillProcess:
+	default:
+		c.add(s.Name, "KillMode", "the kill mode of %s is unknown: %q", s.Name, s.KillMode)
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"StopGrace", s.StopGrace},
+		{"RestartGrace", s.RestartGrace},
+		{"Backoff", min(s.Backoff.Initial, s.Backoff.Max, s.Backoff.ResetAfter)},
+		{"Limit", min(s.Limit.Window, time.Duration(s.Limit.Restarts))},
+		{"Restart", time.Duration(s.Restart.Max)},
+	} {
+		if d.value < 0 {
+			c.add(s.Name, d.field, "the %s of %s is negative", d.field, s.Name)
+		}
+	}
+	for _, d := range s.After {
+		switch dep := c.known[d.Name]; {
+		case dep == nil || dep.Name != d.Name:
+			c.add(s.Name, "After", "%s depends on %s, which does not exist", s.Name, d.Name)
+		case d.Condition != "" && !slices.Contains([]child.Condition{child.ServiceStarted, child.ServiceHealthy, child.ServiceCompletedSuccessfully}, d.Condition):
+			c.add(s.Name, "After", "the condition of %s on %s is unknown: %q", s.Name, d.Name, d.Condition)
+		}
+	}
+}
+
+// program checks what is executed for a daemon: what is "it", or a step.
+func (c *checker) program(s *child.Spec, daemon, what string) {
+	if what == "it" {
+		what = daemon
+	} else {
+		what = daemon + ": " + what
+	}
+	if len(s.Argv) == 0 {
+		c.add(daemon, "Argv", "%s has no command", what)
+	}
+	for _, kv := range s.Env {
+		if i := strings.IndexByte(kv, '='); i <= 0 {
+			c.add(daemon, "Env", "%s has an entry in its environment that is not NAME=VALUE", what) // the value may be private
+		}
+	}
+}
+
+// acyclic finds a cycle of dependencies.
+func (c *checker) acyclic() {
+	const (
+		inPath = iota + 1
+		done
+	)
+	mark := map[*child.Spec]int{}
+	var path []string
+	var visit func(s *child.Spec) bool
+	visit = func(s *child.Spec) bool {
+		path = append(path, s.Name)
+		switch mark[s] {
+		case done:
+		case inPath:
+			for path[0] != s.Name {
+				path = path[1:]
+			}
+			c.add(s.Name, "After", "the dependencies go in a circle: %s", strings.Join(path, " -> "))
+			return false
+		default:
+			mark[s] = inPath
+			for _, d := range s.After {
+				if dep := c.known[d.Name]; dep != nil && dep.Name == d.Name && !visit(dep) {
+					return false
+				}
+			}
+			mark[s] = done
+		}
+		path = path[:len(path)-1]
+		return true
+	}
+	for _, s := range c.specs {
+		if !visit(s) {
+			return // what else goes in a circle is often the same one
+		}
+	}
+}
