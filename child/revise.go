@@ -1,6 +1,10 @@
 package child
 
-import "reflect"
+import (
+	"cmp"
+	"reflect"
+	"slices"
+)
 
 // A Change is what distinguishes two Specs of one daemon.
 type Change string
@@ -15,7 +19,8 @@ const (
 	OtherProgram Change = "program"
 )
 
-// Compare says what distinguishes s from the newer Spec. Data is not looked at.
+// Compare says what distinguishes s from the newer Spec. The order of Env and After makes no difference, and Data is not
+// looked at.
 func (s *Spec) Compare(newer *Spec) Change {
 	if s == newer {
 		return SameSpec
@@ -28,7 +33,7 @@ func (s *Spec) Compare(newer *Spec) Change {
 		stamp     string
 	}
 	of := func(s *Spec) program {
-		return program{nonNil(s.Argv), nonNil(s.Env), s.Dir, s.User, nonNil(s.Groups), s.Attr, s.Stamp}
+		return program{nonNil(s.Argv), nonNil(slices.Sorted(slices.Values(s.Env))), s.Dir, s.User, nonNil(s.Groups), s.Attr, s.Stamp}
 	}
 	if !reflect.DeepEqual(of(s), of(newer)) {
 		return OtherProgram
@@ -36,6 +41,8 @@ func (s *Spec) Compare(newer *Spec) Change {
 	a, b := *s, *newer
 	for _, spec := range []*Spec{&a, &b} {
 		spec.Argv, spec.Env, spec.Groups, spec.Data = nil, nil, nil, nil
+		spec.After = slices.Clone(spec.After)
+		slices.SortStableFunc(spec.After, func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
 	}
 	if !reflect.DeepEqual(a, b) {
 		return OtherRules

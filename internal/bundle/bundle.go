@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"strconv"
 	"syscall"
 	"time"
 
@@ -153,6 +154,26 @@ type Ready struct {
 	NotifyFD int      // a newline comes through this descriptor (s6); at least 3
 }
 
+// Kind says by what the daemon tells that it is ready: tcp, http, exec, log, or notify with the descriptor or sd; "" for nil.
+func (r *Ready) Kind() string {
+	switch {
+	case r == nil:
+		return ""
+	case r.TCP != "":
+		return "tcp"
+	case r.HTTP != "":
+		return "http"
+	case len(r.Exec) > 0:
+		return "exec"
+	case r.Log != "":
+		return "log"
+	}
+	if r.NotifySD {
+		return "notify sd"
+	}
+	return "notify fd:" + strconv.Itoa(r.NotifyFD)
+}
+
 // A Healthcheck is Compose's, with its defaults filled in.
 type Healthcheck struct {
 	// Test is the program with its arguments; for CMD-SHELL it is /bin/sh -c STRING.
@@ -189,6 +210,8 @@ type File struct {
 	Source string // absolute
 	Target string // absolute
 	At     string `json:"-"` // FILE:LINE:COL of its definition
+	// Digest stands for the content, where somebody has looked at it; Load does not.
+	Digest string
 }
 
 // PassedOver is a key that means nothing in one container.
@@ -206,6 +229,12 @@ func (b *Bundle) Specs() []child.Spec {
 		specs[i] = b.Daemons[i].Spec
 	}
 	return specs
+}
+
+// Service returns how many daemons a service has in this bundle, and whether the file has a service of that name.
+func (b *Bundle) Service(name string) (daemons int, known bool) {
+	names, known := b.services[name]
+	return len(names), known
 }
 
 // Lookup returns the daemons that name addresses: the one of that name, or all replicas of the service of that name.

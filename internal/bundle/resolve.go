@@ -198,7 +198,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		case source.path == "":
 			l.probs.add(source.at, "%s.%s needs a file: its name is empty", f.kind, f.source)
 		default:
-			d.Files = append(d.Files, File{kind, f.source, source.path, f.target, source.at.String()})
+			d.Files = append(d.Files, File{Kind: kind, Name: f.source, Source: source.path, Target: f.target, At: source.at.String()})
 		}
 	}
 	return d
