@@ -1,6 +1,7 @@
 package child
 
 import (
+	"slices"
 	"syscall"
 	"time"
 )
@@ -33,6 +34,11 @@ type Spec struct {
 	Backoff Backoff
 	// Limit gives up on a daemon that fails too often.
 	Limit Limit
+	// Success is what counts as success beside exit code 0: for Restart, the exit code of the bundle, and
+	// ServiceCompletedSuccessfully.
+	Success Success
+	// NoRestart are exit codes after which no policy starts the daemon again.
+	NoRestart []int
 
 	// StopSignal asks the daemon to end; 0 means SIGTERM.
 	StopSignal syscall.Signal
@@ -214,3 +220,20 @@ const (
 	// KillProcess stops the main process only, and leaves the others of its group alone.
 	KillProcess KillMode = "process"
 )
+
+// Success is what counts as success beside exit code 0.
+type Success struct {
+	Codes   []int
+	Signals []syscall.Signal // deaths by them
+}
+
+// Has reports whether a process that ended so has succeeded.
+func (s Success) Has(e Exit) bool {
+	switch {
+	case e.Err != nil:
+		return false
+	case e.Signal != 0:
+		return slices.Contains(s.Signals, e.Signal)
+	}
+	return e.Code == 0 || slices.Contains(s.Codes, e.Code)
+}

@@ -55,6 +55,10 @@ type Bundle struct {
 	Log LogOptions
 	// Notify are the sinks of events.
 	Notify []Sink
+	// AutoReload: the bundle is reloaded when one of its files has changed.
+	AutoReload bool
+	// Transient says what daemons may be added by hand; nil means none.
+	Transient *Transient
 	// Env is the environment of everyone who is no daemon and belongs to none (notifiers): the supervisor's without
 	// any private name. See Daemon.HelperEnv for probes and hooks.
 	Env []string
@@ -102,6 +106,11 @@ type Daemon struct {
 	NoNewPrivileges bool
 	OOMScoreAdj     *int // nil: that of the supervisor
 
+	// Watch are the paths whose changes mean something to the daemon.
+	Watch []Watch
+	// Update is how the replicas of its service are restarted when they must be; nil means all at once.
+	Update *UpdateConfig
+
 	// Files are the secrets and configs: each must be there before the daemon starts.
 	Files []File
 	// Labels are for people and for programs that ask.
@@ -144,7 +153,10 @@ type Sink struct {
 	Exec []string // a program that gets each event on its standard input
 }
 
-// A Ready says how a daemon tells that it is ready. One of the fields is set.
+// DefaultReadyTimeout is the Timeout of a Ready that gives none.
+const DefaultReadyTimeout = time.Minute
+
+// A Ready says how a daemon tells that it is ready: one of the fields before Timeout is set.
 type Ready struct {
 	TCP      string   // HOST:PORT accepts a connection; HOST is 127.0.0.1 where the file gives only a port
 	HTTP     string   // this URL answers with 2xx or 3xx
@@ -152,6 +164,9 @@ type Ready struct {
 	Log      string   // a line of the output matches this regular expression
 	NotifySD bool     // READY=1 comes through NOTIFY_SOCKET
 	NotifyFD int      // a newline comes through this descriptor (s6); at least 3
+
+	// Timeout is how long a reload with --rollback waits for it.
+	Timeout time.Duration
 }
 
 // Kind says by what the daemon tells that it is ready: tcp, http, exec, log, or notify with the descriptor or sd; "" for nil.

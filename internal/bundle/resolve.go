@@ -29,7 +29,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	g.dependencies()
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
-		Log: t.log, Notify: t.notify, services: map[string][]string{},
+		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, services: map[string][]string{},
 	}
 	err := g.choose(b)
 	l.routes(b, g, t.routes)
@@ -146,11 +146,11 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		Spec: child.Spec{
 			Service: s.name, Critical: s.own.critical, Readiness: s.own.ready != nil || s.health != nil,
 			Argv: slices.Concat(s.entrypoint, s.command), Env: l.environ(s, own, s.user), Dir: s.dir, User: s.user, Groups: s.groups,
-			Restart: l.options.Restart, Limit: s.own.limit, StopSignal: s.stopSignal, StopGrace: s.stopGrace,
+			Restart: l.options.Restart, Limit: s.own.limit, Success: s.own.success(), NoRestart: s.own.noRestartCodes, StopSignal: s.stopSignal, StopGrace: s.stopGrace,
 			KillMode: child.KillMode(orDefault(string(s.own.killMode), string(child.KillGroup))),
 		},
 		Overflow: orDefault(s.own.overflow, OverflowBlock), Detached: !s.attach,
-		Ready: s.own.ready, Health: s.health, Labels: s.labels,
+		Ready: s.own.ready, Health: s.health, Labels: s.labels, Watch: s.own.watch, Update: s.update,
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
 	}

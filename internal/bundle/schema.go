@@ -11,6 +11,8 @@ type (
 	signalSchema   string
 	nameSchema     []string // one name, or a list
 	commandSchema  []string // a list, or a string that is split into words
+	codesSchema    []int    // exit codes
+	endingsSchema  []any    // exit codes, and names of signals
 )
 
 type topSchema struct {
@@ -19,6 +21,8 @@ type topSchema struct {
 	Notify       []sinkSchema                 `json:"notify" doc:"Where events go, as CloudEvents."`
 	Log          logSchema                    `json:"log" doc:"How the log is written. The command line goes before it."`
 	ExitCodeFrom string                       `json:"exit_code_from" doc:"The daemon whose exit code is the bundle's. Default: the largest of all."`
+	Reload       string                       `json:"reload" enum:"auto,manual" doc:"auto: reload the bundle when one of its files has changed. Default: manual."`
+	Transient    transientSchema              `json:"transient" doc:"Daemons that may be added to the running bundle by hand. Default: none."`
 }
 
 type routeSchema struct {
@@ -48,7 +52,31 @@ type serviceSchema struct {
 	Critical   bool          `json:"critical" doc:"The end of this daemon ends the bundle, with its exit code."`
 	Backoff    backoffSchema `json:"backoff" doc:"The time between an end and the restart: initial, doubled up to max, with a jitter of 10 %."`
 	Limit      limitSchema   `json:"limit" doc:"Give up on a daemon that needs more than restarts restarts within window."`
-	Overflow   string        `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the daemon waits (default), or whole lines are discarded and counted."`
+	Watch      []watchSchema `json:"watch" doc:"What happens when the content of files or directories has changed."`
+
+	SuccessExitCodes   endingsSchema `json:"success_exit_codes" doc:"What counts as success beside exit code 0: exit codes, and signals that ended the process."`
+	NoRestartExitCodes codesSchema   `json:"no_restart_exit_codes" doc:"Exit codes after which no policy restarts the daemon."`
+
+	Overflow string `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the daemon waits (default), or whole lines are discarded and counted."`
+}
+
+type watchSchema struct {
+	Path     string         `json:"path" doc:"A file or a directory."`
+	Action   string         `json:"action" enum:"restart,signal,exec,reload" doc:"What happens: restart the daemon (default), send it a signal, execute a program, or reload the bundle."`
+	Signal   signalSchema   `json:"signal" doc:"With action signal: which one."`
+	Exec     commandSchema  `json:"exec" doc:"With action exec: the program with its arguments."`
+	Debounce durationSchema `json:"debounce" doc:"How long the content must have been at rest. Default: 300ms."`
+	Poll     durationSchema `json:"poll" doc:"Look so often, instead of being told by the kernel."`
+	Include  nameSchema     `json:"include" doc:"Patterns such as *.conf: of a directory only what matches one counts."`
+	Ignore   nameSchema     `json:"ignore" doc:"Patterns of what does not count."`
+	_        struct{}       `required:"path"`
+}
+
+type transientSchema struct {
+	Max  int            `json:"max" doc:"How many there can be at the same time."`
+	TTL  durationSchema `json:"ttl" doc:"The longest time that one may live. Default: no bound."`
+	User string         `json:"user" doc:"The user that they run as. Default: the supervisor's own."`
+	_    struct{}       `required:"max"`
 }
 
 type readySchema struct {
@@ -58,6 +86,8 @@ type readySchema struct {
 	Log    string        `json:"log" doc:"A line of the output matches this regular expression."`
 	Notify string        `json:"notify" pattern:"^(sd|fd:([3-9]|[1-9][0-9]+))$" doc:"sd: READY=1 comes through NOTIFY_SOCKET; fd:N: a newline comes through descriptor N, as with s6."`
 	_      struct{}      `oneOf:"tcp,http,exec,log,notify"`
+
+	Timeout durationSchema `json:"timeout" doc:"How long reload --rollback waits for it. Default: 1m."`
 }
 
 type backoffSchema struct {

@@ -67,6 +67,10 @@ func schemaOf(t reflect.Type) object {
 			"type": []string{"integer", "string"}, "minimum": 1024, "maximum": 1 << 20,
 			"pattern": `^[0-9]+(\.[0-9]+)? ?([kKmM][iI]?)?[bB]?$|\$`,
 		}
+	case reflect.TypeFor[codesSchema]():
+		return object{"type": "array", "items": object{"type": []string{"integer", "string"}, "minimum": 0, "maximum": 255, "pattern": `^[0-9]+$|\$`}}
+	case reflect.TypeFor[endingsSchema]():
+		return object{"type": "array", "items": object{"type": []string{"integer", "string"}, "minimum": 0, "maximum": 255}}
 	case reflect.TypeFor[nameSchema](), reflect.TypeFor[commandSchema]():
 		return oneOrList()
 	}
@@ -92,7 +96,15 @@ func schemaOf(t reflect.Type) object {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		if keys := field.Tag.Get("oneOf"); keys != "" {
-			out["minProperties"], out["maxProperties"] = 1, 1
+			if t.NumField() == len(strings.Split(keys, ","))+1 {
+				out["minProperties"], out["maxProperties"] = 1, 1
+				continue
+			}
+			var ways []any // there are other keys too
+			for key := range strings.SplitSeq(keys, ",") {
+				ways = append(ways, object{"required": []string{key}})
+			}
+			out["oneOf"] = ways
 			continue
 		}
 		if keys := field.Tag.Get("required"); keys != "" {
@@ -149,7 +161,8 @@ func TestSchemaKeys(t *testing.T) {
 	}{
 		{reflect.TypeFor[topSchema](), topKeys},
 		{reflect.TypeFor[serviceSchema](), ownKeys},
-		{reflect.TypeFor[readySchema](), readyKeys},
+		{reflect.TypeFor[readySchema](), append(slices.Clip(readyKeys), "timeout")},
+		{reflect.TypeFor[watchSchema](), watchKeys},
 	}
 	for _, tt := range tests {
 		got := keysOf(schemaOf(tt.of)["properties"].(object))
@@ -215,6 +228,13 @@ func TestSchemaAgrees(t *testing.T) {
 		{"top", `{log: {max_line: long}}`, false},
 		{"top", `{log: {max_line: [1mb]}}`, false},
 		{"top", `{exit_code_from: a}`, true},
+		{"top", `{reload: auto}`, true},
+		{"top", `{reload: manual}`, true},
+		{"top", `{reload: true}`, false},
+		{"top", `{transient: {max: 3, ttl: 1h, user: nobody}}`, true},
+		{"top", `{transient: {ttl: 1h}}`, false},
+		{"top", `{transient: {max: 0}}`, false},
+		{"top", `{transient: yes}`, false},
 		{"top", `{exit_code_from: [a]}`, false},
 		{"service", `{private_env: [A, "B_*"]}`, true},
 		{"service", `{private_env: A}`, false},
@@ -232,6 +252,21 @@ func TestSchemaAgrees(t *testing.T) {
 		{"service", `{ready: {notify: "fd:3"}}`, true},
 		{"service", `{ready: {notify: "fd:2"}}`, false},
 		{"service", `{ready: {}}`, false},
+		{"service", `{ready: {tcp: 80, timeout: 5s}}`, true},
+		{"service", `{ready: {timeout: 5s}}`, false},
+		{"service", `{ready: {tcp: 80, timeout: 5}}`, false},
+		{"service", `{watch: [{path: /a}, {path: b, action: signal, signal: HUP, debounce: 1s, poll: 10s}, {path: c, action: exec, exec: [/x, y]}]}`, true},
+		{"service", `{watch: [{path: /a, action: reload, include: ["*.conf"], ignore: "*.tmp"}]}`, true},
+		{"service", `{watch: [{action: restart}]}`, false},
+		{"service", `{watch: [{path: /a, action: sync}]}`, false},
+		{"service", `{watch: [{path: /a, when: now}]}`, false},
+		{"service", `{watch: {path: /a}}`, false},
+		{"service", `{success_exit_codes: [143, SIGTERM, "3"]}`, true},
+		{"service", `{success_exit_codes: [256]}`, false},
+		{"service", `{success_exit_codes: 143}`, false},
+		{"service", `{no_restart_exit_codes: [78, "79"]}`, true},
+		{"service", `{no_restart_exit_codes: [SIGTERM]}`, false},
+		{"service", `{no_restart_exit_codes: 78}`, false},
 		{"service", `{ready: {tcp: 80, notify: sd}}`, false},
 		{"service", `{ready: yes}`, false},
 		{"service", `{kill_mode: process}`, true},

@@ -24,6 +24,10 @@ type own struct {
 	backoff  *child.Backoff
 	limit    child.Limit
 	overflow Overflow
+	watch    []Watch
+
+	successCodes, noRestartCodes []int
+	successSignals               []syscall.Signal
 }
 
 // A pattern is an item of private_env.
@@ -38,7 +42,7 @@ func (p pattern) matches(name string) bool {
 	return ok && err == nil
 }
 
-var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow"}
+var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "watch", "success_exit_codes", "no_restart_exit_codes"}
 
 // own reads the x-sidecar-init of a service.
 func (r *reader) own(s *service, n *node) {
@@ -69,6 +73,12 @@ func (r *reader) own(s *service, n *node) {
 			s.own.limit = r.limits(n)
 		case "overflow":
 			s.own.overflow = Overflow(r.oneOf(n, e.key, string(OverflowBlock), string(OverflowDrop)))
+		case "watch":
+			s.own.watch = r.watches(n)
+		case "success_exit_codes":
+			s.own.successCodes, s.own.successSignals = r.endings(n)
+		case "no_restart_exit_codes":
+			s.own.noRestartCodes = r.codes(n, e.key)
 		default:
 			return false
 		}
@@ -132,13 +142,20 @@ func (r *reader) limits(n *node) (l child.Limit) {
 	return l
 }
 
-var readyKeys = []string{"tcp", "http", "exec", "log", "notify"}
+var readyKeys = []string{"tcp", "http", "exec", "log", "notify"} // beside timeout
 
 // ready reads x-sidecar-init.ready: exactly one way.
 func (r *reader) ready(n *node) *Ready {
-	ready := &Ready{}
-	ok := r.strict(n, "ready", readyKeys, func(e entry) bool {
+	ready := &Ready{Timeout: DefaultReadyTimeout}
+	ways := 0
+	ok := r.strict(n, "ready", append(slices.Clip(readyKeys), "timeout"), func(e entry) bool {
+		ways++
 		switch n := e.val; e.key {
+		case "timeout":
+			ways--
+			if ready.Timeout = r.duration(n, e.key); ready.Timeout == 0 {
+				r.probs.bad(n, "timeout must be more than 0")
+			}
 		case "tcp":
 			ready.TCP = r.tcp(n)
 		case "http":
@@ -161,7 +178,7 @@ func (r *reader) ready(n *node) *Ready {
 		}
 		return true
 	})
-	if ok && len(n.keys) != 1 {
+	if ok && ways != 1 {
 		r.probs.add(n.at, "ready must have exactly one of %s", or(readyKeys))
 	}
 	return ready
@@ -211,6 +228,8 @@ type top struct {
 	exitCodeFrom *node
 	log          LogOptions
 	notify       []Sink
+	reload       bool
+	transient    *Transient
 }
 
 // A route is an entry of signals.
@@ -227,7 +246,7 @@ const (
 	maxLine = 1 << 20
 )
 
-var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from"}
+var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "transient"}
 
 // top reads the x-sidecar-init at the top.
 func (r *reader) top(tree *node) (t top) {
@@ -243,6 +262,10 @@ func (r *reader) top(tree *node) (t top) {
 			}
 		case "signals":
 			t.routes = r.routes(n)
+		case "reload":
+			t.reload = r.oneOf(n, e.key, "auto", "manual") == "auto"
+		case "transient":
+			t.transient = r.transient(n)
 		case "notify":
 			t.notify = r.sinks(n)
 		case "log":

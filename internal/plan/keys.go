@@ -48,6 +48,10 @@ var supervised = []key{
 	{"depends_on", func(d *bundle.Daemon) any { return dependencies(d) }},
 	{"critical", func(d *bundle.Daemon) any { return d.Spec.Critical }},
 	{"overflow", func(d *bundle.Daemon) any { return d.Overflow }},
+	{"success_exit_codes", func(d *bundle.Daemon) any { return d.Spec.Success }},
+	{"no_restart_exit_codes", func(d *bundle.Daemon) any { return d.Spec.NoRestart }},
+	{"watch", func(d *bundle.Daemon) any { return d.Watch }},
+	{"deploy.update_config", func(d *bundle.Daemon) any { return d.Update }},
 	{"attach", func(d *bundle.Daemon) any { return d.Detached }},
 	{"labels", func(d *bundle.Daemon) any { return d.Labels }},
 }
