@@ -82,7 +82,7 @@ type Status struct {
 	Proven time.Time
 	// Last is how the last process ended; nil before any has. A failed start counts as an end.
 	Last *Exit
-	// Completed says that Last is the program's end, not that of a step before it, with exit code 0.
+	// Completed says that Last is the program's end, not that of a step before it, and a success.
 	Completed bool
 	// Result is what Last counts for the exit code of the bundle: 0 if the supervisor asked for that end.
 	Result int
@@ -134,6 +134,7 @@ type Event struct {
 	Signal    syscall.Signal
 	Exit      Exit          // the end that Kind tells of; for EventDropped the last one
 	Requested bool          // the end was asked for: by shutdown, stop or restart
+	Success   bool          // EventExited: it counts as success, by exit code 0 or Spec.Success
 	Restart   bool          // EventStarted, EventFailed: the start ends a restart in place
 	Uptime    time.Duration // how long the process lived
 	Strays    bool          // EventExited: it ended with code 0 by itself, and what it has started lives on; told once

@@ -23,12 +23,12 @@ const (
 // performed, in order. It does no I/O, reads no clock and starts no goroutine: now and roll are set by its user
 // before each event.
 type machine struct {
-	spec *Spec
-	next *Spec  // takes the place of spec when the next life begins; nil if there is none
-	pre  []Spec // the steps before this life's program; spec may have changed since
-	now  time.Time
-	roll float64 // jitter, from -1 to 1
-	out  []effect
+	spec  *Spec
+	newer *Spec  // takes the place of spec when the next life begins; nil if there is none
+	pre   []Spec // the steps before this life's program; spec may have changed since
+	now   time.Time
+	roll  float64 // jitter, from -1 to 1
+	out   []effect
 
 	state State
 	since time.Time
@@ -234,8 +234,8 @@ func (m *machine) begin(inPlace bool) {
 	if m.state == StateBackoff {
 		m.do(effect{kind: doDisarm})
 	}
-	if m.next != nil {
-		m.spec, m.next = m.next, nil
+	if m.newer != nil {
+		m.spec, m.newer = m.newer, nil
 	}
 	m.want, m.leaving, m.killed, m.wasReady, m.inPlace, m.pre = wantUp, false, false, false, inPlace, m.spec.PreStart
 	m.enter(StateStarting)
@@ -331,9 +331,10 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 			m.failures = 0
 		}
 	}
-	m.last, m.complete, m.result, m.pid = &exit, main && !exit.Failed(), m.judge(exit), 0
+	e.Success = main && m.spec.Success.Has(exit) || !main && !exit.Failed()
+	m.last, m.complete, m.result, m.pid = &exit, main && e.Success, m.judge(exit, e.Success), 0
 	m.left = left
-	m.after(e, true)
+	m.after(e, exit.Signal != 0 || !slices.Contains(m.spec.NoRestart, exit.Code))
 	if m.left && unsignalled { // it has ended during PreStop, or by itself
 		m.leaving = false
 		m.signalStop()
@@ -349,10 +350,13 @@ func (m *machine) emptied(gen uint64) {
 	}
 }
 
-// judge is what an end counts for the exit code of the bundle: 0 if the supervisor asked for it by the signal that
-// ended the process, or that its exit code names.
-func (m *machine) judge(exit Exit) int {
+// judge is what an end counts for the exit code of the bundle: 0 if it is a success, or if the supervisor asked for it by the
+// signal that ended the process, or that its exit code names.
+func (m *machine) judge(exit Exit, success bool) int {
 	status := exit.Status()
+	if success {
+		return 0
+	}
 	if m.state != StateStopping {
 		return status
 	}
@@ -373,7 +377,7 @@ func (m *machine) after(e Event, retry bool) {
 	faulty := m.state == StateStopping && m.want == wantUp && !m.leaving // stopped for being unhealthy
 	switch {
 	case m.want != wantUp || m.final:
-	case !retry || !m.spec.Restart.Policy.restarts(e.Exit.Failed() || faulty):
+	case !retry || !m.spec.Restart.Policy.restarts(!e.Success || faulty):
 	case m.tooMany():
 		e.Next, e.Attempt, e.Window = NextGiveUp, m.failures, m.now.Sub(m.row)
 		if n := len(m.recent); m.spec.Limit.Restarts > 0 && n >= m.spec.Limit.Restarts {
@@ -385,7 +389,7 @@ func (m *machine) after(e Event, retry bool) {
 		}
 		e.Next, e.Delay = NextRestart, m.spec.Backoff.delay(m.failures, m.roll)
 		m.failures++
-		m.relapsed = e.Exit.Failed() || faulty
+		m.relapsed = !e.Success || faulty
 		e.Attempt = m.failures
 		if m.spec.Limit.Restarts > 0 {
 			m.recent = append(m.recent, m.now)
@@ -578,7 +582,7 @@ func (m *machine) dropPending() {
 
 func (m *machine) status() Status {
 	s := Status{
-		Name: m.spec.Name, Spec: cmp.Or(m.next, m.spec), State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
+		Name: m.spec.Name, Spec: cmp.Or(m.newer, m.spec), State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
 		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Completed: m.complete, Result: m.result, Gen: m.gen,
 		Requested: m.state == StateStopping && m.want != wantUp, Proven: m.proven,
 	}

@@ -63,20 +63,20 @@ func (m *machine) revise(msg Revise) {
 	switch {
 	case m.final:
 	case !msg.Restart:
-		if m.next != nil { // one that is about to come in the place of m.spec
-			m.next = msg.Spec
+		if m.newer != nil { // one that is about to come in the place of m.spec
+			m.newer = msg.Spec
 			return
 		}
 		m.adopt(msg.Spec)
 	case m.state == StateWaiting:
 		m.spec = msg.Spec
 	case m.state == StateStopping && m.want == wantDown, m.spawning && m.want == wantDown:
-		m.next = msg.Spec
+		m.newer = msg.Spec
 		if msg.Start {
 			m.start()
 		}
 	case m.state.Alive():
-		m.next = msg.Spec
+		m.newer = msg.Spec
 		m.failures, m.recent = 0, nil
 		m.restart()
 	case m.state == StateStopped && !msg.Start:
