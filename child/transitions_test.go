@@ -34,6 +34,8 @@ var (
 	onTerminateF = happening{"terminate, final", func(m *machine) { m.terminate(true, 4*time.Second) }}
 	onRetire     = happening{"retire", (*machine).retire}
 	onKill       = happening{"kill", (*machine).kill}
+	onRules      = happening{"revise rules", func(m *machine) { m.revise(Revise{Spec: m.like()}) }}
+	onProgram    = happening{"revise program", func(m *machine) { m.revise(Revise{Spec: m.like(), Restart: true}) }}
 	onHup        = happening{"signal HUP", func(m *machine) { _ = m.forward(syscall.SIGHUP, true) }}
 	onUsr1       = happening{"signal USR1 at once", func(m *machine) { _ = m.forward(syscall.SIGUSR1, false) }}
 	onExecuted   = happening{"spawned", func(m *machine) { m.spawned(m.gen, 100+int(m.gen)) }}
@@ -53,6 +55,13 @@ var (
 	onPreFails   = happening{"pre_stop fails", func(m *machine) { m.stepsDone(m.gen, StepPreStop, errors.New("no good")) }}
 	onTimeout    = happening{"timeout", (*machine).timeout}
 )
+
+// like is another definition of the daemon.
+func (m *machine) like() *Spec {
+	spec := *m.spec
+	spec.Stamp += "+"
+	return &spec
+}
 
 // newTestMachine lets things happen to a new machine, one a second.
 func newTestMachine(spec *Spec, path ...happening) *machine {
@@ -82,7 +91,7 @@ type matrix struct {
 
 // matrices is the whole table: each state with each want that it can have, and each event that means anything there.
 func matrices() []matrix {
-	commands := []happening{onStart, onSkip, onRestart, onTerminate, onTerminateF, onRetire, onKill, onHup, onUsr1}
+	commands := []happening{onStart, onSkip, onRestart, onTerminate, onTerminateF, onRetire, onKill, onRules, onProgram, onHup, onUsr1}
 	facts := []happening{onExecuted, onNotFound, onNoMemory, onExit0, onExit1, onExitTerm, onExit0Left, onEmptied, onReady, onUnhealthy, onLeave, onTimeout}
 	all := slices.Concat(commands, facts)
 	crash := []happening{onStart, onExecuted, onExit1}
