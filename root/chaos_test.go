@@ -1,6 +1,7 @@
 package root_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 	"github.com/bot-bottle/sidecar-init/root"
@@ -30,13 +32,14 @@ const chaosGrace = 8 * s
 
 // A play is a bundle, how its processes behave, and what happens to it.
 type play struct {
-	specs  []child.Spec
-	lives  lives
-	routes map[syscall.Signal]root.Route
-	from   string
-	acts   []act
-	end    time.Duration // SIGTERM
-	insist time.Duration // SIGINT after it; 0: none
+	specs   []child.Spec
+	lives   lives
+	routes  map[syscall.Signal]root.Route
+	from    string
+	acts    []act
+	end     time.Duration // SIGTERM
+	insist  time.Duration // SIGINT after it; 0: none
+	updates bool          // some of acts are Updates
 }
 
 // An act is a message at a time.
@@ -55,6 +58,13 @@ type report struct {
 	err     error
 	end     time.Time
 	high    int
+	updates []*update // in the order in which they came
+}
+
+// An update is an Update with its answer.
+type update struct {
+	root.Update
+	answer root.Updated
 }
 
 // TestChaos runs random bundles to which random things happen, and then a SIGTERM. The full size is
@@ -127,7 +137,18 @@ func (p *play) run(t *testing.T) (r report) {
 		}
 		var timers []*time.Timer
 		for _, a := range acts {
-			timers = append(timers, time.AfterFunc(a.at, func() { _ = bundle.Ref().Tell(a.msg) }))
+			timers = append(timers, time.AfterFunc(a.at, func() {
+				u, ok := a.msg.(root.Update)
+				if !ok {
+					_ = bundle.Ref().Tell(a.msg)
+					return
+				}
+				u.Reply = actor.NewReply[root.Updated]()
+				mu.Lock()
+				r.updates = append(r.updates, &update{Update: u})
+				mu.Unlock()
+				_ = bundle.Ref().Tell(u)
+			}))
 		}
 		r.code, r.err = bundle.Run()
 		r.end = time.Now()
@@ -135,8 +156,18 @@ func (p *play) run(t *testing.T) (r report) {
 			timer.Stop()
 		}
 		synctest.Wait()
+		for _, u := range r.updates {
+			select {
+			case u.answer = <-u.Reply.C():
+				if err := u.answer.Err; err != nil && !errors.Is(err, root.ErrShuttingDown) {
+					r.wrong = append(r.wrong, err.Error())
+				}
+			default: // it came after the end
+				u.answer.Err = root.ErrShuttingDown
+			}
+		}
 		r.records = fake.Records()
-		r.wrong = append(fake.Violations(), fake.Leftovers()...)
+		r.wrong = slices.Concat(r.wrong, fake.Violations(), fake.Leftovers())
 		r.high = bundle.Ref().HighWater()
 	})
 	return r
@@ -149,6 +180,14 @@ func (p *play) cast() string {
 		fmt.Fprintf(&b, "%s: %v, critical %v, after %+v\n", spec.Name, spec.Restart, spec.Critical, spec.After)
 	}
 	for _, a := range p.acts {
+		if u, ok := a.msg.(root.Update); ok {
+			fmt.Fprintf(&b, "%v Update:", a.at)
+			for _, d := range u.Daemons {
+				fmt.Fprintf(&b, " %s%s", d.Spec.Name, d.Spec.Stamp)
+			}
+			fmt.Fprintf(&b, "; exit code from %q\n", u.ExitCodeFrom)
+			continue
+		}
 		fmt.Fprintf(&b, "%v %T %+v\n", a.at, a.msg, a.msg)
 	}
 	return b.String()
@@ -200,7 +239,7 @@ func drawPlay(t *rapid.T) *play {
 	for range rapid.IntRange(0, 8).Draw(t, "acts") {
 		at := time.Duration(rapid.IntRange(0, 40_000).Draw(t, "at")) * ms
 		var msg root.Msg
-		switch rapid.SampledFrom([]string{"signal", "signal", "restart", "stop", "start", "hup", "unhealthy", "extend", "shutdown"}).Draw(t, "act") {
+		switch rapid.SampledFrom([]string{"signal", "signal", "restart", "stop", "start", "hup", "unhealthy", "extend", "shutdown", "update", "update"}).Draw(t, "act") {
 		case "signal":
 			msg = root.Signal{Sig: rapid.SampledFrom([]syscall.Signal{
 				syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM,
@@ -217,15 +256,51 @@ func drawPlay(t *rapid.T) *play {
 			msg = root.Fact{Name: daemon("who"), Msg: child.Unhealthy{Gen: rapid.Uint64Range(1, 3).Draw(t, "gen"), Reason: "no answer"}}
 		case "extend":
 			msg = root.Fact{Name: daemon("who"), Msg: child.Extend{Gen: rapid.Uint64Range(1, 3).Draw(t, "gen"), By: 7 * s}}
+		case "update":
+			msg, p.updates = p.drawUpdate(t), true
 		case "shutdown":
 			if rapid.IntRange(0, 3).Draw(t, "early") > 0 {
 				continue
 			}
 			msg = root.Shutdown{Reason: "early"}
 		}
-		p.acts = append(p.acts, act{at, msg})
+		p.acts = append(p.acts, act{at + time.Duration(len(p.acts)), msg}) // no two at the same time
 	}
 	return p
+}
+
+// drawUpdate draws an Update: some of the daemons, some of them changed.
+func (p *play) drawUpdate(t *rapid.T) root.Update {
+	u := root.Update{Grace: chaosGrace, Routes: map[syscall.Signal]root.Route{}}
+	has := map[string]bool{}
+	for _, spec := range p.specs {
+		has[spec.Name] = rapid.IntRange(0, 3).Draw(t, "stays") > 0
+	}
+	has[p.specs[0].Name] = true
+	for _, spec := range p.specs {
+		if !has[spec.Name] {
+			continue
+		}
+		spec.After = slices.DeleteFunc(slices.Clone(spec.After), func(d child.Dependency) bool { return !has[d.Name] })
+		switch rapid.IntRange(0, 3).Draw(t, "change") {
+		case 0:
+			spec.Stamp = strconv.Itoa(rapid.IntRange(1, 9).Draw(t, "stamp"))
+		case 1:
+			spec.RestartGrace = 3 * s
+		}
+		u.Daemons = append(u.Daemons, root.Daemon{Spec: spec})
+	}
+	for sig, route := range p.routes {
+		known := func(names []string) []string {
+			return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !has[name] })
+		}
+		u.Routes[sig] = root.Route{Forward: known(route.Forward), Restart: known(route.Restart)}
+	}
+	if has[p.from] {
+		u.ExitCodeFrom = p.from
+	}
+	u.Daemons = rapid.Permutation(u.Daemons).Draw(t, "order")
+	return u
 }
 
 // drawDaemon draws a daemon that depends on some of those before it, and its lives.

@@ -160,6 +160,9 @@ func (p *play) checkStarts(t *rapid.T, spans []*span, of map[string][]*span, shu
 
 // told reports whether a daemon was started or restarted by a message, or may have been.
 func (p *play) told(name string) bool {
+	if p.updates {
+		return true // TestUpdateModel looks at what Updates do; here they are one more trouble
+	}
 	if slices.ContainsFunc(p.spec(name).After, func(d child.Dependency) bool { return d.Restart && p.told(d.Name) }) {
 		return true
 	}
@@ -208,6 +211,9 @@ func (p *play) checkStops(t *rapid.T, r report, of map[string][]*span, shutdown 
 
 // disturbed reports whether a daemon may have been on its way down when the shutdown came.
 func (r *report) disturbed(p *play, name string, shutdown time.Time) bool {
+	if p.updates {
+		return true
+	}
 	recent := func(t time.Time) bool { return !t.After(shutdown) && shutdown.Sub(t) < 30*s }
 	return slices.ContainsFunc(r.events, func(e child.Event) bool {
 		return e.Daemon == name && recent(e.Time) && (e.Kind == child.EventRestarting || e.Kind == child.EventUnhealthy)
@@ -283,7 +289,7 @@ func (p *play) checkDeadline(t *rapid.T, r report, spans []*span, shutdown time.
 	for _, spec := range p.specs {
 		order = append(order, spec.Name)
 	}
-	if !slices.IsSortedFunc(named, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
+	if !p.updates && !slices.IsSortedFunc(named, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
 		t.Errorf("the deadline names %v, the file has %v", named, order)
 	}
 	for _, l := range spans {
@@ -309,22 +315,41 @@ func (p *play) spec(name string) *child.Spec {
 // code is the exit code of the bundle, computed from what the fake has seen.
 func (p *play) code(r report, spans []*span, why *child.Event) int {
 	results := map[string]int{}
+	removed := map[string]time.Time{} // what was before does not count, even if it has come back
 	for _, e := range r.events {
-		if e.Kind == child.EventNotStarted {
+		switch e.Kind {
+		case child.EventNotStarted:
 			results[e.Daemon] = 1 // unless it was started by hand since
+		case root.EventRemoved:
+			delete(results, e.Daemon)
+			removed[e.Daemon] = e.Time
 		}
 	}
 	for _, l := range spans {
 		daemon, suffix, _ := strings.Cut(l.name, ".")
-		if suffix == "" || suffix == "pre" {
+		gone, left := removed[daemon]
+		if (suffix == "" || suffix == "pre") && !(left && !l.spawning.After(gone)) {
 			results[daemon] = l.result()
 		}
 	}
 	if why != nil && why.Daemon != "" { // a critical one
 		return results[why.Daemon]
 	}
-	if p.from != "" {
-		return results[p.from]
+	from := p.from
+	for _, u := range slices.Backward(r.updates) { // what has left does not count
+		if u.answer.Err != nil {
+			continue
+		}
+		from = u.ExitCodeFrom
+		for name := range results {
+			if !slices.ContainsFunc(u.Daemons, func(d root.Daemon) bool { return d.Spec.Name == name }) {
+				delete(results, name)
+			}
+		}
+		break
+	}
+	if from != "" {
+		return results[from]
 	}
 	code := 0
 	for _, result := range results {
