@@ -41,6 +41,9 @@ func (s *Spec) Compare(newer *Spec) Change {
 	a, b := *s, *newer
 	for _, spec := range []*Spec{&a, &b} {
 		spec.Argv, spec.Env, spec.Groups, spec.Data = nil, nil, nil, nil
+		if len(spec.Labels) == 0 {
+			spec.Labels = nil
+		}
 		spec.After = slices.Clone(spec.After)
 		slices.SortStableFunc(spec.After, func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
 	}

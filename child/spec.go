@@ -68,6 +68,8 @@ type Spec struct {
 	// After lists what must hold before the daemon is started. It is obeyed by package root.
 	After []Dependency
 
+	// Labels are for people, and for programs that ask.
+	Labels map[string]string
 	// Stamp stands for what the program reads that is not in this Spec, such as the content of its secrets: with another
 	// stamp it is another program (Compare).
 	Stamp string

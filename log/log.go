@@ -94,7 +94,8 @@ type Log struct {
 
 	mu      sync.Mutex
 	closing bool
-	streams []*Stream
+	streams []*Stream          // not those that were closed, but for what of them is still to be written
+	gone    StreamStats        // the sums of those that were
 	pumps   map[*pump]struct{} // those that run
 }
 
@@ -146,13 +147,15 @@ type StreamStats struct {
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	streams := l.streams
+	st := Stats{Lines: l.gone.Lines, Dropped: l.gone.Dropped}
 	l.mu.Unlock()
-	var st Stats
 	for _, s := range streams {
 		one := s.Stats()
 		st.Lines += one.Lines
 		st.Dropped += one.Dropped
-		st.Streams = append(st.Streams, one)
+		if !s.closed.Load() {
+			st.Streams = append(st.Streams, one)
+		}
 	}
 	st.Own, st.OwnDropped = l.w.ownTotal.Load(), l.w.ownDropped.Load()
 	return st

@@ -126,6 +126,13 @@ func (q *queue) empty(timeout <-chan struct{}) bool {
 	return before(idle, timeout)
 }
 
+// idles reports whether there is nothing to be written.
+func (q *queue) idles() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.running
+}
+
 // abandon returns how many lines are queued or on their way, for the count of what the consumer has not taken.
 func (q *queue) abandon() int {
 	q.mu.Lock()

@@ -42,6 +42,7 @@ type Stream struct {
 	ring  ring
 
 	bytes, lines, dropped atomic.Uint64
+	closed                atomic.Bool
 	match                 atomic.Pointer[func(line []byte) bool]
 	lives                 atomic.Uint64 // the number of the last life; only its lines are matched
 
@@ -63,6 +64,36 @@ func (l *Log) Stream(name string, o StreamOptions) *Stream {
 	l.streams = append(l.streams, s)
 	l.mu.Unlock()
 	return s
+}
+
+// Close says that the daemon has left and that its process has ended: Tail and Follow have all that there will be, and the
+// Stream is no longer in Stats, save in the sums. What processes that outlive it write goes on to be written.
+func (s *Stream) Close() {
+	s.closed.Store(true)
+	s.ring.close()
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var left []*Stream
+	for _, s := range l.streams {
+		if s.closed.Load() && (s.queue == nil || s.queue.idles()) && !l.pumping(s) {
+			l.gone.Lines += s.lines.Load()
+			l.gone.Dropped += s.dropped.Load()
+			continue
+		}
+		left = append(left, s)
+	}
+	l.streams = left
+}
+
+// pumping reports whether a pipe of the Stream is still open. The caller holds the lock.
+func (l *Log) pumping(s *Stream) bool {
+	for p := range l.pumps {
+		if p.s == s {
+			return true
+		}
+	}
+	return false
 }
 
 // newQueue returns the queue of a Stream with overflow drop.

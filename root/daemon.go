@@ -16,7 +16,7 @@ type Daemon struct {
 	Spec child.Spec
 	// Spawner starts its processes; nil means that of Config.
 	Spawner child.Spawner
-	// Observe is told its events, in order, before Config.Observe is. It may be nil.
+	// Observe, unless nil, is told its events, in order, in place of Config.Observe; and that the bundle shuts down.
 	Observe func(child.Event)
 	// Attach, unless nil, is called once, before anything is started: what is found out about a process (child.Ready,
 	// child.Unhealthy, child.Stopping, child.Extend, child.Note) goes to tell, from any goroutine.
@@ -31,6 +31,7 @@ type Daemon struct {
 // A node is what root knows of a daemon.
 type node struct {
 	Daemon
+	own        bool        // Observe is the daemon's own
 	spec       *child.Spec // the newest, which an Update may have changed
 	ref        actor.Ref[child.Msg]
 	child      *child.Child
@@ -67,15 +68,13 @@ func (r *Root) add(d Daemon) *node {
 	if n.Spawner == nil {
 		n.Spawner = r.cfg.Spawner
 	}
-	event := r.cfg.Observe
-	if own := n.Observe; own != nil {
-		event = func(e child.Event) {
-			own(e)
-			r.cfg.Observe(e)
-		}
+	own := n.Observe != nil
+	if !own {
+		n.Observe = r.cfg.Observe
 	}
+	n.own = own
 	n.child = child.New(n.spec, n.Spawner, child.Hooks{
-		Event:  event,
+		Event:  n.Observe,
 		Status: func(s child.Status) { _ = r.actor.Ref().Tell(changed{n, s}) },
 	})
 	n.ref = n.child.Ref()

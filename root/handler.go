@@ -128,7 +128,7 @@ func (r *Root) signal(sig syscall.Signal) {
 	for _, name := range route.Forward {
 		for _, n := range r.find(name) {
 			if n.gone {
-				r.observe(dropped(n, sig))
+				n.Observe(dropped(n, sig))
 				continue
 			}
 			r.tell(n, child.Signal{Sig: sig, Wait: true})
@@ -144,7 +144,7 @@ func (r *Root) signal(sig syscall.Signal) {
 
 // dropped is the event that its child would have told of, were its actor still there.
 func dropped(n *node, sig syscall.Signal) child.Event {
-	e := child.Event{Kind: child.EventDropped, Daemon: n.spec.Name, Signal: sig}
+	e := child.Event{Time: time.Now(), Kind: child.EventDropped, Daemon: n.spec.Name, Signal: sig}
 	if n.status.Last == nil {
 		e.Reason = "it was not started"
 	} else {

@@ -18,6 +18,11 @@ func (r *Root) shutdown(why child.Event) {
 	why.Kind = EventShutdown
 	r.soFar.Store(int32(r.exitCode())) // whoever is told of the shutdown may ask
 	r.observe(why)
+	for _, n := range r.nodes {
+		if n.own {
+			n.Observe(why)
+		}
+	}
 	r.stop(r.cfg.Grace)
 }
 

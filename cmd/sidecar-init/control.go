@@ -5,7 +5,6 @@ import (
 	stdlog "log"
 	"os"
 	"runtime/debug"
-	"sort"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,17 +32,16 @@ import (
 // runs without it.
 type operations struct {
 	*program
-	b       *bundle.Bundle
-	logger  *log.Log
-	end     *ending
-	daemons map[string]control.Daemon
-	source  string
-	usage   usage.Sampler
+	b      *bundle.Bundle
+	logger *log.Log
+	end    *ending
+	source string
+	usage  usage.Sampler
 
 	hub       *events.Hub
 	notifier  *notify.Notifier
 	metrics   *metrics.Metrics
-	collector termination.Collector
+	collector *termination.Collector
 	trim      *time.Timer
 	left      atomic.Int32 // how often the last client has left since garbage was collected
 	queue     func() int   // the largest number of messages that ever waited for root
@@ -58,12 +56,12 @@ const trimAfter = time.Second
 const collectAfter = 100
 
 // newOperations makes what there is to observe. Its error is that of a flag.
-func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, logger *log.Log, end *ending) (*operations, error) {
+func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, w *workshop, end *ending) (*operations, error) {
 	// net/http writes to fd 2 about servers that break the protocol: that would tear the lines of others, and may block.
 	stdlog.SetOutput(io.Discard)
 
 	ops := &operations{
-		program: p, b: b, logger: logger, end: end, daemons: map[string]control.Daemon{}, source: "/" + b.Name,
+		program: p, b: b, logger: w.logger, end: end, collector: w.collector, source: "/" + b.Name,
 		queue: func() int { return 0 },
 	}
 	ops.trim = time.AfterFunc(trimAfter, func() {
@@ -77,18 +75,8 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, l
 		host, _ := os.Hostname() // without one the source is a slash
 		ops.source = "/" + host
 	}
-	var names []string
-	for i := range b.Daemons {
-		d := &b.Daemons[i]
-		logs := []*log.Stream{o.daemons[d.Spec.Name]}
-		if steps := o.steps[d.Spec.Name]; steps != nil {
-			logs = append(logs, steps)
-		}
-		ops.daemons[d.Spec.Name] = control.Daemon{Service: d.Spec.Service, Labels: d.Labels, Logs: logs}
-		names = append(names, d.Spec.Name)
-	}
-
-	ops.hub = events.New(events.Options{Source: ops.source, Tail: ops.tail})
+	ops.hub = events.New(events.Options{Source: ops.source})
+	w.hub = ops.hub
 	sinks := b.Notify
 	if flags.given["notify"] {
 		sinks = nil
@@ -97,31 +85,15 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, o *outputs, l
 		}
 	}
 	var err error
-	if ops.notifier, err = notify.New(notify.Options{Events: ops.hub, Sinks: sinks, Env: b.Env, Printf: logger.Printf}); err != nil {
+	if ops.notifier, err = notify.New(notify.Options{Events: ops.hub, Sinks: sinks, Env: b.Env, Printf: w.logger.Printf}); err != nil {
 		return nil, &usageError{err.Error()}
 	}
 	ops.metrics = metrics.New(metrics.Options{
-		Daemons: names, Version: strings.Fields(versionLine())[1], Log: logger.Stats, Events: ops.hub.Stats,
+		Counts:  func(s *child.Status) *metrics.Counts { return &s.Data.(*unit).counts },
+		Version: strings.Fields(versionLine())[1], Log: w.logger.Stats, Events: ops.hub.Stats,
 		Notify: ops.notifier.Stats, Orphans: p.orphans.Reaped, RootQueue: func() int { return ops.queue() }, Usage: &ops.usage,
 	})
 	return ops, nil
-}
-
-// tail returns the last n lines of a daemon and of its steps.
-func (ops *operations) tail(daemon string, n int) []log.Line {
-	var lines []log.Line
-	for _, s := range ops.daemons[daemon].Logs {
-		lines = append(lines, s.Tail(n)...)
-	}
-	sort.SliceStable(lines, func(i, j int) bool { return lines[i].Time.Before(lines[j].Time) })
-	return lines[max(0, len(lines)-n):]
-}
-
-// observe is root.Config.Observe.
-func (ops *operations) observe(e child.Event) {
-	ops.hub.Observe(e)
-	ops.metrics.Observe(e)
-	ops.collector.Observe(e)
 }
 
 // How long events may be sent after the last daemon has ended, and after the deadline at most.
@@ -142,7 +114,8 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 		ops.notifier.Finish(by)
 	})
 	o := control.Options{
-		Root: to, Lookup: ops.b.Lookup, Daemons: ops.daemons, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
+		Root: to, Logs: func(s *child.Status) []*log.Stream { return s.Data.(*unit).logs() },
+		Absent: func() []string { return ops.b.Unselected }, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
 		Idle: func() {
 			ops.left.Add(1)
@@ -189,8 +162,10 @@ func (ops *operations) serve(g *run.Group, s *control.Server, err error, what st
 // record writes the record of the bundle, which has ended with this code.
 func (ops *operations) record(code int, all []child.Status) {
 	var from []string
-	if ops.b.ExitCodeFrom != "" {
-		from, _ = ops.b.Lookup(ops.b.ExitCodeFrom)
+	for i := range all {
+		if s := &all[i]; s.Name == ops.b.ExitCodeFrom || s.Spec.Service == ops.b.ExitCodeFrom {
+			from = append(from, s.Name)
+		}
 	}
 	stats := ops.logger.Stats()
 	r := ops.collector.Record(code, all, from, stats.Dropped+stats.OwnDropped)

@@ -13,7 +13,7 @@ func (p *program) placeFiles(b *bundle.Bundle) error {
 	var all []files.File
 	for i := range b.Daemons {
 		for _, f := range b.Daemons[i].Files {
-			all = append(all, files.File{Kind: f.Kind, Name: f.Name, Source: f.Source, Target: f.Target})
+			all = append(all, files.File{Kind: f.Kind, Name: f.Name, Source: f.Source, Target: f.Target, At: f.At})
 		}
 	}
 	err := files.Ensure(all)

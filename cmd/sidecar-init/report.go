@@ -15,16 +15,22 @@ import (
 // A reporter turns events into lines of the supervisor's log.
 type reporter struct {
 	printf   func(format string, a ...any)
-	critical map[string]bool // the daemons whose end is that of the bundle
-	stopping atomic.Bool     // the shutdown has begun
+	stopping atomic.Bool // the shutdown has begun
 }
 
-// observe is root.Config.Observe.
-func (r *reporter) observe(e child.Event) {
+// bundle reports an event of the bundle.
+func (r *reporter) bundle(e child.Event) {
 	if e.Kind == root.EventShutdown {
 		r.stopping.Store(true)
 	}
-	if line := message(e, r.stopping.Load() || r.critical[e.Daemon]); line != "" {
+	if line := message(e, false); line != "" {
+		r.printf("%s", line)
+	}
+}
+
+// daemon reports an event of a daemon; with critical its end is that of the bundle.
+func (r *reporter) daemon(e child.Event, critical bool) {
+	if line := message(e, r.stopping.Load() || critical); line != "" {
 		r.printf("%s", line)
 	}
 	if e.Strays {

@@ -14,11 +14,9 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
-	"github.com/bot-bottle/sidecar-init/internal/oom"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
-	"github.com/bot-bottle/sidecar-init/internal/shim"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -66,41 +64,32 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}
 
 	end := &ending{grace: b.Grace}
-	all := specs(b, flags)
-	report := &reporter{printf: logger.Printf, critical: map[string]bool{}}
-	for i := range all {
-		report.critical[all[i].Name] = all[i].Critical
-	}
+	w := newWorkshop(logger, &reporter{printf: logger.Printf})
 	routes := routes(b)
 	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {
 		logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
 	}
-	var r *root.Root
-	outputs := openOutputs(logger, b)
-	ops, err := p.newOperations(b, flags, outputs, logger, end)
+	ops, err := p.newOperations(b, flags, w, end)
 	if err != nil {
 		return 0, err
 	}
-	probes, err := newProbes(b, all, child.Exec{Shim: shim.Prepare}, outputs, logger.Printf, func(daemon string, m child.Msg) {
-		_ = r.Ref().Tell(root.Fact{Name: daemon, Msg: m}) // it may have just ended
-	})
-	if err != nil {
-		return 0, err
-	}
-	r, err = root.New(root.Config{
-		Specs:        all,
-		Spawner:      oom.New(child.Exec{Output: probes.open, Shim: shim.Prepare}),
-		Grace:        b.Grace,
-		Routes:       routes,
-		ExitCodeFrom: b.ExitCodeFrom,
-		Observe: func(e child.Event) {
+	cfg := root.Config{
+		Grace: b.Grace, Routes: routes, ExitCodeFrom: b.ExitCodeFrom,
+		Observe: func(e child.Event) { // what happens to a daemon its own value is told
 			e.Reason = fit(e.Reason)
 			end.observe(e)
-			probes.observe(e)
-			report.observe(e)
-			ops.observe(e)
+			w.report.bundle(e)
+			w.collector.Observe(e)
 		},
-	})
+	}
+	for i := range b.Daemons {
+		spec, err := define(&b.Daemons[i], flags)
+		if err != nil {
+			return 0, err
+		}
+		cfg.Daemons = append(cfg.Daemons, w.unit(spec))
+	}
+	r, err := root.New(cfg)
 	if err != nil {
 		return 0, err
 	}

@@ -270,5 +270,5 @@ func (b *Bundle) Lookup(name string) ([]string, error) {
 	for service := range b.services {
 		known = append(known, service)
 	}
-	return nil, &UnknownDaemonError{Name: name, Nearest: nearest(name, known)}
+	return nil, Unknown(name, known)
 }

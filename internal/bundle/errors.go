@@ -52,6 +52,11 @@ type UnknownDaemonError struct {
 	Nearest string // the most similar name, or empty
 }
 
+// Unknown returns the error for a name that is none of those that are known.
+func Unknown(name string, known []string) *UnknownDaemonError {
+	return &UnknownDaemonError{Name: name, Nearest: nearest(name, known)}
+}
+
 // Error suggests the nearest name.
 func (e *UnknownDaemonError) Error() string {
 	if e.Nearest == "" {

@@ -3,8 +3,8 @@ package control
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/actor"
@@ -108,39 +108,50 @@ func (s *Server) tell(ctx context.Context, name string, names set, m child.Msg, 
 	return s.until(ctx, names, func(s *child.Status) bool { return s.Seen >= accepted.Seen[s.Name] && done(s) })
 }
 
-// lookup returns the daemons that a name stands for.
-func (s *Server) lookup(name string) (set, error) {
-	found, err := s.o.Lookup(name)
-	var unknown *bundle.UnknownDaemonError
-	switch {
-	case errors.As(err, &unknown):
-		return nil, &failure{Status: http.StatusNotFound, Message: err.Error(), Nearest: unknown.Nearest}
-	case err != nil:
-		return nil, err
-	case len(found) == 0:
-		return nil, &failure{Status: http.StatusNotFound, Message: name + " does not run in this bundle"}
-	}
-	names := set{}
-	for _, n := range found {
-		names[n] = true
-	}
-	return names, nil
+// lookup returns the daemons that a name stands for: root's list says.
+func (s *Server) lookup(ctx context.Context, name string) (set, error) {
+	names, _, err := s.lookups(ctx, []string{name})
+	return names, err
 }
 
-// lookups returns the daemons that several names stand for, or all if there are no names.
-func (s *Server) lookups(asked []string) (set, error) {
+// lookups returns the daemons that several names stand for, or all if there are no names; and the statuses of all.
+func (s *Server) lookups(ctx context.Context, asked []string) (set, []child.Status, error) {
+	all, err := s.statuses(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	names := set{}
 	for _, name := range asked {
-		found, err := s.lookup(name)
-		if err != nil {
-			return nil, err
+		found := false
+		for i := range all {
+			if all[i].Name == name || all[i].Spec.Service == name {
+				names[all[i].Name], found = true, true
+			}
 		}
-		maps.Copy(names, found)
+		if !found {
+			return nil, nil, s.unknown(all, name)
+		}
 	}
 	if len(asked) == 0 {
-		for name := range s.o.Daemons {
-			names[name] = true
+		for i := range all {
+			names[all[i].Name] = true
 		}
 	}
-	return names, nil
+	return names, all, nil
+}
+
+// unknown is the error for a name that stands for no daemon.
+func (s *Server) unknown(all []child.Status, name string) error {
+	var known, absent []string
+	if s.o.Absent != nil {
+		absent = s.o.Absent()
+	}
+	if slices.Contains(absent, name) {
+		return &failure{Status: http.StatusNotFound, Message: name + " does not run in this bundle"}
+	}
+	for i := range all {
+		known = append(known, all[i].Name, all[i].Spec.Service)
+	}
+	err := bundle.Unknown(name, append(known, absent...))
+	return &failure{Status: http.StatusNotFound, Message: err.Error(), Nearest: err.Nearest}
 }

@@ -18,7 +18,6 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
-	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -43,6 +42,7 @@ type fixture struct {
 	over  chan struct{} // the bundle has
 	// writers are the write ends of the daemons' logs.
 	writers map[string]*os.File
+	streams map[string]*log.Stream
 }
 
 // spec is a daemon named name; change may change it.
@@ -65,36 +65,34 @@ func start(t *testing.T, fake *testproc.Fake, specs ...child.Spec) *fixture {
 		t: t, fake: fake, log: log.New(null, log.Options{}), path: filepath.Join(shortDir(t), "s.sock"),
 		ended: make(chan struct{}), over: make(chan struct{}), writers: map[string]*os.File{},
 	}
-	daemons := map[string]Daemon{}
+	streams := map[string]*log.Stream{}
+	b.hub = events.New(events.Options{Source: "/shop"})
+	cfg := root.Config{Spawner: fake, Grace: 2 * time.Second}
 	for i := range specs {
-		s := &specs[i]
+		s := specs[i]
+		s.Labels = map[string]string{"tier": "front"}
 		stream := b.log.Stream(s.Name, log.StreamOptions{})
 		stdout, _, _, err := stream.Open(-1, -1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.writers[s.Name] = stdout
-		daemons[s.Name] = Daemon{Service: s.Service, Labels: map[string]string{"tier": "front"}, Logs: []*log.Stream{stream}}
+		b.writers[s.Name], streams[s.Name] = stdout, stream
+		cfg.Daemons = append(cfg.Daemons, root.Daemon{
+			Spec: s, Data: stream, Observe: func(e child.Event) { b.hub.Observe(e, stream.Tail) },
+		})
 	}
-	b.hub = events.New(events.Options{Source: "/shop", Tail: func(d string, n int) []log.Line { return daemons[d].Logs[0].Tail(n) }})
-	b.root, err = root.New(root.Config{Specs: specs, Spawner: fake, Grace: 2 * time.Second, Observe: b.hub.Observe})
-	if err != nil {
+	cfg.Observe = func(e child.Event) {
+		if e.Daemon == "" {
+			b.hub.Observe(e, nil)
+		}
+	}
+	b.streams = streams
+	if b.root, err = root.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	b.opts = Options{
-		Paths: []string{b.path}, Root: b.root.Ref(), Daemons: daemons, Events: b.hub, Source: "/shop",
-		Lookup: func(name string) ([]string, error) {
-			var found []string
-			for i := range specs {
-				if specs[i].Name == name || specs[i].Service == name {
-					found = append(found, specs[i].Name)
-				}
-			}
-			if found == nil {
-				return nil, &bundle.UnknownDaemonError{Name: name, Nearest: specs[0].Name}
-			}
-			return found, nil
-		},
+		Paths: []string{b.path}, Root: b.root.Ref(), Events: b.hub, Source: "/shop",
+		Logs:    func(s *child.Status) []*log.Stream { return []*log.Stream{s.Data.(*log.Stream)} },
 		Metrics: func(w io.Writer, all []child.Status) { fmt.Fprintf(w, "daemons %d\n", len(all)) },
 		Printf: func(format string, a ...any) {
 			b.mu.Lock()
@@ -231,7 +229,7 @@ func TestDaemons(t *testing.T) {
 		t.Errorf("job is %+v, %+v", d, d.LastExit)
 	}
 	_, err = b.client.Daemons(ctx(t), "jib")
-	if e := wantError(t, err, 404, `unknown daemon "jib"; did you mean "web-1"?`); e.Nearest != "web-1" {
+	if e := wantError(t, err, 404, `unknown daemon "jib"; did you mean "job"?`); e.Nearest != "job" {
 		t.Errorf("the nearest is %q", e.Nearest)
 	}
 }

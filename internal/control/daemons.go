@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 
 // list is GET /v1/daemons.
 func (s *Server) list(w http.ResponseWriter, r *request) error {
-	names, err := s.lookups(r.URL.Query()["name"])
+	names, _, err := s.lookups(r.Context(), r.URL.Query()["name"])
 	if err != nil {
 		return err
 	}
@@ -28,7 +29,7 @@ func (s *Server) list(w http.ResponseWriter, r *request) error {
 
 // show is GET /v1/daemons/{name}.
 func (s *Server) show(w http.ResponseWriter, r *request) error {
-	names, err := s.lookup(r.PathValue("name"))
+	names, err := s.lookup(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err
 	}
@@ -67,15 +68,12 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 	now := time.Now()
 	list := make([]client.Daemon, len(all))
 	for i := range all {
-		st, known := &all[i], s.o.Daemons[all[i].Name]
+		st := &all[i]
 		d := &list[i]
 		*d = client.Daemon{
-			Name: st.Name, Service: known.Service, State: client.State(st.State), Ready: st.State.Up(), Reason: printable.Text(st.Reason),
+			Name: st.Name, Service: cmp.Or(st.Spec.Service, st.Name), State: client.State(st.State), Ready: st.State.Up(), Reason: printable.Text(st.Reason),
 			Since: st.Since.UTC(), PID: st.PID, Starts: st.Starts, Restarts: st.Restarts, Failures: st.Failures,
-			LastExit: exitOf(st.Last), Labels: known.Labels,
-		}
-		if d.Service == "" {
-			d.Service = d.Name
+			LastExit: exitOf(st.Last), Labels: st.Spec.Labels,
 		}
 		if st.PID != 0 {
 			d.CPU, d.RSS = seconds(use[st.PID].CPU), use[st.PID].RSS
@@ -172,7 +170,7 @@ func (s *Server) signal(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return &failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	names, err := s.lookup(r.PathValue("name"))
+	names, err := s.lookup(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err
 	}
@@ -209,7 +207,7 @@ func handled(*child.Status) bool { return true }
 // each what is wrong with the result, if anything is.
 func (s *Server) act(w http.ResponseWriter, r *request, m child.Msg, done func(*child.Status) bool, failed func(*child.Status) string) error {
 	name := r.PathValue("name")
-	names, err := s.lookup(name)
+	names, err := s.lookup(r.Context(), name)
 	if err != nil {
 		return err
 	}

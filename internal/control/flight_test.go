@@ -25,7 +25,7 @@ import (
 // fill fills what is kept of a daemon's lines with empty ones: that is the most of them.
 func (b *fixture) fill(name string) (lines int) {
 	b.t.Helper()
-	stream := b.opts.Daemons[name].Logs[0]
+	stream := b.streams[name]
 	f := stream.Follow(0)
 	for range 3 {
 		b.write(name, strings.Repeat("\n", 30_000))
@@ -150,7 +150,7 @@ func TestNotRead(t *testing.T) {
 	b := start(t, &testproc.Fake{}, spec("web"))
 	b.fill("web")
 	for range 1000 {
-		b.hub.Observe(child.Event{Time: time.Now(), Kind: child.EventUnhealthy, Daemon: "web", Reason: strings.Repeat("x", 500)})
+		b.hub.Observe(child.Event{Time: time.Now(), Kind: child.EventUnhealthy, Daemon: "web", Reason: strings.Repeat("x", 500)}, nil)
 	}
 	o := b.opts
 	o.Paths = []string{filepath.Join(shortDir(t), "s")}

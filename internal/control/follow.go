@@ -155,14 +155,23 @@ type news struct {
 	mu    sync.Mutex
 	n     int // who follows
 	end   func()
+	logs  map[*log.Stream]*watched
 	wake  chan struct{}
 	fresh chan struct{} // capacity 1: a token means that there are new lines
+}
+
+// watched is a log that somebody follows.
+type watched struct {
+	n   int // who follows it
+	end func()
 }
 
 // newsTime is how long lines wait, at most, to be told together with others.
 const newsTime = 20 * time.Millisecond
 
-func newNews() *news { return &news{wake: make(chan struct{}), fresh: make(chan struct{}, 1)} }
+func newNews() *news {
+	return &news{logs: map[*log.Stream]*watched{}, wake: make(chan struct{}), fresh: make(chan struct{}, 1)}
+}
 
 // wait returns the channel that is closed when there are new lines.
 func (n *news) wait() <-chan struct{} {
@@ -171,27 +180,39 @@ func (n *news) wait() <-chan struct{} {
 	return n.wake
 }
 
-// join is called by who begins to follow.
-func (n *news) join(daemons map[string]Daemon) {
+// join is called by who begins to follow these logs.
+func (n *news) join(logs []*log.Stream) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.n++; n.n > 1 {
-		return
+	if n.n++; n.n == 1 {
+		var ctx context.Context
+		ctx, n.end = context.WithCancel(context.Background())
+		go n.tell(ctx) // ends when the last one leaves
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n.end = cancel
-	go n.tell(ctx) // ends when the last one leaves, as those below
-	for _, d := range daemons {
-		for _, l := range d.Logs {
-			go n.watch(ctx, l.Follow(0))
+	for _, l := range logs {
+		w := n.logs[l]
+		if w == nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			w = &watched{end: cancel}
+			n.logs[l] = w
+			go n.watch(ctx, l.Follow(0)) // ends when the last one leaves it
 		}
+		w.n++
 	}
 }
 
-// leave is called by who does not follow any more.
-func (n *news) leave() {
+// leave is called by who does not follow them any more.
+func (n *news) leave(logs []*log.Stream) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for _, l := range logs {
+		if w := n.logs[l]; w != nil {
+			if w.n--; w.n == 0 {
+				w.end()
+				delete(n.logs, l)
+			}
+		}
+	}
 	if n.n--; n.n == 0 {
 		n.end()
 	}

@@ -14,7 +14,7 @@ import (
 // wait is GET /v1/wait?for=ready|exited&name=…&timeout=….
 func (s *Server) wait(w http.ResponseWriter, r *request) error {
 	q := r.URL.Query()
-	names, err := s.lookups(q["name"])
+	names, _, err := s.lookups(r.Context(), q["name"])
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (s *Server) wait(w http.ResponseWriter, r *request) error {
 	switch client.Condition(q.Get("for")) {
 	case client.Ready, "":
 		holds = func(s *child.Status) bool {
-			return s.State.Up() || s.State == child.StateExited && s.Last != nil && !s.Last.Failed()
+			return s.State.Up() || s.State == child.StateExited && s.Completed
 		}
 	case client.Exited:
 		holds = func(s *child.Status) bool { return s.State.Final() }

@@ -27,10 +27,10 @@ type Options struct {
 	Spare string
 	// Root is the bundle.
 	Root actor.Ref[root.Msg]
-	// Lookup returns the daemons that a name stands for; see bundle.Bundle.Lookup.
-	Lookup func(name string) ([]string, error)
-	// Daemons has what is known of each daemon beside its status.
-	Daemons map[string]Daemon
+	// Logs returns what a daemon writes, and what the steps before and beside it do.
+	Logs func(*child.Status) []*log.Stream
+	// Absent returns the names of services that the bundle's file has and that do not run; nil means none.
+	Absent func() []string
 	// Events are the events; nil means that there are none.
 	Events *events.Hub
 	// Source is the source of events.
@@ -45,13 +45,6 @@ type Options struct {
 	Printf func(format string, a ...any)
 
 	writeTime time.Duration // for each piece of an answer; 0 means writeTime
-}
-
-// A Daemon is what a Server knows of a daemon beside its status.
-type Daemon struct {
-	Service string
-	Labels  map[string]string
-	Logs    []*log.Stream // what it writes, and what the steps before and beside it do
 }
 
 // The limits. A client that needs more is no client of ours.

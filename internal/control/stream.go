@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/log"
 )
 
 // A stream is an answer of one JSON object a line, with no end known.
@@ -152,7 +153,7 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	if name := r.PathValue("name"); name != "" {
 		asked = []string{name}
 	}
-	names, err := s.lookups(asked)
+	names, all, err := s.lookups(r.Context(), asked)
 	if err != nil {
 		return err
 	}
@@ -172,17 +173,19 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	}
 	defer st.end()
 	f := &follow{stream: st}
-	for name := range names {
-		for _, l := range s.o.Daemons[name].Logs {
-			f.all = append(f.all, follower{name, l.Follow(n)})
+	var logs []*log.Stream
+	for _, d := range names.pick(all) {
+		for _, l := range s.o.Logs(&d) {
+			f.all = append(f.all, follower{d.Name, l.Follow(n)})
+			logs = append(logs, l)
 		}
 	}
 	if st.write(nil) != nil || f.last() != nil { // the header first, so that the client knows where it is
 		return nil
 	}
 	if on {
-		s.news.join(s.o.Daemons)
-		defer s.news.leave()
+		s.news.join(logs)
+		defer s.news.leave(logs)
 		f.run(r.Context())
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 // line writes a line to a daemon's log, and waits until it has been read.
 func (b *fixture) line(name, text string) {
 	b.t.Helper()
-	f := b.opts.Daemons[name].Logs[0].Follow(0)
+	f := b.streams[name].Follow(0)
 	b.write(name, text+"\n")
 	if _, _, err := f.Next(ctx(b.t)); err != nil {
 		b.t.Fatal(err)
@@ -240,7 +240,7 @@ func TestEventsLost(t *testing.T) {
 			pad := strings.Repeat("x", 1000)
 			made := b.hub.Read()
 			for i := range total {
-				b.hub.Observe(child.Event{Time: time.Now(), Kind: child.EventUnhealthy, Daemon: "web", Reason: fmt.Sprint(pad, i)})
+				b.hub.Observe(child.Event{Time: time.Now(), Kind: child.EventUnhealthy, Daemon: "web", Reason: fmt.Sprint(pad, i)}, nil)
 				if _, _, err := made.Next(short); err != nil {
 					t.Fatal(err)
 				}

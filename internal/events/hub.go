@@ -26,14 +26,12 @@ const queueLimit = 4096
 type Options struct {
 	// Source is the source of all events: a slash and the name of the bundle, else that of the host.
 	Source string
-	// Tail returns the last n lines of a daemon's log; nil if there is none. It must not block.
-	Tail func(daemon string, n int) []log.Line
 }
 
 // A Hub makes events and keeps the last of them. Make one with New, and call Run once.
 type Hub struct {
 	options Options
-	box     *mailbox.Mailbox[child.Event]
+	box     *mailbox.Mailbox[observed]
 	dropped atomic.Uint64 // events of daemons that did not fit into box
 	closing chan struct{}
 	once    sync.Once
@@ -56,26 +54,35 @@ type Record struct {
 
 // New returns a Hub that does nothing until Run is called; what is observed before that is not lost.
 func New(o Options) *Hub {
-	h := &Hub{options: o, box: mailbox.New[child.Event](queueLimit), closing: make(chan struct{})}
+	h := &Hub{options: o, box: mailbox.New[observed](queueLimit), closing: make(chan struct{})}
 	// IDs must not repeat when the container has been started anew, with the same source.
 	h.prefix = strconv.FormatInt(time.Now().UnixNano(), 36) + "-"
 	return h
 }
 
-// Observe takes an event of a daemon or of the bundle. It never blocks: if the hub is thousands of events behind, this
-// one is dropped and counted.
-func (h *Hub) Observe(e child.Event) {
+// A Tail returns the last n lines of a daemon's log. It must not block.
+type Tail func(n int) []log.Line
+
+// observed is an event with the log of its daemon.
+type observed struct {
+	child.Event
+	tail Tail
+}
+
+// Observe takes an event of a daemon, with its log, which may be nil, or of the bundle. It never blocks: if the hub is thousands
+// of events behind, this one is dropped and counted.
+func (h *Hub) Observe(e child.Event, tail Tail) {
 	if !wanted(e.Kind) {
 		return
 	}
-	if h.box.Offer(e) != nil {
+	if h.box.Offer(observed{e, tail}) != nil {
 		h.dropped.Add(1)
 	}
 }
 
 // Run makes events of what is observed, until Close. Its error is always nil.
 func (h *Hub) Run() error {
-	var batch []child.Event
+	var batch []observed
 	for done := false; !done; {
 		select {
 		case <-h.box.Wake():
@@ -98,12 +105,13 @@ func (h *Hub) Run() error {
 func (h *Hub) Close() { h.once.Do(func() { close(h.closing) }) }
 
 // handle makes the events that e comes to.
-func (h *Hub) handle(e *child.Event) {
+func (h *Hub) handle(o *observed) {
+	e := &o.Event
 	var lines []string
-	if unexpected(e) && h.options.Tail != nil {
+	if unexpected(e) && o.tail != nil {
 		// The news of an end is held back until its last lines have been read, for 100 ms at most (child.Output.Exited):
 		// they are here by now. Those of the next life may be too.
-		for _, l := range h.options.Tail(e.Daemon, 2*Lines) {
+		for _, l := range o.tail(2 * Lines) {
 			if !l.Time.After(e.Time) {
 				line := text(l.Text)
 				if l.Partial {

@@ -23,11 +23,11 @@ import (
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 
 // collect runs a hub over these events and returns what it made of them.
-func collect(t *testing.T, o Options, in ...child.Event) []client.Event {
+func collect(t *testing.T, o Options, tail Tail, in ...child.Event) []client.Event {
 	t.Helper()
 	h := New(o)
 	for _, e := range in {
-		h.Observe(e)
+		h.Observe(e, tail)
 	}
 	h.Close()
 	if err := h.Run(); err != nil {
@@ -129,7 +129,7 @@ func TestConvert(t *testing.T) {
 			tt.in.Time = noon
 			var got []string
 			ids := map[string]bool{}
-			for _, e := range collect(t, Options{Source: "/shop"}, tt.in) {
+			for _, e := range collect(t, Options{Source: "/shop"}, nil, tt.in) {
 				data, err := json.Marshal(e.Data)
 				if err != nil {
 					t.Fatal(err)
@@ -152,11 +152,8 @@ func TestLogLines(t *testing.T) {
 	end := child.Event{Time: noon, Kind: child.EventExited, Daemon: "web", Exit: child.Exit{Code: 1}}
 	asked := end
 	asked.Requested = true
-	tail := func(texts ...string) func(string, int) []log.Line {
-		return func(daemon string, n int) []log.Line {
-			if daemon != "web" {
-				t.Errorf("the tail of %q is asked for", daemon)
-			}
+	tail := func(texts ...string) Tail {
+		return func(n int) []log.Line {
 			lines := []log.Line{}
 			for _, text := range texts {
 				lines = append(lines, log.Line{Time: noon.Add(-time.Second), Text: []byte(text), Partial: text == "part"})
@@ -186,7 +183,7 @@ func TestLogLines(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := collect(t, Options{Tail: tail(tt.tail...)}, tt.in)[0].Data.Log
+			got := collect(t, Options{}, tail(tt.tail...), tt.in)[0].Data.Log
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("got %.100q, want %.100q", got, tt.want)
 			}
@@ -215,7 +212,7 @@ func TestReader(t *testing.T) {
 		}
 		time.AfterFunc(time.Minute, func() {
 			for i := range 3 {
-				h.Observe(child.Event{Kind: child.EventStarted, Daemon: fmt.Sprint(i)})
+				h.Observe(child.Event{Kind: child.EventStarted, Daemon: fmt.Sprint(i)}, nil)
 			}
 		})
 		for i := range 3 {
@@ -225,7 +222,7 @@ func TestReader(t *testing.T) {
 			}
 		}
 		time.AfterFunc(time.Minute, func() {
-			h.Observe(child.Event{Kind: child.EventStopped})
+			h.Observe(child.Event{Kind: child.EventStopped}, nil)
 			h.Close()
 		})
 		if rec, _, err := r.Next(t.Context()); err != nil || !strings.Contains(string(rec.JSON), "stopped") {
@@ -237,7 +234,7 @@ func TestReader(t *testing.T) {
 			}
 		}
 		h.Close()
-		h.Observe(child.Event{Kind: child.EventStarted})
+		h.Observe(child.Event{Kind: child.EventStarted}, nil)
 		if got := h.Stats(); got.Events != 4 || got.Dropped != 1 {
 			t.Errorf("stats %+v", got)
 		}
@@ -257,13 +254,12 @@ func TestBounds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := New(Options{Tail: func(_ string, n int) []log.Line {
-					return slices.Repeat([]log.Line{{Text: []byte(tt.line)}}, n)
-				}})
+				tail := func(n int) []log.Line { return slices.Repeat([]log.Line{{Text: []byte(tt.line)}}, n) }
+				h := New(Options{})
 				go h.Run()
 				slow := h.Read()
 				for i := range tt.n {
-					h.Observe(child.Event{Kind: child.EventExited, Daemon: fmt.Sprint(i), Exit: child.Exit{Code: 1}})
+					h.Observe(child.Event{Kind: child.EventExited, Daemon: fmt.Sprint(i), Exit: child.Exit{Code: 1}}, tail)
 				}
 				h.Close()
 				synctest.Wait()
@@ -293,7 +289,7 @@ func TestBounds(t *testing.T) {
 func TestObserveDoesNotBlock(t *testing.T) {
 	h := New(Options{})
 	for range queueLimit + 10 {
-		h.Observe(child.Event{Kind: child.EventStarted})
+		h.Observe(child.Event{Kind: child.EventStarted}, nil)
 	}
 	h.Close()
 	h.Run()

@@ -4,7 +4,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,8 +18,8 @@ import (
 
 // Options say where numbers come from that are not counted here. A nil function means that there are none.
 type Options struct {
-	// Daemons are their names, in the order of the bundle.
-	Daemons []string
+	// Counts returns what was counted of a daemon, by its status; nil where nothing was.
+	Counts func(*child.Status) *Counts
 	// Version is that of this program.
 	Version string
 	// Log, Events and Notify return the counters of these parts.
@@ -39,17 +38,16 @@ type Options struct {
 type Metrics struct {
 	o     Options
 	began time.Time
-	all   map[string]*counts // not changed after New
-
-	mu      sync.Mutex
-	signals map[signalKey]uint64
 }
 
-// counts are what has happened to a daemon.
-type counts struct {
+// Counts are what has happened to a daemon. The zero Counts are ready for use.
+type Counts struct {
 	exits [len(causes)]atomic.Uint64
 	oom   atomic.Uint64
 	cpu   atomic.Int64 // of the processes that have ended
+
+	mu      sync.Mutex
+	signals map[signalKey]uint64
 }
 
 // A cause is why a process ended.
@@ -72,37 +70,29 @@ func causeOf(e *child.Event) cause {
 		return notStarted
 	case e.Requested:
 		return requested
+	case e.Success:
+		return success
 	case e.Exit.Signal != 0:
 		return signalled
-	case e.Exit.Failed():
-		return failure
 	}
-	return success
+	return failure
 }
 
 type signalKey struct {
-	daemon, signal string
-	dropped        bool
+	signal  string
+	dropped bool
 }
 
-// New returns Metrics in which nothing has happened yet.
+// New returns the metrics of a bundle in which nothing has happened yet.
 func New(o Options) *Metrics {
 	if o.Usage == nil {
 		o.Usage = &usage.Sampler{}
 	}
-	m := &Metrics{o: o, began: time.Now(), all: map[string]*counts{}, signals: map[signalKey]uint64{}}
-	for _, name := range o.Daemons {
-		m.all[name] = &counts{}
-	}
-	return m
+	return &Metrics{o: o, began: time.Now()}
 }
 
-// Observe counts an event.
-func (m *Metrics) Observe(e child.Event) {
-	c := m.all[e.Daemon]
-	if c == nil {
-		return // of the bundle
-	}
+// Observe counts an event of the daemon.
+func (c *Counts) Observe(e child.Event) {
 	switch e.Kind {
 	case child.EventExited, child.EventFailed, child.EventNotStarted:
 		c.exits[causeOf(&e)].Add(1)
@@ -111,9 +101,12 @@ func (m *Metrics) Observe(e child.Event) {
 			c.oom.Add(1)
 		}
 	case child.EventForwarded, child.EventDropped:
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.signals[signalKey{e.Daemon, child.SignalName(e.Signal), e.Kind == child.EventDropped}]++
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.signals == nil {
+			c.signals = map[signalKey]uint64{}
+		}
+		c.signals[signalKey{child.SignalName(e.Signal), e.Kind == child.EventDropped}]++
 	}
 }
 
@@ -121,7 +114,7 @@ func (m *Metrics) Observe(e child.Event) {
 func (m *Metrics) Write(w io.Writer, all []child.Status) error {
 	p := &page{}
 	m.daemons(p, all)
-	m.parts(p)
+	m.parts(p, all)
 	m.process(p)
 	_, err := w.Write(p.b)
 	return err
@@ -131,69 +124,73 @@ func (m *Metrics) Write(w io.Writer, all []child.Status) error {
 func (m *Metrics) daemons(p *page, all []child.Status) {
 	use := m.o.Usage.Sample()
 	now := time.Now()
-	each := func(name, kind, help string, value func(s *child.Status, c *counts) float64) {
-		p.family("sidecar_init_daemon_"+name, kind, help)
-		for i := range all {
-			if c := m.all[all[i].Name]; c != nil {
-				p.sample(value(&all[i], c), "daemon", all[i].Name)
-			}
+	counts := make([]*Counts, len(all))
+	for i := range all {
+		if counts[i] = m.o.Counts(&all[i]); counts[i] == nil {
+			counts[i] = &Counts{}
 		}
 	}
-	each("up", gauge, "Whether the daemon has a process.", func(s *child.Status, _ *counts) float64 { return yes(s.PID != 0) })
-	each("ready", gauge, "Whether the daemon is ready, or runs and declares no readiness.", func(s *child.Status, _ *counts) float64 { return yes(s.State.Up()) })
-	each("starts_total", counter, "Processes of the daemon that were executed.", func(s *child.Status, _ *counts) float64 { return float64(s.Starts) })
-	each("restarts_total", counter, "Processes of the daemon that were executed after the first one.", func(s *child.Status, _ *counts) float64 { return float64(s.Restarts) })
-	each("uptime_seconds", gauge, "How long the process of the daemon has lived; 0 without one.", func(s *child.Status, _ *counts) float64 {
+	each := func(name, kind, help string, value func(s *child.Status, c *Counts) float64) {
+		p.family("sidecar_init_daemon_"+name, kind, help)
+		for i := range all {
+			p.sample(value(&all[i], counts[i]), "daemon", all[i].Name)
+		}
+	}
+	each("up", gauge, "Whether the daemon has a process.", func(s *child.Status, _ *Counts) float64 { return yes(s.PID != 0) })
+	each("ready", gauge, "Whether the daemon is ready, or runs and declares no readiness.", func(s *child.Status, _ *Counts) float64 { return yes(s.State.Up()) })
+	each("starts_total", counter, "Processes of the daemon that were executed.", func(s *child.Status, _ *Counts) float64 { return float64(s.Starts) })
+	each("restarts_total", counter, "Processes of the daemon that were executed after the first one.", func(s *child.Status, _ *Counts) float64 { return float64(s.Restarts) })
+	each("uptime_seconds", gauge, "How long the process of the daemon has lived; 0 without one.", func(s *child.Status, _ *Counts) float64 {
 		if s.PID == 0 || s.State == child.StateStarting && s.Started.Before(s.Since) { // a step before it
 			return 0
 		}
 		return seconds(now.Sub(s.Started))
 	})
-	each("cpu_seconds_total", counter, "Processor time of the daemon and what it has started.", func(s *child.Status, c *counts) float64 {
+	each("cpu_seconds_total", counter, "Processor time of the daemon and what it has started.", func(s *child.Status, c *Counts) float64 {
 		return seconds(time.Duration(c.cpu.Load()) + use[s.PID].CPU)
 	})
 	each("resident_memory_bytes", gauge, "Resident memory of the daemon and what it has started; what they share is counted more than once.",
-		func(s *child.Status, _ *counts) float64 { return float64(use[s.PID].RSS) })
-	each("oom_kills_total", counter, "Ends of the daemon that were the kernel's OOM killer's.", func(_ *child.Status, c *counts) float64 { return float64(c.oom.Load()) })
+		func(s *child.Status, _ *Counts) float64 { return float64(use[s.PID].RSS) })
+	each("oom_kills_total", counter, "Ends of the daemon that were the kernel's OOM killer's.", func(_ *child.Status, c *Counts) float64 { return float64(c.oom.Load()) })
 
 	p.family("sidecar_init_daemon_exits_total", counter, "Ends of the daemon, by cause: requested, success (code 0), failure (another code), signal, not-started (not executed).")
-	for _, name := range m.o.Daemons {
-		for i, label := range causes {
-			p.sample(float64(m.all[name].exits[i].Load()), "daemon", name, "cause", label)
+	for i, c := range counts {
+		for cause, label := range causes {
+			p.sample(float64(c.exits[cause].Load()), "daemon", all[i].Name, "cause", label)
 		}
 	}
-	m.signalCounts(p)
-}
-
-// signalCounts writes what became of signals to daemons.
-func (m *Metrics) signalCounts(p *page) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	keys := make([]string, 0, len(m.signals))
-	for k := range m.signals {
-		keys = append(keys, k.daemon+" "+k.signal)
-	}
-	slices.Sort(keys) // of strings: sorting another type would add some 20 KB to the program
-	keys = slices.Compact(keys)
 	for _, dropped := range []bool{false, true} {
 		if dropped {
 			p.family("sidecar_init_signals_dropped_total", counter, "Signals that were to be forwarded to the daemon and were not.")
 		} else {
 			p.family("sidecar_init_signals_forwarded_total", counter, "Signals that were forwarded to the daemon.")
 		}
-		for _, key := range keys {
-			daemon, signal, _ := strings.Cut(key, " ")
-			if n := m.signals[signalKey{daemon, signal, dropped}]; n > 0 {
-				p.sample(float64(n), "daemon", daemon, "signal", signal)
-			}
+		for i, c := range counts {
+			c.signalCounts(p, all[i].Name, dropped)
 		}
 	}
 }
 
+// signalCounts writes what became of signals to the daemon.
+func (c *Counts) signalCounts(p *page, daemon string, dropped bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make([]string, 0, len(c.signals))
+	for k := range c.signals {
+		if k.dropped == dropped {
+			names = append(names, k.signal)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		p.sample(float64(c.signals[signalKey{name, dropped}]), "daemon", daemon, "signal", name)
+	}
+}
+
 // parts writes what the parts of the supervisor have counted.
-func (m *Metrics) parts(p *page) {
+func (m *Metrics) parts(p *page, all []child.Status) {
 	if m.o.Log != nil {
-		m.log(p, m.o.Log())
+		m.log(p, m.o.Log(), all)
 	}
 	if m.o.Orphans != nil {
 		p.single("sidecar_init_orphans_reaped_total", counter, "Orphaned processes that were reaped.", float64(m.o.Orphans()))
@@ -221,7 +218,7 @@ func (m *Metrics) parts(p *page) {
 	}
 }
 
-func (m *Metrics) log(p *page, stats log.Stats) {
+func (m *Metrics) log(p *page, stats log.Stats, all []child.Status) {
 	// A daemon has several streams if it has steps.
 	sums := map[string]log.StreamStats{}
 	for _, s := range stats.Streams {
@@ -233,8 +230,8 @@ func (m *Metrics) log(p *page, stats log.Stats) {
 	}
 	each := func(name, help string, value func(log.StreamStats) uint64) {
 		p.family("sidecar_init_log_"+name, counter, help)
-		for _, d := range m.o.Daemons {
-			p.sample(float64(value(sums[d])), "daemon", d)
+		for i := range all {
+			p.sample(float64(value(sums[all[i].Name])), "daemon", all[i].Name)
 		}
 	}
 	each("bytes_total", "Bytes that the daemon has written to its log.", func(s log.StreamStats) uint64 { return s.Bytes })

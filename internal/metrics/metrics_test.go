@@ -24,8 +24,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // example is the metrics of a bundle in which everything has happened.
 func example() (*Metrics, []child.Status) {
+	web, job := &Counts{}, &Counts{}
 	m := New(Options{
-		Daemons: []string{"web", "job"},
+		Counts:  func(s *child.Status) *Counts { return map[string]*Counts{"web": web, "job": job}[s.Name] },
 		Version: "1.2.3",
 		Log: func() log.Stats {
 			return log.Stats{Own: 7, OwnDropped: 1, Streams: []log.StreamStats{
@@ -43,7 +44,7 @@ func example() (*Metrics, []child.Status) {
 		{Kind: child.EventExited, Exit: child.Exit{Code: 3, CPU: 1500 * time.Millisecond}},
 		{Kind: child.EventExited, Exit: child.Exit{Signal: syscall.SIGKILL, OOM: true}},
 		{Kind: child.EventExited, Requested: true, Exit: child.Exit{Signal: syscall.SIGTERM}},
-		{Kind: child.EventExited},
+		{Kind: child.EventExited, Success: true},
 		{Kind: child.EventFailed, Exit: child.Exit{Code: 127, Err: errors.New("x")}},
 		{Kind: child.EventForwarded, Signal: syscall.SIGHUP},
 		{Kind: child.EventForwarded, Signal: syscall.SIGHUP},
@@ -51,10 +52,9 @@ func example() (*Metrics, []child.Status) {
 		{Kind: child.EventDropped, Signal: syscall.SIGUSR1},
 	} {
 		e.Daemon = "web"
-		m.Observe(e)
+		web.Observe(e)
 	}
-	m.Observe(child.Event{Kind: child.EventNotStarted, Daemon: "job"})
-	m.Observe(child.Event{Kind: child.EventExited, Daemon: "unknown"})
+	job.Observe(child.Event{Kind: child.EventNotStarted, Daemon: "job"})
 	return m, []child.Status{
 		{Name: "web", State: child.StateReady, PID: 1 << 30, Started: now.Add(-time.Minute), Since: now, Starts: 5, Restarts: 4},
 		{Name: "job", State: child.StateExited},
@@ -176,8 +176,8 @@ func TestRace(t *testing.T) {
 	for i := range 4 {
 		group.Go(func() {
 			for range 100 {
-				m.Observe(child.Event{Kind: child.EventForwarded, Daemon: "web", Signal: syscall.Signal(1 + i)})
-				m.Observe(child.Event{Kind: child.EventExited, Daemon: "job"})
+				m.o.Counts(&all[0]).Observe(child.Event{Kind: child.EventForwarded, Signal: syscall.Signal(1 + i)})
+				m.o.Counts(&all[1]).Observe(child.Event{Kind: child.EventExited, Success: true})
 				_ = m.Write(&bytes.Buffer{}, all)
 			}
 		})

@@ -83,7 +83,7 @@ func reason(event []byte) string {
 
 // event makes something happen.
 func (f *fixture) event(reason string) {
-	f.hub.Observe(child.Event{Time: time.Now(), Kind: child.EventUnhealthy, Daemon: "web", Reason: reason})
+	f.hub.Observe(child.Event{Time: time.Now(), Kind: child.EventUnhealthy, Daemon: "web", Reason: reason}, nil)
 	synctest.Wait()
 }
 

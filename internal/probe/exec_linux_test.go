@@ -99,8 +99,7 @@ func TestNothingStays(t *testing.T) {
 	_, _ = check(t.Context()), fail(t.Context()) // what is made once
 	fds, goroutines := countFDs(t), runtime.NumGoroutine()
 	told := make(chan child.Msg)
-	p := New(map[string]Plan{"web": {Ready: check, Health: &Health{Check: fail, Interval: 1, Retries: 1}}},
-		func(_ string, m child.Msg) { told <- m })
+	p := New(Plan{Ready: check, Health: &Health{Check: fail, Interval: 1, Retries: 1}}, func(m child.Msg) { told <- m })
 	for gen := uint64(1); gen <= 20; gen++ {
 		p.Observe(started(gen))
 		if m := <-told; m != (child.Unhealthy{Gen: gen, Reason: "its health check has failed: it ended with code 1"}) {

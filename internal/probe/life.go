@@ -12,15 +12,14 @@ import (
 // A Life is one life of a daemon's process, from before the program is executed. Its methods may be called from any
 // goroutine, and do not block.
 type Life struct {
-	p       *Prober
-	daemon  string
-	plan    Plan
-	ctx     context.Context // of the checks
-	cancel  func()
+	tell    func(child.Msg)
 	started chan struct{} // closed when the process was started, or the life is over
 	readied chan struct{} // closed with ready
 
 	mu      sync.Mutex
+	plan    Plan
+	ctx     context.Context // of the checks
+	cancel  func()
 	atEnd   []func()
 	gen     uint64 // 0 before the start
 	pid     int
@@ -67,14 +66,16 @@ func (l *Life) Stopping() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gen != 0 && !l.over {
-		l.p.tell(l.daemon, child.Stopping{Gen: l.gen})
+		l.tell(child.Stopping{Gen: l.gen})
 	}
 }
 
 // mute ends the checks; the daemon's actor is not told any more that it is ready or unhealthy.
 func (l *Life) mute() {
-	l.cancel()
-	l.set(func() { l.silent = true })
+	l.set(func() {
+		l.silent = true
+		l.cancel()
+	})
 }
 
 // Extend says that the daemon asks for this much more time to stop, counted from now.
@@ -82,7 +83,7 @@ func (l *Life) Extend(by time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gen != 0 && !l.over {
-		l.p.tell(l.daemon, child.Extend{Gen: l.gen, By: by})
+		l.tell(child.Extend{Gen: l.gen, By: by})
 	}
 }
 
@@ -91,7 +92,7 @@ func (l *Life) Note(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gen != 0 && !l.over {
-		l.p.tell(l.daemon, child.Note{Gen: l.gen, Text: text})
+		l.tell(child.Note{Gen: l.gen, Text: text})
 	}
 }
 
@@ -127,28 +128,46 @@ func (l *Life) start(gen uint64, pid int) {
 		}
 		l.gen, l.pid = gen, pid
 		close(l.started)
-		if l.silent {
-			return
+		if !l.silent {
+			l.check()
 		}
-		switch {
-		case l.plan.Ready != nil:
-			go l.poll() // ends with the life, or when the check has succeeded
-		case !l.plan.Told:
-			l.becomeReady()
-		}
-		if l.plan.Health != nil {
-			go l.watch(l.plan.Health.defaults()) // ends with the life
-		} else {
-			l.healthy = true
+	})
+}
+
+// check begins the checks of the plan.
+func (l *Life) check() {
+	switch {
+	case l.ready:
+	case l.plan.Ready != nil:
+		go l.poll(l.ctx, l.plan) // ends with the life, or when the check has succeeded
+	case !l.plan.Told:
+		l.becomeReady()
+	}
+	if l.plan.Health != nil {
+		go l.watch(l.ctx, l.plan) // ends with the life
+	} else {
+		l.healthy = true
+	}
+}
+
+// setPlan ends the checks of the plan so far, and begins those of another.
+func (l *Life) setPlan(plan Plan) {
+	l.set(func() {
+		l.cancel()
+		l.ctx, l.cancel = context.WithCancel(context.Background())
+		l.plan = plan
+		l.sick[byCheck] = ""
+		if l.gen != 0 && !l.silent {
+			l.check()
 		}
 	})
 }
 
 // end: the process has ended, or could not be started.
 func (l *Life) end() {
-	l.cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.cancel()
 	l.over = true
 	if l.gen == 0 {
 		close(l.started)
@@ -183,9 +202,9 @@ func (l *Life) set(change func()) {
 	switch {
 	case reason != "" && l.told != tellUnhealthy:
 		l.told = tellUnhealthy
-		l.p.tell(l.daemon, child.Unhealthy{Gen: l.gen, Reason: printable.Text(reason)})
+		l.tell(child.Unhealthy{Gen: l.gen, Reason: printable.Text(reason)})
 	case reason == "" && l.ready && l.healthy && l.told != tellReady:
 		l.told = tellReady
-		l.p.tell(l.daemon, child.Ready{Gen: l.gen})
+		l.tell(child.Ready{Gen: l.gen})
 	}
 }

@@ -17,22 +17,31 @@ const (
 )
 
 // poll tries the readiness check until it succeeds.
-func (l *Life) poll() {
-	timeout := l.plan.Timeout
+func (l *Life) poll(ctx context.Context, plan Plan) {
+	timeout := plan.Timeout
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
 	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
-		if _, err := attempt(l.ctx, timeout, l.plan.Ready); err == nil {
-			l.set(l.becomeReady)
+		if _, err := attempt(ctx, timeout, plan.Ready); err == nil {
+			l.found(ctx, l.becomeReady)
 			return
 		}
 		select {
 		case <-time.After(wait):
-		case <-l.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// found is set, unless the check that has found it is one of a plan that has been replaced.
+func (l *Life) found(ctx context.Context, change func()) {
+	l.set(func() {
+		if ctx.Err() == nil {
+			change()
+		}
+	})
 }
 
 // A tally counts the failures of a health check.
@@ -67,14 +76,15 @@ func (t *tally) failure(stood bool) bool {
 }
 
 // watch makes the health check again and again.
-func (l *Life) watch(h Health) {
+func (l *Life) watch(ctx context.Context, plan Plan) {
+	h := plan.Health.defaults()
 	var (
 		count   = tally{retries: h.Retries, starting: true}
 		ran     = time.Duration(0) // since the start, without what stood still
 		mark    = time.Now()
 		readied = l.readied
 	)
-	if l.plan.Ready == nil && !l.plan.Told {
+	if plan.Ready == nil && !plan.Told {
 		readied = nil // it counts as ready from the start, and nobody has looked
 	}
 	// passed adds what has passed since it was called last, which should have been no more than most.
@@ -96,25 +106,25 @@ func (l *Life) watch(h Health) {
 				continue
 			}
 			extra = true // Docker would not make it, so a failure must not make a difference
-		case <-l.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 		passed(interval)
 		counts := !extra && (!count.starting || ran >= h.StartPeriod)
-		stood, err := attempt(l.ctx, h.Timeout, h.Check)
+		stood, err := attempt(ctx, h.Timeout, h.Check)
 		passed(h.Timeout + killWait)
 		switch {
-		case l.ctx.Err() != nil:
+		case ctx.Err() != nil:
 			return
 		case err == nil:
 			count.success()
-			l.set(func() { l.healthy, l.sick[byCheck] = true, "" })
+			l.found(ctx, func() { l.healthy, l.sick[byCheck] = true, "" })
 		case counts && count.failure(stood):
 			reason := fmt.Sprintf("its health check has failed: %v", err)
 			if count.failures > 1 {
 				reason = fmt.Sprintf("its health check has failed %d times: %v", count.failures, err)
 			}
-			l.set(func() { l.sick[byCheck] = reason })
+			l.found(ctx, func() { l.sick[byCheck] = reason })
 		}
 	}
 }

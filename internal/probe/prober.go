@@ -20,6 +20,9 @@ type Plan struct {
 	Health *Health
 }
 
+// any reports whether there is anything to find out.
+func (p *Plan) any() bool { return p.Ready != nil || p.Told || p.Health != nil }
+
 // DefaultTimeout ends a try of a readiness check.
 const DefaultTimeout = 10 * time.Second
 
@@ -53,76 +56,91 @@ func (h Health) defaults() Health {
 	return h
 }
 
-// A Prober probes the daemons of a bundle. Make one with New. Its methods may be called from any goroutine, and do
-// not block.
+// A Prober probes one daemon, over all lives of its process. Make one with New. Its methods may be called from any
+// goroutine, and do not block.
 type Prober struct {
-	plans map[string]Plan
-	tell  func(daemon string, m child.Msg)
+	tell func(child.Msg)
 
 	mu     sync.Mutex
-	lives  map[string]*Life
-	closed bool
+	plan   Plan
+	life   *Life  // nil while the daemon is dead, or there is nothing to find out
+	gen    uint64 // of the process that lives; else 0
+	pid    int
+	silent bool
 }
 
-// New returns a Prober for the daemons that plans has, by name. It calls tell from any goroutine, with a lock held:
-// tell must not block, and not call back.
-func New(plans map[string]Plan, tell func(daemon string, m child.Msg)) *Prober {
-	return &Prober{plans: plans, tell: tell, lives: map[string]*Life{}}
-}
+// New returns a Prober for a daemon. It calls tell from any goroutine, with a lock held: tell must not block, and not call
+// back.
+func New(plan Plan, tell func(child.Msg)) *Prober { return &Prober{tell: tell, plan: plan} }
 
-// Begin says that the next life of a daemon is about to be executed, and returns it, for what is told from outside.
-// The daemon must be dead. Where nothing is told from outside, Begin need not be called.
-func (p *Prober) Begin(daemon string) *Life {
+// SetPlan changes how it is found out, from now on: the checks of a process that lives begin anew, and what was known of it
+// stays until they say something else.
+func (p *Prober) SetPlan(plan Plan) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.begin(daemon)
+	p.plan = plan
+	switch {
+	case p.life != nil:
+		p.life.setPlan(plan)
+	case p.gen != 0 && plan.any():
+		p.begin().start(p.gen, p.pid)
+	}
 }
 
-func (p *Prober) begin(daemon string) *Life {
-	p.end(daemon)
-	l := &Life{p: p, daemon: daemon, plan: p.plans[daemon], started: make(chan struct{}), readied: make(chan struct{})}
+// Begin says that the next life of the daemon is about to be executed, and returns it, for what is told from outside.
+// The daemon must be dead. Where nothing is told from outside, Begin need not be called.
+func (p *Prober) Begin() *Life {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.begin()
+}
+
+func (p *Prober) begin() *Life {
+	p.end()
+	l := &Life{tell: p.tell, plan: p.plan, started: make(chan struct{}), readied: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	p.lives[daemon] = l
-	if p.closed {
+	p.life = l
+	if p.silent {
 		l.mute()
 	}
 	return l
 }
 
-// Observe is told the events of the daemons, each on the goroutine of its actor.
+// Observe is told the events of the daemon, on the goroutine of its actor.
 func (p *Prober) Observe(e child.Event) {
 	switch e.Kind {
 	case child.EventStarted:
-		if _, ok := p.plans[e.Daemon]; !ok {
-			return
-		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		l := p.lives[e.Daemon]
-		if l == nil {
-			l = p.begin(e.Daemon)
+		p.gen, p.pid = e.Gen, e.PID
+		if p.life == nil && p.plan.any() {
+			p.begin()
 		}
-		l.start(e.Gen, e.PID)
+		if p.life != nil {
+			p.life.start(e.Gen, e.PID)
+		}
 	case child.EventExited, child.EventFailed:
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.end(e.Daemon)
+		p.gen = 0
+		p.end()
 	}
 }
 
-func (p *Prober) end(daemon string) {
-	if l := p.lives[daemon]; l != nil {
-		l.end()
-		delete(p.lives, daemon)
+func (p *Prober) end() {
+	if p.life != nil {
+		p.life.end()
+		p.life = nil
 	}
 }
 
-// Close ends all checks for good: the bundle ends, and nothing depends on them any more. Life.Extend still works.
+// Close ends all checks for good: the bundle ends, or the daemon leaves it, and nothing depends on them any more. Life.Extend
+// still works.
 func (p *Prober) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
-	for _, l := range p.lives {
-		l.mute()
+	p.silent = true
+	if p.life != nil {
+		p.life.mute()
 	}
 }

@@ -51,6 +51,9 @@ func (r *record) tell(daemon string, m child.Msg) {
 	}
 }
 
+// web tells of the daemon web.
+func (r *record) web(m child.Msg) { r.tell("web", m) }
+
 func (r *record) check(t *testing.T, want ...string) {
 	t.Helper()
 	r.mu.Lock()
@@ -175,7 +178,7 @@ func TestHealth(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRecord()
 				tt.health.Check = checks(r, "check", tt.results...)
-				p := New(map[string]Plan{"web": {Health: &tt.health}}, r.tell)
+				p := New(Plan{Health: &tt.health}, r.web)
 				p.Observe(started(1))
 				time.Sleep(tt.lasts)
 				synctest.Wait()
@@ -281,8 +284,8 @@ func TestReady(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRecord()
-				p := New(map[string]Plan{"web": tt.plan(r)}, r.tell)
-				l := p.Begin("web")
+				p := New(tt.plan(r), r.web)
+				l := p.Begin()
 				p.Observe(started(1))
 				time.Sleep(150 * time.Millisecond)
 				synctest.Wait()
@@ -302,11 +305,11 @@ func TestReady(t *testing.T) {
 func TestLives(t *testing.T) {
 	r := newRecord()
 	r.start = r.start.Add(-time.Nanosecond)
-	p := New(map[string]Plan{"web": {Told: true}}, func(daemon string, m child.Msg) {
-		r.add("%s %v", daemon, m)
+	p := New(Plan{Told: true}, func(m child.Msg) {
+		r.add("web %v", m)
 		r.lines[len(r.lines)-1] = strings.SplitN(r.lines[len(r.lines)-1], " ", 2)[1]
 	})
-	one := p.Begin("web")
+	one := p.Begin()
 	one.Ready() // a fast daemon is ready before its actor knows that it was started
 	one.Extend(1)
 	one.Note("booting")
@@ -335,21 +338,17 @@ func TestLives(t *testing.T) {
 		t.Errorf("PID after the end: got %d", pid)
 	}
 
-	failed := p.Begin("web")
+	failed := p.Begin()
 	failed.Ready()
 	p.Observe(child.Event{Kind: child.EventFailed, Daemon: "web", Gen: 8})
 	<-failed.Started()
 
-	two := p.Begin("web")
+	two := p.Begin()
 	p.Observe(started(9))
 	one.Ready()
 	failed.Ready()
 	r.check(t, "web {7}")
 	two.Ready()
-	r.check(t, "web {7}", "web {9}")
-
-	p.Observe(child.Event{Kind: child.EventStarted, Daemon: "another", Gen: 1})
-	p.Observe(child.Event{Kind: child.EventExited, Daemon: "another", Gen: 1})
 	r.check(t, "web {7}", "web {9}")
 }
 
@@ -357,7 +356,7 @@ func TestLives(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecord()
-		p := New(map[string]Plan{"web": {Ready: checks(r, "ready?", bad), Health: &Health{Check: checks(r, "check", ok), Interval: time.Second}}}, r.tell)
+		p := New(Plan{Ready: checks(r, "ready?", bad), Health: &Health{Check: checks(r, "check", ok), Interval: time.Second}}, r.web)
 		p.Observe(started(1))
 		synctest.Wait()
 		p.Close()
@@ -370,11 +369,66 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// TestSetPlan: another plan counts from now on, for the process that lives too.
+func TestSetPlan(t *testing.T) {
+	const s = time.Second
+	every := func(r *record, name string, results ...result) *Health {
+		return &Health{Check: checks(r, name, results...), Interval: s, Retries: 1}
+	}
+	for _, tt := range []struct {
+		name      string
+		old, next func(r *record) Plan
+		want      []string
+	}{
+		{
+			name: "another check", old: func(r *record) Plan { return Plan{Health: every(r, "old", ok)} },
+			next: func(r *record) Plan { return Plan{Health: every(r, "new", ok, bad)} },
+			want: []string{"1s old", "1s web 1 ready", "2s old", "3.5s new", "4.5s new", "4.5s web 1 unhealthy: its health check has failed: no"},
+		},
+		{
+			name: "no check any more", old: func(r *record) Plan { return Plan{Health: every(r, "old", ok, bad)} },
+			next: func(*record) Plan { return Plan{} },
+			want: []string{"1s old", "1s web 1 ready", "2s old", "2s web 1 unhealthy: its health check has failed: no", "2.5s web 1 ready"},
+		},
+		{
+			name: "the first check", old: func(*record) Plan { return Plan{} },
+			next: func(r *record) Plan { return Plan{Health: every(r, "new", ok)} },
+			want: []string{"3.5s new", "3.5s web 1 ready", "4.5s new"},
+		},
+		{
+			name: "another readiness, before it is ready", old: func(r *record) Plan { return Plan{Ready: checks(r, "old", result{took: time.Hour})} },
+			next: func(r *record) Plan { return Plan{Ready: checks(r, "new", ok)} },
+			want: []string{"0s old", "2.5s new", "2.5s web 1 ready"},
+		},
+		{
+			name: "another readiness, when it is ready", old: func(r *record) Plan { return Plan{Ready: checks(r, "old", ok)} },
+			next: func(r *record) Plan { return Plan{Ready: checks(r, "new", bad)} },
+			want: []string{"0s old", "0s web 1 ready"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRecord()
+				p := New(tt.old(r), r.web)
+				p.Observe(started(1))
+				time.Sleep(2500 * time.Millisecond)
+				p.SetPlan(tt.next(r))
+				time.Sleep(2500 * time.Millisecond)
+				synctest.Wait()
+				p.Observe(exited(1))
+				time.Sleep(time.Hour)
+				r.check(t, tt.want...)
+				p.SetPlan(tt.next(r)) // of a dead one: nothing is asked
+				time.Sleep(time.Hour)
+				r.check(t, tt.want...)
+			})
+		})
+	}
+}
+
 func ExampleProber() {
 	told := make(chan child.Msg)
-	p := New(map[string]Plan{
-		"web": {Ready: func(context.Context) error { return nil }},
-	}, func(daemon string, m child.Msg) { told <- m })
+	p := New(Plan{Ready: func(context.Context) error { return nil }}, func(m child.Msg) { told <- m })
 
 	go p.Observe(child.Event{Kind: child.EventStarted, Daemon: "web", Gen: 1, PID: 4711})
 	fmt.Printf("%T\n", <-told)
