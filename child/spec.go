@@ -73,6 +73,8 @@ type Spec struct {
 	// Stamp stands for what the program reads that is not in this Spec, such as the content of its secrets: with another
 	// stamp it is another program (Compare).
 	Stamp string
+	// Rules stands for how others supervise the daemon, such as its health check: with another value its rules are others.
+	Rules string
 	// Data is the user's. Nothing here looks at it.
 	Data any
 }

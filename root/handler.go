@@ -137,6 +137,9 @@ func (r *Root) signal(sig syscall.Signal) {
 	for _, name := range route.Restart {
 		r.do(name, child.Restart{})
 	}
+	if route.Reload && r.phase == up && r.cfg.Reload != nil {
+		r.cfg.Reload()
+	}
 	if route.Shutdown {
 		r.shutdown(child.Event{Signal: sig})
 	}

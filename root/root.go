@@ -47,6 +47,8 @@ type Config struct {
 	Grace time.Duration
 	// Routes says what a signal does, besides SIGTERM, SIGINT and SIGQUIT, which always end the bundle.
 	Routes map[syscall.Signal]Route
+	// Reload is called for a route with Reload. It must not block. It may be nil.
+	Reload func()
 	// ExitCodeFrom names the daemon whose exit code is that of the bundle; empty means the largest of all.
 	ExitCodeFrom string
 	// Observe is told every event, on the goroutine of the actor that it happens to: several at the same time, those of
@@ -59,6 +61,8 @@ type Route struct {
 	Forward []string // the daemons that get the signal too
 	Restart []string // the daemons that are restarted in place
 	Absent  []string // daemons that the route names and that do not run in this bundle; told in a line
+	// Reload calls Config.Reload.
+	Reload bool
 	// Shutdown ends the bundle, as SIGTERM does, after what the other fields say.
 	Shutdown bool
 }

@@ -319,6 +319,21 @@ func (p *program) checkCommand() *cobra.Command {
 
 // load reads the bundle. Problems of its files are printed, and the exit code is 78.
 func (p *program) load(flags *runFlags, daemons []string) (*bundle.Bundle, error) {
+	b, err := p.read(flags, daemons)
+	var problems *bundle.Errors
+	var unknown *bundle.UnknownDaemonError
+	switch {
+	case errors.As(err, &problems):
+		fmt.Fprintln(p.stderr, problems.Error())
+		return nil, exitError(exitConfig)
+	case errors.As(err, &unknown):
+		return nil, &usageError{unknown.Error()}
+	}
+	return b, err
+}
+
+// read reads the bundle. The error is that of bundle.Load.
+func (p *program) read(flags *runFlags, daemons []string) (*bundle.Bundle, error) {
 	o := bundle.Options{
 		Files: flags.files, Profiles: flags.profiles, Env: p.environ, Restart: flags.restart.RestartPolicy,
 		ExitCodeFrom: flags.exitCodeFrom, Select: daemons,
@@ -335,17 +350,7 @@ func (p *program) load(flags *runFlags, daemons []string) (*bundle.Bundle, error
 	if len(o.Files) == 0 {
 		load = bundle.Builtin
 	}
-	b, err := load(o)
-	var problems *bundle.Errors
-	var unknown *bundle.UnknownDaemonError
-	switch {
-	case errors.As(err, &problems):
-		fmt.Fprintln(p.stderr, problems.Error())
-		return nil, exitError(exitConfig)
-	case errors.As(err, &unknown):
-		return nil, &usageError{unknown.Error()}
-	}
-	return b, err
+	return load(o)
 }
 
 func (p *program) versionCommand() *cobra.Command {

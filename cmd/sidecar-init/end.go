@@ -11,12 +11,19 @@ import (
 
 // An ending knows the deadline of the bundle's end.
 type ending struct {
-	grace time.Duration
+	grace atomic.Int64 // a reload can change it
 	began atomic.Pointer[time.Time]
 	now   atomic.Bool // no more grace for anybody
 	// overdue says the last words, if they are not said yet, and returns the exit code. It returns soon whatever hangs. It is set
 	// before the bundle runs.
 	overdue func() int
+}
+
+// newEnding returns the ending of a bundle with this grace.
+func newEnding(grace time.Duration) *ending {
+	e := &ending{}
+	e.grace.Store(int64(grace))
+	return e
 }
 
 // observe is root.Config.Observe.
@@ -32,7 +39,7 @@ func (e *ending) observe(event child.Event) {
 // begin notes the time of the shutdown, and sees to it that the process is gone in time even if something hangs.
 func (e *ending) begin(at time.Time) {
 	if e.began.CompareAndSwap(nil, &at) {
-		e.exitAt(at.Add(e.grace+exitAt), true)
+		e.exitAt(at.Add(time.Duration(e.grace.Load())+exitAt), true)
 	}
 }
 
@@ -54,7 +61,7 @@ func (e *ending) deadline() time.Time {
 	if e.now.Load() {
 		return time.Now()
 	}
-	return e.began.Load().Add(e.grace)
+	return e.began.Load().Add(time.Duration(e.grace.Load()))
 }
 
 // logDeadline is when the rest of the log is given up, where its consumer has stopped: at the deadline of the shutdown,

@@ -11,7 +11,7 @@ import (
 func routes(b *bundle.Bundle) map[syscall.Signal]root.Route {
 	all := map[syscall.Signal]root.Route{}
 	for sig, r := range b.Routes {
-		all[sig] = root.Route{Forward: r.Forward, Restart: r.Restart, Shutdown: r.Shutdown}
+		all[sig] = root.Route{Forward: r.Forward, Restart: r.Restart, Shutdown: r.Shutdown, Reload: r.Reload}
 	}
 	for sig, names := range b.DroppedRoutes {
 		r := all[sig]

@@ -63,7 +63,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		return 0, nil
 	}
 
-	end := &ending{grace: b.Grace}
+	end := newEnding(b.Grace)
 	w := newWorkshop(logger, &reporter{printf: logger.Printf})
 	routes := routes(b)
 	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {

@@ -135,6 +135,7 @@ type Route struct {
 	Forward  []string // they get the signal
 	Restart  []string // they are restarted
 	Shutdown bool     // the bundle is shut down
+	Reload   bool     // the bundle is reloaded
 }
 
 // LogOptions are what the file says about the log; the command line goes before it.

@@ -89,6 +89,9 @@ func (p *Plan) text(b *Bundle) string {
 		if len(s.Restart) > 0 {
 			does = append(does, "restarts "+strings.Join(s.Restart, ", "))
 		}
+		if s.Reload {
+			does = append(does, "reload")
+		}
 		if s.Shutdown {
 			does = append(does, "shutdown")
 		}

@@ -59,6 +59,7 @@ type PlanSignal struct {
 	Forward     []string `json:"forward,omitempty"`
 	Restart     []string `json:"restart,omitempty"`
 	Shutdown    bool     `json:"shutdown,omitempty"`
+	Reload      bool     `json:"reload,omitempty"`
 	NotSelected []string `json:"not_selected,omitempty"`
 }
 
@@ -90,7 +91,7 @@ func (b *Bundle) Plan() *Plan {
 		route, routed := b.Routes[sig]
 		dropped := b.DroppedRoutes[sig]
 		if routed || len(dropped) > 0 {
-			p.Signals = append(p.Signals, PlanSignal{child.SignalName(sig), route.Forward, route.Restart, route.Shutdown, dropped})
+			p.Signals = append(p.Signals, PlanSignal{child.SignalName(sig), route.Forward, route.Restart, route.Shutdown, route.Reload, dropped})
 		}
 	}
 	p.Warnings = append(p.Warnings, b.warnings(p.Stop)...)

@@ -277,8 +277,8 @@ func (l *loader) routes(b *Bundle, g *graph, routes []route) {
 				l.probs.add(to.at, "%s cannot both be forwarded to %s and restart it", child.SignalName(to.signal), name)
 			}
 		}
-		if len(forward)+len(restart) > 0 || to.shutdown {
-			b.Routes[to.signal] = Route{forward, restart, to.shutdown}
+		if len(forward)+len(restart) > 0 || to.shutdown || to.reload {
+			b.Routes[to.signal] = Route{forward, restart, to.shutdown, to.reload}
 		}
 	}
 }

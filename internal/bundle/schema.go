@@ -29,6 +29,7 @@ type routeSchema struct {
 	Forward nameSchema `json:"forward" doc:"The daemons that get the signal."`
 	Restart nameSchema `json:"restart" doc:"The daemons that are restarted."`
 	// A schema cannot say that it is not beside restart.
+	Reload   bool `json:"reload" doc:"The bundle file is read again, and what has changed is applied."`
 	Shutdown bool `json:"shutdown" doc:"The bundle is shut down, as by SIGTERM; for a STOPSIGNAL that a base image has left."`
 }
 

@@ -237,7 +237,7 @@ type route struct {
 	signal           syscall.Signal
 	at               pos
 	forward, restart []*node // names
-	shutdown         bool
+	shutdown, reload bool
 }
 
 // What max_line can be: there must be room for what stands around a line, and a few lines are in memory at once.
@@ -319,12 +319,14 @@ func (r *reader) routes(n *node) (out []route) {
 			continue
 		}
 		to := route{signal: sig, at: e.at}
-		ok := r.strict(e.val, e.key, []string{"forward", "restart", "shutdown"}, func(e entry) bool {
+		ok := r.strict(e.val, e.key, []string{"forward", "restart", "reload", "shutdown"}, func(e entry) bool {
 			switch e.key {
 			case "forward":
 				to.forward = r.names(e.val, e.key)
 			case "restart":
 				to.restart = r.names(e.val, e.key)
+			case "reload":
+				to.reload = r.truth(e.val, e.key)
 			case "shutdown":
 				to.shutdown = r.truth(e.val, e.key)
 			default:
@@ -332,12 +334,17 @@ func (r *reader) routes(n *node) (out []route) {
 			}
 			return true
 		})
-		off := e.val.get("shutdown")
-		if ok && (len(e.val.keys) == 0 || len(e.val.keys) == 1 && off != nil && !off.val.bad && !to.shutdown) {
-			r.probs.add(e.val.at, "%s must have forward, restart or shutdown, such as {forward: web}", e.key)
+		off := func(key string, on bool) bool {
+			e := e.val.get(key)
+			return e != nil && !e.val.bad && !on
 		}
-		if to.shutdown && e.val.get("restart") != nil {
-			r.probs.add(e.at, "%s cannot both restart a daemon and shut the bundle down", e.key)
+		if ok && !slices.ContainsFunc(e.val.keys, func(e entry) bool {
+			return !(e.key == "shutdown" && off(e.key, to.shutdown) || e.key == "reload" && off(e.key, to.reload))
+		}) {
+			r.probs.add(e.val.at, "%s must have forward, restart, reload or shutdown, such as {forward: web}", e.key)
+		}
+		if to.shutdown && (e.val.get("restart") != nil || to.reload) {
+			r.probs.add(e.at, "%s cannot both restart or reload something and shut the bundle down", e.key)
 		}
 		out = append(out, to)
 	}
