@@ -92,6 +92,16 @@ type Status struct {
 	Seen uint64
 }
 
+// Settled reports whether a start has come to its end: the program runs, or will not by itself.
+func (s *Status) Settled() bool {
+	return s.State != StateStopping && s.Executed() || s.State.Final() || s.State == StateBackoff
+}
+
+// Executed reports whether the program itself runs: not a step before it, and not one that is being executed.
+func (s *Status) Executed() bool {
+	return s.PID != 0 && (s.State != StateStarting || !s.Started.Before(s.Since))
+}
+
 // A Kind is the type of an Event.
 type Kind string
 

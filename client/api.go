@@ -143,6 +143,12 @@ const (
 	EventRestarting = "dev.sidecar-init.daemon.restarting" // it will be restarted, after NextDelay
 	EventGaveUp     = "dev.sidecar-init.daemon.gave-up"    // it is not restarted any more, after Attempt restarts
 	EventStopped    = "dev.sidecar-init.daemon.stopped"    // it was stopped by hand
+	EventAdded      = "dev.sidecar-init.daemon.added"      // it belongs to the bundle from now on
+	EventRemoved    = "dev.sidecar-init.daemon.removed"    // it has left the bundle
+	EventUpdated    = "dev.sidecar-init.daemon.updated"    // it has a new definition
+
+	EventReloaded     = "dev.sidecar-init.bundle.reloaded"      // its files were read anew, and applied; Reason counts what was done
+	EventReloadFailed = "dev.sidecar-init.bundle.reload-failed" // its files are wrong, or it was rolled back; Reason says why
 	// EventLost is only in the stream that it is about: events are missing here, because this client was too slow.
 	EventLost = "dev.sidecar-init.events.lost"
 )

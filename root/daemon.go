@@ -47,6 +47,7 @@ type node struct {
 	gone       bool         // its actor has ended
 
 	revision *child.Revise // is to be told when it is its turn
+	revising bool          // was told, and has not come to an end
 	leaving  leave
 	rested   bool // leaving: it was dead, and not to be started, before it was told to leave
 }

@@ -199,11 +199,17 @@ func (r *Root) converge() bool {
 	for _, n := range r.nodes {
 		if n.revision != nil && !slices.ContainsFunc(n.deps, func(d *node) bool { return d.revision != nil || !r.settled(d, n) }) {
 			r.tell(n, *n.revision)
-			n.revision = nil
+			n.revision, n.revising = nil, true
 			r.followers(n)
 		}
 	}
-	return true
+	restarting := false
+	for _, n := range r.nodes {
+		s := &n.status
+		n.revising = n.revising && (s.Seen != n.sent || s.State == child.StateStopping || s.State == child.StateStarting && s.PID == 0)
+		restarting = restarting || n.revising
+	}
+	return !restarting // what waits for its turn behind a dependency that does not become ready holds up no start
 }
 
 // settled reports whether dep, which may have been restarted by an Update, is again as n needs it, or will never be.

@@ -100,7 +100,7 @@ func TestUpdate(t *testing.T) {
 			name: "first what goes, then restarts, then starts", specs: []child.Spec{db, log}, lives: lives{"log": {slow(2 * s)}, "db": {slow(s)}},
 			update: []child.Spec{stamped(db), web}, done: "added web; removed log; restarted db", states: "db=running web=running",
 			events: "10s db revised\n10s web added\n12s log exited code -15 (SIGTERM)\n12s log stopped\n12s log removed\n" +
-				"12s db restarting\n12s web starting\n12s web started\n13s db exited code -15 (SIGTERM)\n13s db started in place",
+				"12s db restarting\n13s db exited code -15 (SIGTERM)\n13s db started in place\n13s web starting\n13s web started",
 		},
 		{
 			name: "restarts by dependency", specs: []child.Spec{db, web}, lives: lives{"db": {slow(s)}, "web": {slow(s)}},

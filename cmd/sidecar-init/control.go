@@ -44,6 +44,7 @@ type operations struct {
 	collector *termination.Collector
 	trim      *time.Timer
 	left      atomic.Int32 // how often the last client has left since garbage was collected
+	reload    *reloader
 	queue     func() int   // the largest number of messages that ever waited for root
 }
 
@@ -115,7 +116,7 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 	})
 	o := control.Options{
 		Root: to, Logs: func(s *child.Status) []*log.Stream { return s.Data.(*unit).logs() },
-		Absent: func() []string { return ops.b.Unselected }, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
+		Absent: func() []string { return ops.reload.now.Load().Unselected }, Reloader: ops.reload, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
 		Idle: func() {
 			ops.left.Add(1)
@@ -162,8 +163,9 @@ func (ops *operations) serve(g *run.Group, s *control.Server, err error, what st
 // record writes the record of the bundle, which has ended with this code.
 func (ops *operations) record(code int, all []child.Status) {
 	var from []string
+	chosen := ops.reload.now.Load().ExitCodeFrom
 	for i := range all {
-		if s := &all[i]; s.Name == ops.b.ExitCodeFrom || s.Spec.Service == ops.b.ExitCodeFrom {
+		if s := &all[i]; chosen != "" && (s.Name == chosen || s.Spec.Service == chosen) {
 			from = append(from, s.Name)
 		}
 	}

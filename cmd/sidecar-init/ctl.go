@@ -28,7 +28,7 @@ const (
 // controlCommands are the commands that speak to a running supervisor.
 func (p *program) controlCommands() []*cobra.Command {
 	return []*cobra.Command{
-		p.statusCommand(),
+		p.statusCommand(), p.reloadCommand(),
 		p.actionCommand("start", "Start daemons, and wait until they run", "started", (*client.Client).Start),
 		p.actionCommand("stop", "Stop daemons, and wait until they are dead; they stay so until they are started by hand", "stopped", (*client.Client).Stop),
 		p.actionCommand("restart", "Restart daemons, and wait until they run", "restarted", (*client.Client).Restart),

@@ -10,13 +10,7 @@ import (
 // placeFiles puts the secrets and configs of the bundle where its daemons look for them. What cannot be put there is told,
 // and is exit code 78.
 func (p *program) placeFiles(b *bundle.Bundle) error {
-	var all []files.File
-	for i := range b.Daemons {
-		for _, f := range b.Daemons[i].Files {
-			all = append(all, files.File{Kind: f.Kind, Name: f.Name, Source: f.Source, Target: f.Target, At: f.At})
-		}
-	}
-	err := files.Ensure(all)
+	err := files.Ensure(filesOf(b))
 	if err == nil {
 		return nil
 	}

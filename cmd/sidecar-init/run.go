@@ -69,17 +69,21 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {
 		logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
 	}
+	digest(b)
+	reload := newReloader(p, flags, daemons, w, b)
+	reload.end = end
 	ops, err := p.newOperations(b, flags, w, end)
 	if err != nil {
 		return 0, err
 	}
 	cfg := root.Config{
-		Grace: b.Grace, Routes: routes, ExitCodeFrom: b.ExitCodeFrom,
+		Grace: b.Grace, Routes: routes, ExitCodeFrom: b.ExitCodeFrom, Reload: reload.ask,
 		Observe: func(e child.Event) { // what happens to a daemon its own value is told
 			e.Reason = fit(e.Reason)
 			end.observe(e)
 			w.report.bundle(e)
 			w.collector.Observe(e)
+			w.hub.Observe(e, nil)
 		},
 	}
 	for i := range b.Daemons {
@@ -140,6 +144,9 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
 	})
 	g.Add(forward(handOver(), signals, r.Ref()))
+	reload.to, ops.reload = r.Ref(), reload
+	stop := make(chan struct{})
+	g.Add(func() error { return reload.run(stop) }, func(error) { close(stop) })
 	ops.join(&g, flags, r.Ref())
 	done := make(chan struct{})
 	var runErr error

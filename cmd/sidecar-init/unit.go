@@ -34,8 +34,9 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	setAttr(&spec, attr(d))
 	spec.Stamp = d.Ready.Kind()
 	for _, f := range d.Files {
-		spec.Stamp += fmt.Sprintf("\n%s %s %s", f.Kind, f.Target, f.Digest)
+		spec.Stamp += fmt.Sprintf("\n%s %s %s %x", f.Kind, f.Source, f.Target, f.Digest)
 	}
+	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Detached, d.Watch, deref(d.Update)})
 	if r := d.Ready; r != nil && r.Log != "" {
 		var err error
 		if def.line, err = regexp.Compile(r.Log); err != nil {
@@ -51,6 +52,14 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 		spec.Attr = &a
 	}
 	return spec, nil
+}
+
+// deref is what p points to, for fmt; nil if there is nothing.
+func deref[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
 }
 
 // A workshop has what all daemons of a bundle share.

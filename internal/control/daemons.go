@@ -77,7 +77,7 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 		}
 		if st.PID != 0 {
 			d.CPU, d.RSS = seconds(use[st.PID].CPU), use[st.PID].RSS
-			if executed(st) {
+			if st.Executed() {
 				d.Uptime = seconds(now.Sub(st.Started))
 			}
 		}
@@ -106,27 +106,14 @@ func seconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond)) / float64(time.Second)
 }
 
-// executed reports whether the program itself runs: not a step before it, and not one that is being executed.
-func executed(s *child.Status) bool {
-	if s.PID == 0 {
-		return false
-	}
-	return s.State != child.StateStarting || !s.Started.Before(s.Since)
-}
-
 // start is POST /v1/daemons/{name}/start, restart the same. Both are done when the program has been executed; that it is
 // ready is another question, for wait.
 func (s *Server) start(w http.ResponseWriter, r *request) error {
-	return s.act(w, r, child.Start{}, settled, started)
+	return s.act(w, r, child.Start{}, (*child.Status).Settled, started)
 }
 
 func (s *Server) restart(w http.ResponseWriter, r *request) error {
-	return s.act(w, r, child.Restart{}, settled, started)
-}
-
-// settled: the program runs, or will not by itself.
-func settled(s *child.Status) bool {
-	return s.State != child.StateStopping && executed(s) || s.State.Final() || s.State == child.StateBackoff
+	return s.act(w, r, child.Restart{}, (*child.Status).Settled, started)
 }
 
 func started(s *child.Status) string {

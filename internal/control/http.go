@@ -65,6 +65,8 @@ func (s *Server) table() []route {
 		{"GET", "/v1/events", s.events},
 		{"GET", "/v1/wait", s.wait},
 		{"GET", "/v1/healthy", s.healthy},
+		{"GET", "/v1/bundle", s.bundle},
+		{"POST", "/v1/reload", s.reload},
 		{"GET", "/metrics", s.metrics},
 	}
 }

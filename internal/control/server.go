@@ -29,6 +29,8 @@ type Options struct {
 	Root actor.Ref[root.Msg]
 	// Logs returns what a daemon writes, and what the steps before and beside it do.
 	Logs func(*child.Status) []*log.Stream
+	// Reloader reloads the bundle; nil means that it cannot be.
+	Reloader Reloader
 	// Absent returns the names of services that the bundle's file has and that do not run; nil means none.
 	Absent func() []string
 	// Events are the events; nil means that there are none.

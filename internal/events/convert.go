@@ -7,6 +7,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/root"
 )
 
 // Lines is how many of the last log lines an unexpected end carries.
@@ -15,11 +16,18 @@ const Lines = 20
 // maxLine bounds a log line in an event. The lines of one event and the events that are kept stay within reason then.
 const maxLine = 4 << 10
 
+// The events of a reload, which package root does not know.
+const (
+	Reloaded     child.Kind = "reloaded"      // Reason counts what was done
+	ReloadFailed child.Kind = "reload-failed" // Reason says why
+)
+
 // wanted reports whether events of this kind become CloudEvents.
 func wanted(k child.Kind) bool {
 	switch k {
 	case child.EventStarted, child.EventReady, child.EventUnhealthy, child.EventExited, child.EventFailed,
-		child.EventNotStarted, child.EventRestarting, child.EventStopped:
+		child.EventNotStarted, child.EventRestarting, child.EventStopped,
+		root.EventAdded, root.EventRemoved, root.EventRevised, Reloaded, ReloadFailed:
 		return true
 	}
 	return false
@@ -47,6 +55,16 @@ func convert(e *child.Event, log []string) []client.Event {
 		}
 	}
 	switch e.Kind {
+	case root.EventAdded:
+		return []client.Event{make(client.EventAdded, data)}
+	case root.EventRemoved:
+		return []client.Event{make(client.EventRemoved, data)}
+	case root.EventRevised:
+		return []client.Event{make(client.EventUpdated, data)}
+	case Reloaded:
+		return []client.Event{make(client.EventReloaded, data)}
+	case ReloadFailed:
+		return []client.Event{make(client.EventReloadFailed, data)}
 	case child.EventStarted:
 		return []client.Event{make(client.EventStarted, data)}
 	case child.EventReady:

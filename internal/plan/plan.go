@@ -179,6 +179,16 @@ func top(a, b *bundle.Bundle) (names []string) {
 	return names
 }
 
+// Action is what happens to a daemon; "" if it is not concerned.
+func (p Plan) Action(name string) Action {
+	for _, s := range p.Steps {
+		if s.Name == name {
+			return s.Action
+		}
+	}
+	return ""
+}
+
 // Nothing reports whether there is nothing to do.
 func (p Plan) Nothing() bool { return len(p.Steps) == 0 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // Drop lets the kernel drop, before they reach this process, signals that can only hurt it, except those that are routed.
-// It is called once all routes are known, after Take.
+// It is called when all routes are known, after Take, and again when they have changed: what is routed now is heard again.
 //
 // Real-time signals queue, one by one: some seconds of sigqueue(3) by one daemon, and no thread does anything else than to
 // handle them for minutes (and the Go runtime's own, 33, which is for AllThreadsSyscall: nobody here calls that).
@@ -29,13 +29,15 @@ func Drop(routed func(syscall.Signal) bool) error {
 		return err
 	}
 	for _, sig := range dropped(os.Getpid() == 1) {
-		if routed(sig) {
-			continue
+		now, err := disposition(sig)
+		switch {
+		case err != nil:
+		case routed(sig) && now[0] == sigIgn: // all of these were taken (Take), so it was us
+			err = setDisposition(sig, handler)
+		case !routed(sig) && now[0] == handler[0]: // with cgo 33 belongs to the C library
+			err = setDisposition(sig, sigaction{sigIgn})
 		}
-		if now, err := disposition(sig); err != nil || now != handler {
-			continue // with cgo 33 belongs to the C library
-		}
-		if err := setDisposition(sig, sigIgn); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -64,18 +66,17 @@ type sigaction [8]uintptr
 
 const maskSize = 8 // of the kernel's sigset_t
 
-// disposition returns the handler of a signal, SIG_DFL, or SIG_IGN.
-func disposition(sig syscall.Signal) (uintptr, error) {
+// disposition returns what is done about a signal: it begins with the handler, SIG_DFL, or SIG_IGN.
+func disposition(sig syscall.Signal) (sigaction, error) {
 	var old sigaction
 	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&old)), maskSize, 0, 0); errno != 0 {
-		return 0, os.NewSyscallError("rt_sigaction", errno)
+		return old, os.NewSyscallError("rt_sigaction", errno)
 	}
-	return old[0], nil
+	return old, nil
 }
 
-// setDisposition sets SIG_DFL or SIG_IGN.
-func setDisposition(sig syscall.Signal, to uintptr) error {
-	action := sigaction{to}
+// setDisposition sets what disposition has returned, or SIG_DFL or SIG_IGN alone.
+func setDisposition(sig syscall.Signal, action sigaction) error {
 	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, maskSize, 0, 0); errno != 0 {
 		return os.NewSyscallError("rt_sigaction", errno)
 	}

@@ -80,8 +80,8 @@ func auxiliary(key uintptr) uintptr {
 func defaultSignals() error {
 	for _, sig := range []syscall.Signal{32, 34} {
 		was, err := disposition(sig)
-		if err == nil && was == sigIgn {
-			err = setDisposition(sig, sigDfl)
+		if err == nil && was[0] == sigIgn {
+			err = setDisposition(sig, sigaction{sigDfl})
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,410 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/actor"
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/files"
+	"github.com/bot-bottle/sidecar-init/internal/plan"
+	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/root"
+)
+
+// A reloader changes the running bundle into what its files say now: all or nothing before the first process is touched, and
+// then only what differs. One reload goes on at a time; the next waits for its turn.
+type reloader struct {
+	*program
+	flags   *runFlags
+	daemons []string // of the command line
+	w       *workshop
+	ops     *operations
+	end     *ending
+	to      actor.Ref[root.Msg]
+
+	turn  chan struct{} // has a token while a reload is under way
+	asked chan struct{} // has a token when a signal, or a change of a file, asks for one
+	now   atomic.Pointer[bundle.Bundle]
+	drift drift
+
+	succeeded atomic.Bool  // the last one has
+	at        atomic.Int64 // when one has succeeded last, in Unix seconds
+}
+
+func newReloader(p *program, flags *runFlags, daemons []string, w *workshop, b *bundle.Bundle) *reloader {
+	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
+	r.running(b)
+	r.succeeded.Store(true)
+	r.at.Store(time.Now().Unix())
+	return r
+}
+
+// running notes what runs.
+func (r *reloader) running(b *bundle.Bundle) {
+	r.now.Store(b)
+	r.drift.reset(b)
+}
+
+// ask asks for a reload, without waiting for it: as many as ask until it begins get one.
+func (r *reloader) ask() {
+	select {
+	case r.asked <- struct{}{}:
+	default:
+	}
+}
+
+// run makes the reloads that are asked for, until stop is closed. Its shape is that of oklog/run.
+func (r *reloader) run(stop <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-stop
+		cancel()
+	}()
+	for {
+		select {
+		case <-r.asked:
+			_, _ = r.Reload(ctx, client.ReloadOptions{}) // what there is to say is in the log
+		case <-stop:
+			return nil
+		}
+	}
+}
+
+// Reload is control.Reloader, and one reload. The error is a *bundle.Errors where the files are wrong, that of ctx, or root's.
+func (r *reloader) Reload(ctx context.Context, o client.ReloadOptions) (client.Reload, error) {
+	select {
+	case r.turn <- struct{}{}:
+		defer func() { <-r.turn }()
+	case <-ctx.Done():
+		return client.Reload{}, ctx.Err()
+	}
+	if !o.DryRun {
+		r.w.logger.Printf("reloading %s", r.names())
+	}
+	next, err := r.readAgain(o.DryRun)
+	if err != nil {
+		if !o.DryRun {
+			r.refused(err)
+		}
+		return client.Reload{Problems: problems(err)}, err
+	}
+	old := r.now.Load()
+	all, err := r.statuses(ctx)
+	if err != nil {
+		return client.Reload{}, err
+	}
+	p := plan.New(old, next, states(all))
+	answer := client.Reload{Steps: []client.ReloadStep{}, Unchanged: p.Unchanged, Notes: p.Notes}
+	for _, s := range p.Steps {
+		answer.Steps = append(answer.Steps, client.ReloadStep{Name: s.Name, Action: string(s.Action), Causes: s.Causes})
+	}
+	if o.DryRun {
+		return answer, nil
+	}
+	specs, err := r.change(ctx, next, p)
+	if err != nil {
+		r.refused(err)
+		return answer, err
+	}
+	answer.Applied = true
+	for _, note := range p.Notes {
+		r.w.logger.Printf("note: %s", note)
+	}
+	failed, err := r.settle(ctx, p, specs)
+	if err == nil && o.Rollback && len(failed) == 0 {
+		failed = r.unready(ctx, p, next)
+	}
+	switch {
+	case err != nil: // the rest goes on
+		return answer, err
+	case len(failed) > 0 && o.Rollback:
+		answer.Failed, answer.RolledBack = failed, true
+		r.rollBack(old, next, failed)
+	default:
+		answer.Failed = failed
+		r.succeeded.Store(true)
+		r.at.Store(time.Now().Unix())
+		r.w.logger.Printf("reloaded: %s", p.Summary())
+		r.w.hub.Observe(child.Event{Time: time.Now(), Kind: events.Reloaded, Reason: p.Summary()}, nil)
+	}
+	return answer, nil
+}
+
+// names are those of the files, for the log.
+func (r *reloader) names() string {
+	if names := r.now.Load().Files; len(names) > 0 {
+		return printable.Line(strings.Join(names, ", "))
+	}
+	return "the built-in bundle"
+}
+
+// readAgain reads the files once more. What the container does not give is a problem of the files, too.
+func (r *reloader) readAgain(dry bool) (*bundle.Bundle, error) {
+	if slices.Contains(r.flags.files, "-") {
+		return nil, problem("-", "it was standard input, which cannot be read again: give the bundle file a name")
+	}
+	next, err := r.readStable()
+	if err != nil {
+		return nil, err
+	}
+	if len(next.Daemons) == 0 {
+		return nil, problem(firstFile(next), "no daemons are left, and a reload does not end the bundle: to end it, shut it down")
+	}
+	if !dry {
+		if err := files.Ensure(filesOf(next)); err != nil {
+			return nil, &bundle.Errors{Problems: []bundle.Problem{{Message: err.Error()}}}
+		}
+	}
+	return next, nil
+}
+
+// How often, and how far apart, files that change while they are read are read.
+const (
+	maxReads = 5
+	readWait = 50 * time.Millisecond
+)
+
+// readStable reads files that are not being written: what is read is the same before and after.
+func (r *reloader) readStable() (*bundle.Bundle, error) {
+	for range maxReads {
+		before := sums(r.flags.files)
+		next, err := r.read(r.flags, r.daemons)
+		if slices.Equal(before, sums(r.flags.files)) {
+			if err == nil {
+				digest(next)
+			}
+			return next, err
+		}
+		<-time.After(readWait)
+	}
+	return nil, problem(r.flags.files[0], "it changes while it is read: write another file, and rename it")
+}
+
+func firstFile(b *bundle.Bundle) string {
+	if len(b.Files) > 0 {
+		return b.Files[0]
+	}
+	return "builtin.yaml"
+}
+
+// problem is one that is about a file as a whole.
+func problem(file, message string) error {
+	return &bundle.Errors{Problems: []bundle.Problem{{File: file, Message: message}}}
+}
+
+// problems are the lines of an error.
+func problems(err error) []string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		lines = append(lines, printable.Line(strings.TrimSuffix(line, "\n")))
+	}
+	return lines
+}
+
+// refused tells of a reload that has changed nothing.
+func (r *reloader) refused(err error) {
+	r.succeeded.Store(false)
+	for _, line := range problems(err) {
+		r.w.logger.Printf("reload refused: %s; nothing was changed", line)
+	}
+	r.w.hub.Observe(child.Event{Time: time.Now(), Kind: events.ReloadFailed, Reason: problems(err)[0]}, nil)
+}
+
+// statuses are those of all daemons.
+func (r *reloader) statuses(ctx context.Context) ([]child.Status, error) {
+	return actor.Ask(ctx, r.to, func(reply actor.Reply[[]child.Status]) root.Msg { return root.List{Reply: reply} })
+}
+
+func states(all []child.Status) map[string]child.State {
+	by := map[string]child.State{}
+	for i := range all {
+		by[all[i].Name] = all[i].State
+	}
+	return by
+}
+
+// change makes the bundle another one. It returns the new definitions, as soon as root has taken them.
+func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan) (map[string]*child.Spec, error) {
+	has := map[string]bool{}
+	for i := range r.now.Load().Daemons {
+		has[r.now.Load().Daemons[i].Spec.Name] = true
+	}
+	u := root.Update{Grace: next.Grace, Routes: routes(next), ExitCodeFrom: next.ExitCodeFrom}
+	specs := map[string]*child.Spec{}
+	for i := range next.Daemons {
+		spec, err := define(&next.Daemons[i], r.flags)
+		if err != nil {
+			return nil, err
+		}
+		specs[spec.Name] = &spec
+		d := root.Daemon{Spec: spec}
+		if !has[spec.Name] {
+			d = r.w.unit(spec)
+		}
+		u.Daemons = append(u.Daemons, d)
+	}
+	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := u.Routes[sig]; return ok }); err != nil {
+		r.w.logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
+	}
+	done, err := actor.Ask(ctx, r.to, func(reply actor.Reply[root.Updated]) root.Msg {
+		u.Reply = reply
+		return u
+	})
+	if err = errors.Join(err, done.Err); err != nil {
+		return nil, err
+	}
+	r.end.grace.Store(int64(next.Grace))
+	r.running(next)
+	all, err := r.statuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if u, ok := all[i].Data.(*unit); ok && p.Action(all[i].Name) == plan.Update {
+			u.revise(specs[all[i].Name].Data.(*definition))
+		}
+	}
+	return specs, nil
+}
+
+// settle waits until all that a plan starts, restarts and stops has come to that, and returns what has not.
+func (r *reloader) settle(ctx context.Context, p plan.Plan, specs map[string]*child.Spec) (failed []string, err error) {
+	actions := map[string]plan.Action{}
+	for _, s := range p.Steps {
+		actions[s.Name] = s.Action
+	}
+	starts := func(s *child.Status) bool { return actions[s.Name] == plan.Start || actions[s.Name] == plan.Restart }
+	all, err := r.await(ctx, func(s *child.Status) bool {
+		switch {
+		case actions[s.Name] == plan.Stop:
+			return false // it is still there
+		case starts(s):
+			return specs[s.Name].Compare(s.Spec) == child.SameSpec && s.Settled()
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if s := &all[i]; starts(s) && s.PID == 0 && !(s.State == child.StateExited && s.Completed) {
+			failed = append(failed, s.Name)
+		}
+	}
+	return failed, nil
+}
+
+// await waits until holds says so of each daemon.
+func (r *reloader) await(ctx context.Context, holds func(*child.Status) bool) ([]child.Status, error) {
+	all, err := actor.Ask(ctx, r.to, func(reply actor.Reply[[]child.Status]) root.Msg {
+		return root.Await{Reply: reply, Until: func(all []child.Status) bool {
+			if ctx.Err() != nil { // without its asker it would be kept for ever
+				return true
+			}
+			for i := range all {
+				if !holds(&all[i]) {
+					return false
+				}
+			}
+			return true
+		}}
+	})
+	if err == nil {
+		err = ctx.Err()
+	}
+	return all, err
+}
+
+// aliveTime is how long a daemon without readiness must have lived to be taken for well.
+const aliveTime = time.Second
+
+// unready returns those that were started and have not become ready in their time.
+func (r *reloader) unready(ctx context.Context, p plan.Plan, next *bundle.Bundle) (late []string) {
+	for i := range next.Daemons {
+		d := &next.Daemons[i]
+		name := d.Spec.Name
+		if a := p.Action(name); a != plan.Start && a != plan.Restart {
+			continue
+		}
+		limit := bundle.DefaultReadyTimeout
+		if d.Ready != nil {
+			limit = d.Ready.Timeout
+		}
+		if !r.well(ctx, name, d.Spec.Readiness, limit) {
+			late = append(late, name)
+		}
+	}
+	return late
+}
+
+// well waits until a daemon that was started is ready, or without readiness has lived for a while.
+func (r *reloader) well(ctx context.Context, name string, readiness bool, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	good := false
+	_, err := r.await(ctx, func(s *child.Status) bool {
+		if s.Name != name {
+			return true
+		}
+		good = s.State.Up() || s.State == child.StateExited && s.Completed
+		return good || !s.State.Alive()
+	})
+	if err != nil || !good || readiness {
+		return err == nil && good
+	}
+	select {
+	case <-time.After(aliveTime):
+	case <-ctx.Done():
+		return false
+	}
+	all, err := r.statuses(ctx)
+	return err == nil && slices.ContainsFunc(all, func(s child.Status) bool {
+		return s.Name == name && (s.State.Up() && time.Since(s.Started) >= aliveTime || s.State == child.StateExited && s.Completed)
+	})
+}
+
+// rollBack gives all daemons their old definitions back.
+func (r *reloader) rollBack(old, next *bundle.Bundle, late []string) {
+	r.succeeded.Store(false)
+	why := strings.Join(late, ", ") + " was not ready"
+	if len(late) > 1 {
+		why = strings.Join(late, ", ") + " were not ready"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	all, err := r.statuses(ctx)
+	if err == nil {
+		p := plan.New(next, old, states(all))
+		var specs map[string]*child.Spec
+		if specs, err = r.change(ctx, old, p); err == nil {
+			_, err = r.settle(ctx, p, specs)
+		}
+	}
+	if err != nil {
+		r.w.logger.Printf("reload: %s, and cannot be rolled back: %s", why, printable.Text(err.Error()))
+	} else {
+		r.w.logger.Printf("reload rolled back: %s", why)
+	}
+	r.w.hub.Observe(child.Event{Time: time.Now(), Kind: events.ReloadFailed, Reason: fmt.Sprintf("rolled back: %s", why)}, nil)
+}
+
+// Bundle is control.Reloader.
+func (r *reloader) Bundle() client.Bundle {
+	b := r.now.Load()
+	return client.Bundle{
+		Name: b.Name, Files: append([]string{}, b.Files...), Changed: r.drifted(),
+		LastReload: time.Unix(r.at.Load(), 0).UTC(), LastReloadFailed: !r.succeeded.Load(),
+	}
+}
