@@ -1,7 +1,6 @@
 package root
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/actor"
@@ -105,12 +104,14 @@ func (r *Root) run(n *node) {
 
 // link finds the dependencies and dependents of all nodes.
 func (r *Root) link() {
+	by := make(map[string]*node, len(r.nodes)) // no two have one name: who comes back is the one that was leaving
 	for _, n := range r.nodes {
 		n.deps, n.dependents = nil, nil
+		by[n.spec.Name] = n
 	}
 	for _, n := range r.nodes {
 		for _, d := range n.spec.After {
-			dep := cmp.Or(r.node(d.Name), r.left(d.Name))
+			dep := by[d.Name]
 			n.deps = append(n.deps, dep)
 			if dep != nil {
 				dep.dependents = append(dep.dependents, n)
@@ -123,16 +124,6 @@ func (r *Root) link() {
 func (r *Root) node(name string) *node {
 	for _, n := range r.nodes {
 		if n.spec.Name == name && n.leaving == stays {
-			return n
-		}
-	}
-	return nil
-}
-
-// left is the daemon of that name that is leaving.
-func (r *Root) left(name string) *node {
-	for _, n := range r.nodes {
-		if n.spec.Name == name && n.leaving != stays {
 			return n
 		}
 	}
