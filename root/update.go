@@ -147,23 +147,23 @@ func (r *Root) apply(u Update) (done Updated) {
 
 // revise gives a daemon that the bundle has its new definition.
 func (r *Root) revise(n *node, spec *child.Spec, done *Updated) {
-	change := n.spec.Compare(spec)
-	back := n.leaving == stopped && !n.rested // it comes back while it is on its way out
+	has := n.spec
+	if n.revision != nil { // of an Update before, and not told yet: it is this one's now
+		has = n.status.Spec
+	}
+	change := has.Compare(spec)
+	back := n.leaving == stopped && !n.rested || n.revision != nil && n.revision.Start // it comes back while it is on its way out
 	was := n.leaving
-	n.leaving = stays
+	n.leaving, n.revision = stays, nil
 	switch {
 	case change == child.OtherProgram || back:
 		n.spec = spec
 		n.revision = &child.Revise{Spec: spec, Restart: true, Start: back}
 		r.tellOf(EventRevised, n)
 		done.Restarted = append(done.Restarted, spec.Name)
-	case change == child.OtherRules || was == stopped:
+	case change == child.OtherRules || was == stopped || has != n.spec:
 		n.spec = spec
-		if n.revision != nil { // of an Update before, and not told yet
-			n.revision.Spec = spec
-		} else {
-			r.tell(n, child.Revise{Spec: spec})
-		}
+		r.tell(n, child.Revise{Spec: spec})
 		r.tellOf(EventRevised, n)
 		done.Revised = append(done.Revised, spec.Name)
 	default:

@@ -225,6 +225,26 @@ func TestUpdateComesBack(t *testing.T) {
 		26s db exited code -15 (SIGTERM)`)
 }
 
+// An Update that comes before the one before is done takes its place: who was still to be restarted, and is now to be as it is,
+// does not notice.
+func TestUpdateTakenBack(t *testing.T) {
+	db, web := child.Spec{Name: "db"}, child.Spec{Name: "web", After: after("db", "")}
+	l := experiment(t, root.Config{Specs: []child.Spec{db, web}}, lives{"db": {slow(3 * s)}}, func(l *lab) {
+		l.until(s)
+		l.update(root.Update{Daemons: daemons(stamped(db), stamped(web))})
+		l.until(2 * s) // db is being stopped, web waits for it
+		if got, want := summary(l.update(root.Update{Daemons: daemons(stamped(db), web)})), "revised web"; got != want {
+			t.Errorf("Update: got %q, want %q", got, want)
+		}
+		l.until(20 * s)
+		if got := l.list()[1]; got.Spec.Stamp != "" || got.Starts != 1 {
+			t.Errorf("web: got %q and %d starts, want the old definition and 1", got.Spec.Stamp, got.Starts)
+		}
+		l.signal(20*s, syscall.SIGTERM)
+	})
+	want(t, "restarts", l.picked("in place"), "4s db started in place")
+}
+
 // An Update that is wrong has all of its mistakes in the answer, and changes nothing.
 func TestUpdateRefused(t *testing.T) {
 	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "web"}}}, nil, func(l *lab) {
