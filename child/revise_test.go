@@ -54,6 +54,8 @@ func TestRevise(t *testing.T) {
 	newer := Spec{Name: "web", StopSignal: syscall.SIGQUIT, Stamp: "new"}
 	rules := happening{"rules", func(m *machine) { m.revise(Revise{Spec: &newer}) }}
 	program := happening{"program", func(m *machine) { m.revise(Revise{Spec: &newer, Restart: true}) }}
+	other := newer
+	late := happening{"other rules", func(m *machine) { m.revise(Revise{Spec: &other}) }}
 	back := happening{"back", func(m *machine) { m.revise(Revise{Spec: &newer, Restart: true, Start: true}) }}
 	alive := []happening{onStart, onExecuted}
 	for _, tt := range []struct {
@@ -67,7 +69,7 @@ func TestRevise(t *testing.T) {
 		{"rules of a live one", alive, rules, StateRunning, nil, nil},
 		{"its stop is the new one's", append(alive, rules), onTerminate, StateStopping, []syscall.Signal{syscall.SIGQUIT, syscall.SIGCONT}, nil},
 		{"another program is stopped as the old one", alive, program, StateStopping, []syscall.Signal{syscall.SIGINT, syscall.SIGCONT}, &newer},
-		{"rules that come during that are the next one's", append(alive, program), rules, StateStopping, nil, &newer},
+		{"rules that come during that are the next one's", append(alive, program), late, StateStopping, nil, &other},
 		{"one that waits", nil, program, StateWaiting, nil, nil},
 		{"one that waits, and is started then", []happening{program}, onStart, StateStarting, nil, &newer},
 		{"one that is being executed", []happening{onStart}, program, StateStarting, nil, nil},
@@ -105,14 +107,14 @@ func TestRevise(t *testing.T) {
 			if m.final {
 				return
 			}
-			if got := m.status().Spec; got != &newer && tt.name != "one in the bundle's end" {
+			if got := m.status().Spec; got != &newer && got != tt.spawns && tt.name != "one in the bundle's end" {
 				t.Errorf("status: has %+v, want the new definition", got)
 			}
 		})
 	}
 
 	crash := append(slices.Clone(alive), onExit1, onTimeout, onExecuted, onExit1)
-	m := newTestMachine(&old, crash...)
+	m := newTestMachine(&old, append(crash, onTimeout, onExecuted)...)
 	if program.do(m); m.failures != 0 {
 		t.Errorf("failures: got %d, want 0: the row is the old program's", m.failures)
 	}

@@ -44,11 +44,11 @@ type node struct {
 	followsAt  uint64       // the Status.Seen of follows that reflects the restart
 	told       bool         // to end
 	gone       bool         // its actor has ended
+	died       bool         // has ended, with nothing due, since it was given its definition
 
 	revision *child.Revise // is to be told when it is its turn
 	revising bool          // was told, and has not come to an end
 	leaving  leave
-	rested   bool // leaving: it was dead, and not to be started, before it was told to leave
 }
 
 // leave says how far a daemon is that leaves the bundle.

@@ -56,8 +56,11 @@ func (h *handler) Refuse(msg Msg) {
 
 // changed notes the new status of a daemon.
 func (r *Root) changed(n *node, s child.Status) {
-	if n.leaving == stays && s.State.Final() && !n.status.State.Final() {
-		r.held = false
+	if s.State.Final() != n.status.State.Final() {
+		n.died = s.State.Final()
+		if n.died && n.leaving == stays {
+			r.held = false
+		}
 	}
 	n.status = s
 }

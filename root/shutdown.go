@@ -40,11 +40,8 @@ func (r *Root) stop(grace time.Duration) {
 // critical ends the bundle when a critical daemon has ended.
 func (r *Root) critical() {
 	for _, n := range r.nodes {
-		if !n.spec.Critical || n.leaving != stays || n.revision != nil {
-			continue
-		}
 		s := n.status
-		if s.Seen == n.sent && s.Last != nil && (s.State == child.StateExited || s.State == child.StateGaveUp) {
+		if n.spec.Critical && n.died && s.Seen == n.sent && s.Last != nil && (s.State == child.StateExited || s.State == child.StateGaveUp) {
 			code := s.Result
 			r.code = &code
 			r.shutdown(child.Event{Daemon: s.Name, Reason: s.Name + " is critical and has ended"})
@@ -65,7 +62,7 @@ func (r *Root) finish() {
 	}
 	for _, n := range r.nodes {
 		s := n.status.State
-		if n.leaving != stays || n.revision != nil || n.status.Seen != n.sent || s != child.StateExited && s != child.StateGaveUp {
+		if n.status.Seen != n.sent || s != child.StateExited && s != child.StateGaveUp {
 			return
 		}
 	}

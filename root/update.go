@@ -128,17 +128,14 @@ func (r *Root) apply(u Update) (done Updated) {
 		}
 		nodes = append(nodes, n)
 		if n.leaving == stays {
-			n.leaving, n.revision, n.follows = leaves, nil, nil
-			n.rested = n.status.Seen == n.sent && n.status.State.Final()
+			n.leaving, n.revision = leaves, nil
 			done.Removed = append(done.Removed, n.spec.Name)
 		}
 	}
 	r.nodes = nodes
 	r.waiting = slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return n.begun })
 	for _, n := range nodes {
-		if n.follows != nil && n.follows.leaving != stays {
-			n.follows = nil
-		}
+		n.died = false // a definition by which it would have ended the bundle came too late
 	}
 	r.link()
 	r.held = true
@@ -152,8 +149,7 @@ func (r *Root) revise(n *node, spec *child.Spec, done *Updated) {
 		has = n.status.Spec
 	}
 	change := has.Compare(spec)
-	back := n.leaving == stopped && !n.rested || n.revision != nil && n.revision.Start // it comes back while it is on its way out
-	was := n.leaving
+	back := n.leaving == stopped || n.revision != nil && n.revision.Start // it comes back while it is on its way out
 	n.leaving, n.revision = stays, nil
 	switch {
 	case change == child.OtherProgram || back:
@@ -161,7 +157,7 @@ func (r *Root) revise(n *node, spec *child.Spec, done *Updated) {
 		n.revision = &child.Revise{Spec: spec, Restart: true, Start: back}
 		r.tellOf(EventRevised, n)
 		done.Restarted = append(done.Restarted, spec.Name)
-	case change == child.OtherRules || was == stopped || has != n.spec:
+	case change == child.OtherRules || has != n.spec:
 		n.spec = spec
 		r.tell(n, child.Revise{Spec: spec})
 		r.tellOf(EventRevised, n)
@@ -197,7 +193,7 @@ func (r *Root) converge() bool {
 		return false
 	}
 	for _, n := range r.nodes {
-		if n.revision != nil && !slices.ContainsFunc(n.deps, func(d *node) bool { return d.revision != nil || !r.settled(d, n) }) {
+		if n.revision != nil && !slices.ContainsFunc(n.deps, func(d *node) bool { return !r.settled(d, n) }) {
 			r.tell(n, *n.revision)
 			n.revision, n.revising = nil, true
 			r.followers(n)

@@ -73,6 +73,8 @@ func TestUpdate(t *testing.T) {
 		events string // from 10 s until 59 s
 		states string // at 59 s; that somebody answers says that the bundle has not ended
 		code   int
+
+		pending string // has its old definition still
 	}{
 		{
 			name: "nothing changes", specs: []child.Spec{db, web}, update: []child.Spec{db, web},
@@ -148,6 +150,26 @@ func TestUpdate(t *testing.T) {
 			states: "web=running log=running",
 		},
 		{
+			name: "after one that was stopped by hand", specs: []child.Spec{{Name: "db"}, {Name: "web", After: after("db", child.ServiceHealthy)}},
+			before: func(l *lab) { l.do("db", child.Terminate{}) },
+			update: []child.Spec{{Name: "db"}, stamped(child.Spec{Name: "web", After: after("db", child.ServiceHealthy)})},
+			done:   "restarted web", states: "db=stopped web=running",
+			events: "10s web revised\n10s web restarting\n10s web exited code -15 (SIGTERM)\n10s web started in place",
+		},
+		{
+			name:  "what waits for one that is to be started, and waits itself",
+			specs: []child.Spec{{Name: "db", Readiness: true}, {Name: "api"}}, lives: lives{"api": {ends(s, 3), {}}},
+			update: []child.Spec{
+				{Name: "db", Readiness: true}, stamped(child.Spec{Name: "api", After: after("db", child.ServiceHealthy)}),
+				{Name: "web", After: after("api", child.ServiceHealthy)},
+			},
+			done: "added web; restarted api", events: "10s api revised\n10s web added", states: "db=starting api=exited web=waiting", code: 3, pending: "api",
+		},
+		{
+			name: "one that has ended becomes critical", specs: []child.Spec{db, log}, lives: lives{"db": {ends(s, 3)}},
+			update: []child.Spec{{Name: "db", Critical: true}, log}, done: "revised db", events: "10s db revised", states: "db=exited log=running", code: 3,
+		},
+		{
 			name: "no more readiness", specs: []child.Spec{{Name: "db", Readiness: true}}, update: []child.Spec{db},
 			done: "revised db", events: "10s db revised", states: "db=running",
 		},
@@ -169,7 +191,7 @@ func TestUpdate(t *testing.T) {
 					t.Errorf("states: got %q, want %q", got, tt.states)
 				}
 				for i, spec := range daemons(tt.update...) {
-					if got, want := *all[i].Spec, spec.Spec; want.Compare(&got) != child.SameSpec {
+					if got, want := *all[i].Spec, spec.Spec; all[i].Name != tt.pending && want.Compare(&got) != child.SameSpec {
 						t.Errorf("the definition of %s: got %+v, want %+v", all[i].Name, got, want)
 					}
 				}
@@ -243,6 +265,64 @@ func TestUpdateTakenBack(t *testing.T) {
 		l.signal(20*s, syscall.SIGTERM)
 	})
 	want(t, "restarts", l.picked("in place"), "4s db started in place")
+}
+
+// releases is a Spawner whose processes call f when they are released, which is the last that their actor does.
+type releases struct {
+	*testproc.Fake
+	f func()
+}
+
+func (r releases) Spawn(spec *child.Spec) (child.Process, error) {
+	p, err := r.Fake.Spawn(spec)
+	return released{p, r.f}, err
+}
+
+type released struct {
+	child.Process
+	f func()
+}
+
+func (p released) Release(kill bool) {
+	p.Process.Release(kill)
+	p.f()
+}
+
+// One comes back when its actor has been told to end, and root does not know yet that it has.
+func TestUpdateComesBackLate(t *testing.T) {
+	db, log := child.Spec{Name: "db"}, child.Spec{Name: "log"}
+	again := false
+	l := experiment(t, root.Config{Specs: []child.Spec{log}}, nil, func(l *lab) {
+		l.until(s)
+		d := daemons(log, db)
+		d[1].Spawner = releases{l.fake, func() {
+			if !again {
+				again = true
+				l.tell(root.Update{Daemons: daemons(log, db)})
+			}
+		}}
+		l.update(root.Update{Daemons: d})
+		l.until(2 * s)
+		l.update(root.Update{Daemons: daemons(log)})
+		l.until(3 * s)
+		if got, want := states(l.list()), "log=running db=running"; got != want {
+			t.Errorf("states: got %q, want %q", got, want)
+		}
+		l.signal(4*s, syscall.SIGTERM)
+	})
+	if !again {
+		t.Error("nothing was released")
+	}
+	want(t, "db", l.picked("db"), `1s db added
+		1s db starting
+		1s db started
+		2s db exited code -15 (SIGTERM)
+		2s db stopped
+		2s db removed
+		2s db added
+		2s db starting
+		2s db started
+		4s db exited code -15 (SIGTERM)`)
 }
 
 // An Update that is wrong has all of its mistakes in the answer, and changes nothing.
