@@ -29,6 +29,7 @@ func TestDocs(t *testing.T) {
 	}
 	for _, kind := range []string{
 		EventStarted, EventReady, EventUnhealthy, EventExited, EventRestarting, EventGaveUp, EventStopped,
+		EventAdded, EventRemoved, EventUpdated,
 	} {
 		want = append(want, strings.TrimPrefix(kind, "dev.sidecar-init.daemon."))
 	}
@@ -42,7 +43,9 @@ func TestDocs(t *testing.T) {
 			t.Errorf("docs/control.md has no row for %s", key)
 		}
 	}
-	if !strings.Contains(string(page), EventLost) {
-		t.Errorf("docs/control.md does not mention %s", EventLost)
+	for _, kind := range []string{EventLost, EventReloaded, EventReloadFailed} {
+		if !strings.Contains(string(page), kind) {
+			t.Errorf("docs/control.md does not mention %s", kind)
+		}
 	}
 }

@@ -98,7 +98,7 @@ func (r *reloader) Reload(ctx context.Context, o client.ReloadOptions) (client.R
 		if !o.DryRun {
 			r.refused(err)
 		}
-		return client.Reload{Problems: problems(err)}, err
+		return client.Reload{Steps: []client.ReloadStep{}, Problems: problems(err)}, err
 	}
 	old := r.now.Load()
 	all, err := r.statuses(ctx)

@@ -206,9 +206,10 @@ func TestSchemaAgrees(t *testing.T) {
 		{"top", `{x-note: 8s}`, false},
 		{"top", `{signals: {HUP: {forward: a}, SIGUSR1: {restart: [a, b]}, "10": {forward: b, restart: a}, RTMIN+1: {forward: a}}}`, false}, // 10 is USR1
 		{"top", `{signals: {HUP: {forward: a}, SIGUSR1: {restart: [a, b]}, "12": {forward: b, restart: a}, RTMIN+1: {forward: a}}}`, true},
-		{"top", `{signals: {HUP: {reload: a}}}`, false},
+		{"top", `{signals: {HUP: {reread: a}}}`, false},
 		{"top", `{signals: {WINCH: {shutdown: true}, RTMIN+3: {shutdown: true}, SIGPWR: {shutdown: "yes", forward: a}, CONT: {shutdown: false, restart: a}}}`, true},
 		{"top", `{signals: {WINCH: {shutdown: [a]}}}`, false},
+		{"top", `{signals: {HUP: {reload: true, forward: a}}}`, true},
 		{"top", `{signals: {HUP: a}}`, false},
 		{"top", `{signals: [HUP]}`, false},
 		{"top", `{notify: [{url: "http://h/x"}, {url: "unix:///s"}, {url: "exec:/p"}, {exec: [/p, x]}]}`, true},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -92,8 +93,9 @@ func start(t *testing.T, fake *testproc.Fake, specs ...child.Spec) *fixture {
 	}
 	b.opts = Options{
 		Paths: []string{b.path}, Root: b.root.Ref(), Events: b.hub, Source: "/shop",
-		Logs:    func(s *child.Status) []*log.Stream { return []*log.Stream{s.Data.(*log.Stream)} },
-		Metrics: func(w io.Writer, all []child.Status) { fmt.Fprintf(w, "daemons %d\n", len(all)) },
+		Reloader: reloads{},
+		Logs:     func(s *child.Status) []*log.Stream { return []*log.Stream{s.Data.(*log.Stream)} },
+		Metrics:  func(w io.Writer, all []child.Status) { fmt.Fprintf(w, "daemons %d\n", len(all)) },
 		Printf: func(format string, a ...any) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -129,6 +131,30 @@ func start(t *testing.T, fake *testproc.Fake, specs ...child.Spec) *fixture {
 		null.Close()
 	})
 	return b
+}
+
+// reloads is a Reloader with an answer for each of the ways to ask.
+type reloads struct{}
+
+func (reloads) Reload(ctx context.Context, o client.ReloadOptions) (client.Reload, error) {
+	answer := client.Reload{Steps: []client.ReloadStep{{Name: "web", Action: "restart", Causes: []string{"command"}}}, Unchanged: 2, Notes: []string{"log"}}
+	deadline, limited := ctx.Deadline()
+	switch {
+	case o.DryRun:
+		return answer, nil
+	case o.Rollback:
+		answer.Applied, answer.Failed, answer.RolledBack = true, []string{"web", "job"}, true
+		return answer, nil
+	case limited && time.Until(deadline) > time.Minute:
+		err := &bundle.Errors{Problems: []bundle.Problem{{File: "b.yaml", Line: 3, Col: 5, Message: "no command"}}}
+		return client.Reload{Steps: []client.ReloadStep{}, Problems: []string{err.Error()}}, err
+	}
+	<-ctx.Done()
+	return client.Reload{}, ctx.Err()
+}
+
+func (reloads) Bundle() client.Bundle {
+	return client.Bundle{Name: "shop", Files: []string{"b.yaml"}, Changed: true, LastReload: time.Unix(0, 0)}
 }
 
 // shutdown ends the bundle and waits for it.

@@ -89,7 +89,7 @@ func TestOpenAPIFields(t *testing.T) {
 	a := openAPI(t)
 	types := map[string]any{
 		"Daemon": client.Daemon{}, "Exit": client.Exit{}, "Health": client.Health{}, "Problem": client.Problem{},
-		"LogLine": client.LogLine{}, "Event": client.Event{}, "EventData": client.EventData{}, "Error": failure{},
+		"LogLine": client.LogLine{}, "Bundle": client.Bundle{}, "ReloadStep": client.ReloadStep{}, "Event": client.Event{}, "EventData": client.EventData{}, "Error": failure{},
 	}
 	for name, v := range types {
 		schema := a.at("components", "schemas", name)
@@ -267,6 +267,12 @@ func TestOpenAPIAnswers(t *testing.T) {
 		{"GET", "/v1/wait", "/v1/wait?for=x", "", 400},
 		{"GET", "/v1/wait", "/v1/wait?name=x", "", 404},
 		{"GET", "/v1/healthy", "/v1/healthy", "", 503},
+		{"GET", "/v1/bundle", "/v1/bundle", "", 200},
+		{"POST", "/v1/reload", "/v1/reload?dry_run=1", "", 200},
+		{"POST", "/v1/reload", "/v1/reload?timeout=x", "", 400},
+		{"POST", "/v1/reload", "/v1/reload?timeout=1h", "", 422},
+		{"POST", "/v1/reload", "/v1/reload?rollback=1", "", 500},
+		{"POST", "/v1/reload", "/v1/reload?timeout=1ms", "", 504},
 		{"GET", "/metrics", "/metrics", "", 200},
 	} {
 		t.Run(fmt.Sprint(tt.method, " ", tt.request, " ", tt.status), func(t *testing.T) {

@@ -18,8 +18,13 @@ type Reloader interface {
 	Bundle() client.Bundle
 }
 
+var errNoReload = &failure{Status: http.StatusConflict, Message: "this bundle was not read from files"}
+
 // bundle is GET /v1/bundle.
 func (s *Server) bundle(w http.ResponseWriter, r *request) error {
+	if s.o.Reloader == nil {
+		return errNoReload
+	}
 	b, err := encode(s.o.Reloader.Bundle())
 	if err == nil {
 		r.write(w, http.StatusOK, b)
@@ -29,6 +34,9 @@ func (s *Server) bundle(w http.ResponseWriter, r *request) error {
 
 // reload is POST /v1/reload?dry_run=1&rollback=1&timeout=….
 func (s *Server) reload(w http.ResponseWriter, r *request) error {
+	if s.o.Reloader == nil {
+		return errNoReload
+	}
 	ctx, leave, err := s.stayUntil(r)
 	if err != nil {
 		return err
