@@ -197,8 +197,8 @@ func (l *Log) finish(deadline time.Time) {
 		}
 	}
 	for _, s := range streams {
-		if s.queue != nil && !s.queue.empty(hard.Done()) {
-			s.dropped.Add(uint64(s.queue.abandon()))
+		if q := s.now.Load().queue; q != nil && !q.empty(hard.Done()) {
+			s.dropped.Add(uint64(q.abandon()))
 		}
 		s.ring.close()
 	}

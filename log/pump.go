@@ -24,6 +24,7 @@ const (
 // that has begun, and is parked in the poller.
 type pump struct {
 	s     *Stream
+	mode  *mode // of s, for what is read now
 	r     *os.File
 	conn  syscall.RawConn // of r
 	kind  stdStream
@@ -129,9 +130,9 @@ func (p *pump) end() {
 		life = marks[0].life
 	}
 	p.mu.Unlock()
-	b := p.s.pool.get()
+	b := p.buffers()
 	p.flush(b, life)
-	p.s.pool.put(b)
+	p.mode.pool.put(b)
 	for _, m := range marks {
 		close(m.through)
 	}
@@ -162,10 +163,16 @@ func (p *pump) step(fd uintptr) bool {
 	}
 }
 
+// buffers are those for what is read, or sent off, now. They go back to the pool of p.mode.
+func (p *pump) buffers() *buffers {
+	p.mode = p.s.mode()
+	return p.mode.pool.get()
+}
+
 // read reads once, not beyond the next mark, and sends off the lines that are complete.
 func (p *pump) read(fd int) found {
-	b := p.s.pool.get()
-	defer p.s.pool.put(b)
+	b := p.buffers()
+	defer p.mode.pool.put(b)
 	old := copy(b.in, p.begun)
 
 	p.mu.Lock()
@@ -245,8 +252,8 @@ func (p *pump) hold() {
 
 // part sends off what there is of the line that has begun.
 func (p *pump) part() {
-	b := p.s.pool.get()
-	defer p.s.pool.put(b)
+	b := p.buffers()
+	defer p.mode.pool.put(b)
 	p.mu.Lock()
 	life := p.life
 	p.mu.Unlock()
@@ -326,7 +333,7 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last boo
 	out, lines := b.out[:0], 0
 	kept, fresh := 0, 0 // data[:kept] is in the ring, the next fresh lines are not
 	pos := 0
-	plain := !p.frame.json && !s.quiet
+	plain := !p.frame.json && !p.mode.quiet
 	for {
 		if plain && match == nil && !p.split.cut {
 			var used, n int
@@ -356,7 +363,7 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last boo
 			fresh++
 		}
 		pos += used
-		if s.quiet {
+		if p.mode.quiet {
 			lines++
 			continue
 		}
@@ -401,10 +408,10 @@ func (p *pump) send(out []byte, lines int) {
 	s := p.s
 	s.lines.Add(uint64(lines))
 	switch {
-	case s.quiet:
-	case s.queue != nil:
-		s.queue.soften(s.log.w, len(out))
-		s.dropped.Add(uint64(s.queue.put(out, lines)))
+	case p.mode.quiet:
+	case p.mode.queue != nil:
+		p.mode.queue.soften(s.log.w, len(out))
+		s.dropped.Add(uint64(p.mode.queue.put(out, lines)))
 	default:
 		p.waiting.Store(int64(lines))
 		s.dropped.Add(uint64(s.log.w.write(out)))
@@ -437,7 +444,7 @@ func (p *pump) abandon() {
 		unread++
 	}
 	p.s.lines.Add(uint64(unread))
-	if !p.s.quiet {
+	if !p.s.now.Load().quiet {
 		p.s.dropped.Add(uint64(unread + p.waiting.Load()))
 	}
 }

@@ -34,12 +34,11 @@ type StreamOptions struct {
 // A Stream is the output of one daemon, over all lives of its process. Make one with Log.Stream. Its methods may
 // be called from any goroutine.
 type Stream struct {
-	log   *Log
-	name  string
-	quiet bool
-	queue *queue // of lines to be written, if the daemon must not block; else nil
-	pool  *pool
-	ring  ring
+	log  *Log
+	name string
+	now  atomic.Pointer[mode]
+	next atomic.Pointer[mode] // takes the place of now when what is queued has been written; nil if there is none
+	ring ring
 
 	bytes, lines, dropped atomic.Uint64
 	closed                atomic.Bool
@@ -52,18 +51,52 @@ type Stream struct {
 
 // Stream returns a new Stream for the daemon of that name.
 func (l *Log) Stream(name string, o StreamOptions) *Stream {
-	s := &Stream{log: l, name: name, quiet: o.Quiet, pool: l.block}
-	if o.Quiet || o.Overflow == Drop {
-		s.pool = l.swift
-	}
-	if o.Overflow == Drop && !o.Quiet {
-		s.queue = l.w.newQueue(s)
-	}
+	s := &Stream{log: l, name: name}
+	s.now.Store(s.newMode(o))
 	s.ring.init(o.Ring, l.options.MaxLine)
 	l.mu.Lock()
 	l.streams = append(l.streams, s)
 	l.mu.Unlock()
 	return s
+}
+
+// A mode is how the lines of a Stream are treated.
+type mode struct {
+	quiet bool
+	queue *queue // of lines to be written, if the daemon must not block; else nil
+	pool  *pool
+}
+
+func (s *Stream) newMode(o StreamOptions) *mode {
+	m := &mode{quiet: o.Quiet, pool: s.log.block}
+	if o.Quiet || o.Overflow == Drop {
+		m.pool = s.log.swift
+	}
+	if o.Overflow == Drop && !o.Quiet {
+		m.queue = s.log.w.newQueue(s)
+	}
+	return m
+}
+
+// SetOptions treats what comes from now on otherwise, also of a process that writes already. Lines that wait in a queue are
+// written before. Ring is not looked at.
+func (s *Stream) SetOptions(o StreamOptions) {
+	if m, now := s.newMode(o), s.mode(); m.quiet != now.quiet || (m.queue == nil) != (now.queue == nil) {
+		s.next.Store(m)
+	} else {
+		s.next.Store(nil)
+	}
+}
+
+// mode is the one that counts now.
+func (s *Stream) mode() *mode {
+	m := s.now.Load()
+	if next := s.next.Load(); next != nil && (m.queue == nil || m.queue.idles()) {
+		s.now.Store(next)
+		s.next.CompareAndSwap(next, nil)
+		m = next
+	}
+	return m
 }
 
 // Close says that the daemon has left and that its process has ended: Tail and Follow have all that there will be, and the
@@ -76,7 +109,7 @@ func (s *Stream) Close() {
 	defer l.mu.Unlock()
 	var left []*Stream
 	for _, s := range l.streams {
-		if s.closed.Load() && (s.queue == nil || s.queue.idles()) && !l.pumping(s) {
+		if s.closed.Load() && (s.mode().queue == nil || s.mode().queue.idles()) && !l.pumping(s) {
 			l.gone.Lines += s.lines.Load()
 			l.gone.Dropped += s.dropped.Load()
 			continue
@@ -271,7 +304,7 @@ func (f *life) exited() {
 			return
 		}
 	}
-	if f.s.queue != nil {
-		f.s.queue.empty(ctx.Done())
+	if q := f.s.mode().queue; q != nil {
+		q.empty(ctx.Done())
 	}
 }

@@ -565,3 +565,86 @@ func TestIdle(t *testing.T) {
 		rest()
 	}
 }
+
+// TestSetOptions: what comes after a change is treated by the new options, of a process that writes already too, and no line
+// overtakes another.
+func TestSetOptions(t *testing.T) {
+	const each = 3000
+	ways := []StreamOptions{{}, {Overflow: Drop}, {}, {Overflow: Drop}, {}}
+	out, st := collect(t, Options{}, func(l *Log) {
+		s := l.Stream("web", StreamOptions{})
+		p := open(t, s)
+		for i, o := range ways {
+			s.SetOptions(o)
+			for j := range each / 100 {
+				var b []byte
+				for k := range 100 {
+					b = fmt.Appendf(b, "%d\n", i*each+j*100+k)
+				}
+				p.say(string(b))
+			}
+		}
+		p.end()
+	})
+	next := 0
+	for line := range strings.Lines(out) {
+		if want := fmt.Sprintf("[web] %d\n", next); line != want {
+			if strings.Contains(line, "dropped") || st.Dropped > 0 {
+				t.Skip("the consumer was too slow for overflow drop")
+			}
+			t.Fatalf("got %q, want %q", line, want)
+		}
+		next++
+	}
+	if next != len(ways)*each {
+		t.Errorf("got %d lines, want %d", next, len(ways)*each)
+	}
+
+	c := newConsumer(t)
+	l := New(c.w, Options{})
+	s := l.Stream("web", StreamOptions{})
+	p := open(t, s)
+	p.say("one\n")
+	c.want("[web] one")
+	s.SetOptions(StreamOptions{Quiet: true})
+	p.say("two\n")
+	for texts(s.Tail(1)) != "two|" { // a test that hangs here fails
+		time.Sleep(time.Millisecond)
+	}
+	s.SetOptions(StreamOptions{})
+	p.say("three\n")
+	c.want("[web] three")
+	p.end()
+	l.Close(soon())
+}
+
+// TestStreamClose: a closed stream is in the sums alone.
+func TestStreamClose(t *testing.T) {
+	_, st := collect(t, Options{}, func(l *Log) {
+		for i := range 3 {
+			s := l.Stream("web", StreamOptions{Overflow: []Overflow{Block, Drop, Block}[i]})
+			p := open(t, s)
+			p.say("a line\n")
+			p.end()
+			if i < 2 {
+				s.Close()
+			}
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // the pipes end by themselves
+			other := l.Stream("other", StreamOptions{})
+			other.Close()
+			l.mu.Lock()
+			n := len(l.streams)
+			l.mu.Unlock()
+			if n == 1 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d streams are kept, want 1", n)
+			}
+		}
+	})
+	if st.Lines != 3 || len(st.Streams) != 1 {
+		t.Errorf("got %+v, want 3 lines and 1 stream", st)
+	}
+}

@@ -144,17 +144,25 @@ func (d *unit) adopt(def *definition) error {
 		}
 		d.socket = socket
 	}
+	d.set(def)
+	return nil
+}
+
+// set makes def the definition. The caller holds the lock.
+func (d *unit) set(def *definition) {
 	d.def = def
 	d.probe.SetPlan(d.plan(def))
-	return nil
+	d.stream.SetOptions(streamOptions(def))
+	if d.steps != nil {
+		d.steps.SetOptions(streamOptions(def))
+	}
 }
 
 // revise makes def the definition of the daemon, whose process goes on.
 func (d *unit) revise(def *definition) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.def = def
-	d.probe.SetPlan(d.plan(def))
+	d.set(def)
 }
 
 // plan is how it is found out that the daemon is ready and healthy.
