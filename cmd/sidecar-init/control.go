@@ -45,7 +45,7 @@ type operations struct {
 	trim      *time.Timer
 	left      atomic.Int32 // how often the last client has left since garbage was collected
 	reload    *reloader
-	queue     func() int   // the largest number of messages that ever waited for root
+	queue     func() int // the largest number of messages that ever waited for root
 }
 
 // trimAfter is when, after the start and after the last client has left, most of the program's code is no longer needed.
@@ -78,15 +78,8 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, w *workshop, 
 	}
 	ops.hub = events.New(events.Options{Source: ops.source})
 	w.hub = ops.hub
-	sinks := b.Notify
-	if flags.given["notify"] {
-		sinks = nil
-		for _, url := range flags.notify {
-			sinks = append(sinks, bundle.Sink{URL: url})
-		}
-	}
 	var err error
-	if ops.notifier, err = notify.New(notify.Options{Events: ops.hub, Sinks: sinks, Env: b.Env, Printf: w.logger.Printf}); err != nil {
+	if ops.notifier, err = notify.New(notify.Options{Events: ops.hub, Sinks: sinks(b, flags), Env: b.Env, Printf: w.logger.Printf}); err != nil {
 		return nil, &usageError{err.Error()}
 	}
 	ops.metrics = metrics.New(metrics.Options{
@@ -95,6 +88,18 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, w *workshop, 
 		Notify: ops.notifier.Stats, Orphans: p.orphans.Reaped, RootQueue: func() int { return ops.queue() }, Usage: &ops.usage,
 	})
 	return ops, nil
+}
+
+// sinks are those of the flags, or else of the bundle.
+func sinks(b *bundle.Bundle, flags *runFlags) []bundle.Sink {
+	if !flags.given["notify"] {
+		return b.Notify
+	}
+	var all []bundle.Sink
+	for _, url := range flags.notify {
+		all = append(all, bundle.Sink{URL: url})
+	}
+	return all
 }
 
 // How long events may be sent after the last daemon has ended, and after the deadline at most.

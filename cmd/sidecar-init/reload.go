@@ -266,6 +266,9 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 		return nil, err
 	}
 	r.end.grace.Store(int64(next.Grace))
+	if err := r.ops.notifier.SetSinks(sinks(next, r.flags), next.Env); err != nil { // the file was checked
+		r.w.logger.Printf("%s", printable.Text(err.Error()))
+	}
 	r.running(next)
 	all, err := r.statuses(ctx)
 	if err != nil {

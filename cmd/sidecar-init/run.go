@@ -144,7 +144,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		_ = r.Ref().Tell(root.Shutdown{Reason: "a part of the supervisor has ended"})
 	})
 	g.Add(forward(handOver(), signals, r.Ref()))
-	reload.to, ops.reload = r.Ref(), reload
+	reload.to, reload.ops, ops.reload = r.Ref(), ops, reload
 	stop := make(chan struct{})
 	g.Add(func() error { return reload.run(stop) }, func(error) { close(stop) })
 	ops.join(&g, flags, r.Ref())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,45 +39,97 @@ const (
 
 // A Notifier sends events to sinks. Make one with New, and call Run once. Its shape is that of oklog/run.
 type Notifier struct {
-	sinks  []*sink
+	o      Options
 	finish chan time.Time // has the time for the end
 	once   sync.Once
+	group  sync.WaitGroup // of the sinks that run
+
+	mu    sync.Mutex
+	sinks []*sink
+	ctx   context.Context // of Run; nil before it
+	ended bool
 }
 
 // New returns a Notifier. The error names a sink that makes no sense.
 func New(o Options) (*Notifier, error) {
-	n := &Notifier{finish: make(chan time.Time, 1)}
+	n := &Notifier{o: o, finish: make(chan time.Time, 1)}
+	return n, n.SetSinks(o.Sinks, o.Env)
+}
+
+// SetSinks makes these the sinks, and env the environment of those that are programs. One that there is already goes on with what
+// waits for it; a new one gets what happens from now on. The error names a sink that makes no sense; then nothing changes.
+func (n *Notifier) SetSinks(targets []bundle.Sink, env []string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var sinks, fresh []*sink
 	names := map[string]int{}
-	for _, target := range o.Sinks {
-		s := &sink{printf: o.Printf, reader: o.Events.Read(), finishing: make(chan struct{})}
+	old := slices.Clone(n.sinks)
+	for _, target := range targets {
+		i := slices.IndexFunc(old, func(s *sink) bool {
+			return reflect.DeepEqual(s.target, target) && (len(target.Exec) == 0 || slices.Equal(s.env, env))
+		})
+		if i >= 0 {
+			sinks, old = append(sinks, old[i]), slices.Delete(old, i, i+1)
+			names[sinks[len(sinks)-1].kind]++
+			continue
+		}
+		s := &sink{target: target, env: env, printf: n.o.Printf, finishing: make(chan struct{})}
 		var err error
-		if s.send, s.name, err = newSender(target, o.Env); err != nil {
-			return nil, fmt.Errorf("cannot notify: %w", err)
+		if s.send, s.name, err = newSender(target, env); err != nil {
+			return fmt.Errorf("cannot notify: %w", err)
 		}
 		s.name = printable.Text(s.name)
-		names[s.name]++
-		if i := names[s.name]; i > 1 {
-			s.name = fmt.Sprintf("%s#%d", s.name, i)
+		s.kind = s.name
+		names[s.kind]++
+		if i := names[s.kind]; i > 1 {
+			s.name = fmt.Sprintf("%s#%d", s.kind, i)
 		}
-		n.sinks = append(n.sinks, s)
+		sinks, fresh = append(sinks, s), append(fresh, s)
 	}
-	return n, nil
+	for _, s := range fresh {
+		s.reader = n.o.Events.Read()
+		if n.ctx != nil {
+			s.reader.Rest() // what has happened before is not for it
+			n.start(s)
+		}
+	}
+	for _, s := range old {
+		s.leave()
+	}
+	n.sinks = sinks
+	return nil
+}
+
+// start lets a sink run. The caller holds the lock.
+func (n *Notifier) start(s *sink) {
+	if n.ended {
+		return
+	}
+	ctx, cancel := context.WithCancel(n.ctx)
+	s.cancel = cancel
+	n.group.Go(func() { s.run(ctx) }) // ends with ctx, or with the hub after Finish; and see Run
 }
 
 // Run sends events until Finish. Its error is always nil.
 func (n *Notifier) Run() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	var group sync.WaitGroup
+	n.mu.Lock()
+	n.ctx = ctx
 	for _, s := range n.sinks {
-		group.Go(func() { s.run(ctx) }) // ends with ctx, or with the hub after Finish; and see below
+		n.start(s)
 	}
+	n.mu.Unlock()
 	end := <-n.finish
-	for _, s := range n.sinks {
+	n.mu.Lock()
+	n.ended = true
+	sinks := n.sinks
+	n.mu.Unlock()
+	for _, s := range sinks {
 		close(s.finishing)
 	}
 	ended := make(chan struct{})
-	go func() { group.Wait(); close(ended) }()
+	go func() { n.group.Wait(); close(ended) }()
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
@@ -89,7 +143,7 @@ func (n *Notifier) Run() error {
 	select {
 	case <-ended:
 	case <-timer.C:
-		for _, s := range n.sinks {
+		for _, s := range sinks {
 			s.abandon()
 		}
 	}
@@ -109,8 +163,11 @@ type SinkStats struct {
 
 // Stats returns the counters as they are now, in the order of Options.Sinks.
 func (n *Notifier) Stats() []SinkStats {
-	all := make([]SinkStats, len(n.sinks))
-	for i, s := range n.sinks {
+	n.mu.Lock()
+	sinks := n.sinks
+	n.mu.Unlock()
+	all := make([]SinkStats, len(sinks))
+	for i, s := range sinks {
 		all[i] = SinkStats{s.name, s.delivered.Load(), s.lost()}
 	}
 	return all
@@ -118,13 +175,18 @@ func (n *Notifier) Stats() []SinkStats {
 
 // A sink gets events one after the other. All but the counters belongs to the goroutine of run.
 type sink struct {
+	target    bundle.Sink
+	env       []string
+	kind      string // name, without a number
 	name      string
+	cancel    func()
 	send      sender
 	printf    func(format string, a ...any)
 	reader    *events.Reader
 	finishing chan struct{} // closed by Finish
 
 	delivered, dropped atomic.Uint64
+	gone               atomic.Bool
 
 	failing    error     // why the last try failed; nil if it did not
 	unreported uint64    // dropped events that no line has told of
@@ -157,6 +219,14 @@ var (
 	errEnd   = errors.New("the bundle has ended")
 )
 
+// leave ends a sink that is none any more: what waits for it is not sent.
+func (s *sink) leave() {
+	s.gone.Store(true)
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
 func (s *sink) run(ctx context.Context) {
 	for {
 		rec, lost, err := s.reader.Next(ctx)
@@ -168,6 +238,9 @@ func (s *sink) run(ctx context.Context) {
 		if !s.deliver(ctx, rec) {
 			break
 		}
+	}
+	if s.gone.Load() {
+		return
 	}
 	for { // what happens until the hub is closed is dropped too
 		s.count(false, 0, uint64(s.reader.Rest()), errEnd)
