@@ -172,3 +172,16 @@ func TestLookReadsOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestLookUnstable: what is written between the look at a file and the end of its read is no content yet.
+func TestLookUnstable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "1")
+	w := walk{s: new(Scanner), root: path, dirs: map[string]bool{}}
+	real, st, err := w.resolve(path)
+	must(t, err)
+	write(t, path, "longer")
+	if _, err := w.sum(real, st); !errors.Is(err, ErrUnstable) {
+		t.Errorf("got %v, want %v", err, ErrUnstable)
+	}
+}
