@@ -34,8 +34,41 @@ type Filter struct{ Include, Ignore []string }
 // A Look is what was found at a path.
 type Look struct {
 	Sum  [sha256.Size]byte // of names and content
-	Gone bool              // the path does not exist; the nearest directory that does is in Dirs
-	Dirs []string          // each directory in which an entry decides about Sum, sorted
+	Gone bool              // the path does not exist; the nearest directory that does is one of Places
+	// Places are the directories in which entries decide about Sum, with the names of these (nil: each), and the files of which
+	// no directory reports a write (nil).
+	Places map[string]map[string]bool
+	// Replaced is a file of which only a mount is left. A lookup may see a file at the moment at which it is removed, so that
+	// only what two looks found is true.
+	Replaced *ReplacedError
+}
+
+// A ReplacedError says that a file, mounted by itself, was replaced outside: this container keeps the old one for ever.
+type ReplacedError struct {
+	Path     string
+	dev, ino uint64
+}
+
+func (e *ReplacedError) Error() string {
+	return e.Path + " was replaced outside of the container; mount its directory"
+}
+
+// is says whether both are of the same file.
+func (e *ReplacedError) is(other *ReplacedError) bool {
+	return e != nil && other != nil && *e == *other
+}
+
+// Replaced returns a *ReplacedError if path, or a file below it, is one. What else is wrong with path is not its subject.
+func Replaced(path string) error {
+	var s Scanner
+	first, _ := s.Look(path, Filter{})
+	if first.Replaced == nil {
+		return nil
+	}
+	if second, _ := s.Look(path, Filter{}); first.Replaced.is(second.Replaced) {
+		return second.Replaced
+	}
+	return nil
 }
 
 // An id names a content of a file without its being read.
@@ -54,35 +87,32 @@ type Scanner struct {
 
 // Look looks at path, which is absolute.
 func (s *Scanner) Look(path string, f Filter) (Look, error) {
-	w := walk{s: s, f: f, root: path, dirs: map[string]bool{}, now: time.Now()}
+	w := walk{s: s, f: f, root: path, places: map[string]map[string]bool{}, now: time.Now()}
 	if s.now != nil {
 		w.now = s.now()
 	}
 	s.old, s.known = s.known, map[id][sha256.Size]byte{}
-	l := Look{}
 	err := w.add(path, ".")
+	l := Look{Places: w.places, Replaced: w.replaced}
 	if errors.Is(err, fs.ErrNotExist) {
-		l, w.lines, err = Look{Gone: true}, nil, nil
+		l.Gone, w.lines, err = true, nil, nil
 	}
-	for d := range w.dirs {
-		l.Dirs = append(l.Dirs, d)
-	}
-	slices.Sort(l.Dirs)
 	slices.Sort(w.lines)
 	l.Sum = sha256.Sum256([]byte(strings.Join(w.lines, "")))
 	return l, err
 }
 
 type walk struct {
-	s     *Scanner
-	f     Filter
-	root  string
-	dirs  map[string]bool
-	lines []string // one for each file
-	above []id     // the directories that we are in
-	files int
-	bytes int64
-	now   time.Time
+	s        *Scanner
+	f        Filter
+	root     string
+	places   map[string]map[string]bool
+	replaced *ReplacedError
+	lines    []string // one for each file
+	above    []id     // the directories that we are in
+	files    int
+	bytes    int64
+	now      time.Time
 }
 
 // add adds what path leads to; rel is its name.
@@ -98,6 +128,7 @@ func (w *walk) add(path, rel string) error {
 		if !w.includes(rel) {
 			return nil
 		}
+		w.mounted(real, rel, st)
 		sum, err := w.sum(real, st)
 		w.lines = append(w.lines, fmt.Sprintf("%q %x\n", rel, sum))
 		return err
@@ -111,7 +142,7 @@ func (w *walk) addDir(dir, rel string, me id) error {
 	}
 	w.above = append(w.above, me)
 	defer func() { w.above = w.above[:len(w.above)-1] }()
-	w.dirs[dir] = true
+	w.places[dir] = nil
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -137,6 +168,34 @@ func (w *walk) addDir(dir, rel string, me id) error {
 		}
 	}
 	return nil
+}
+
+// decides says that the entry name of dir decides about the sum.
+func (w *walk) decides(dir, name string) {
+	names, ok := w.places[dir]
+	if !ok {
+		names = map[string]bool{}
+		w.places[dir] = names
+	}
+	if names != nil {
+		names[name] = true
+	}
+}
+
+// mounted makes a place of a file that was mounted by itself, or has other names: a write is reported to the directory of the
+// name by which it was opened, and that of a mounted file is outside of the container. Its removal there shows in its link
+// count alone. Before Linux 5.8 no file says whether it was mounted.
+func (w *walk) mounted(path, rel string, st *unix.Stat_t) {
+	var x unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &x)
+	asked := err == nil && x.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0
+	mount := !asked || x.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	if mount || st.Nlink != 1 {
+		w.places[path] = nil
+	}
+	if mount && st.Nlink == 0 {
+		w.replaced = &ReplacedError{filepath.Join(w.root, rel), uint64(st.Dev), st.Ino}
+	}
 }
 
 func (w *walk) includes(rel string) bool {
@@ -166,11 +225,11 @@ func (w *walk) resolve(path string) (string, *unix.Stat_t, error) {
 		}
 		next := filepath.Join(real, part) // real has no links, so that .. is its parent
 		if err := unix.Lstat(next, st); err != nil {
-			w.dirs[real] = true
+			w.decides(real, part)
 			return "", nil, &fs.PathError{Op: "stat", Path: path, Err: err}
 		}
 		if part != ".." {
-			w.dirs[real] = true
+			w.decides(real, part)
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 			real = next

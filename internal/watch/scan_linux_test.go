@@ -44,15 +44,19 @@ func swap(t *testing.T, dir, version, text string) {
 	}
 }
 
-func TestLook(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		path  string
-		f     Filter
-		setup func(t *testing.T, dir string)
-		do    func(t *testing.T, dir string)
-		same  bool
-	}{
+// A change is one that happens to path, below a directory with a file f.
+type change struct {
+	name  string
+	path  string
+	f     Filter
+	setup func(t *testing.T, dir string)
+	do    func(t *testing.T, dir string)
+	same  bool // it is none of content
+	gone  bool // it is one that a Watcher does not call for
+}
+
+func changesOf() []change {
+	return []change{
 		{name: "write", path: "f", do: func(t *testing.T, d string) { write(t, d+"/f", "2") }},
 		{name: "write of the same", path: "f", do: func(t *testing.T, d string) { write(t, d+"/f", "1") }, same: true},
 		{name: "touch", path: "f", do: func(t *testing.T, d string) { must(t, os.Chtimes(d+"/f", time.Now(), time.Now())) }, same: true},
@@ -61,7 +65,7 @@ func TestLook(t *testing.T) {
 			write(t, d+"/tmp", "2")
 			must(t, os.Rename(d+"/tmp", d+"/f"))
 		}},
-		{name: "gone", path: "f", do: func(t *testing.T, d string) { must(t, os.Remove(d+"/f")) }},
+		{name: "gone", path: "f", do: func(t *testing.T, d string) { must(t, os.Remove(d+"/f")) }, gone: true},
 		{name: "appears", path: "x/y/z", do: func(t *testing.T, d string) { write(t, d+"/x/y/z", "") }},
 		{name: "added", path: ".", do: func(t *testing.T, d string) { write(t, d+"/g", "") }},
 		{name: "renamed", path: ".", do: func(t *testing.T, d string) { must(t, os.Rename(d+"/f", d+"/g")) }},
@@ -86,7 +90,11 @@ func TestLook(t *testing.T) {
 			setup: func(t *testing.T, d string) { swap(t, d, "..1", "a") },
 			do:    func(t *testing.T, d string) { swap(t, d, "..2", "a") },
 		},
-	} {
+	}
+}
+
+func TestLook(t *testing.T) {
+	for _, tt := range changesOf() {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, s := t.TempDir(), new(Scanner)
 			write(t, dir+"/f", "1")
@@ -116,8 +124,8 @@ func TestLookSwaps(t *testing.T) {
 		}
 		f, d = f2, d2
 	}
-	if got := strings.Join(f.Dirs, " "); !strings.Contains(got, dir+" "+dir+"/..100") {
-		t.Errorf("directories %s, want %s and its ..100 among them", got, dir)
+	if got, want := fmt.Sprint(f.Places[dir], f.Places[dir+"/..100"]), "map[..100:true ..data:true app:true] map[app:true]"; got != want {
+		t.Errorf("the file is decided by %s, want %s", got, want)
 	}
 }
 
@@ -177,7 +185,7 @@ func TestLookReadsOnce(t *testing.T) {
 func TestLookUnstable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	write(t, path, "1")
-	w := walk{s: new(Scanner), root: path, dirs: map[string]bool{}}
+	w := walk{s: new(Scanner), root: path, places: map[string]map[string]bool{}}
 	real, st, err := w.resolve(path)
 	must(t, err)
 	write(t, path, "longer")
