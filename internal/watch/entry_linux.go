@@ -87,7 +87,9 @@ func (e *entry) judge(w *Watcher, r result) (changed, again bool) {
 	case r.Gone && !gone:
 		return false, true
 	case r.Gone: // for longer than a replacement takes
-		e.tell(w, "%s does not exist; it is waited for", e.Path)
+		if !e.Optional {
+			e.tell(w, "%s does not exist; it is waited for", e.Path)
+		}
 		return false, false
 	}
 	e.told = ""

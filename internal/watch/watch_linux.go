@@ -32,6 +32,8 @@ type Watch struct {
 	Filter
 	Debounce time.Duration // 0: 300ms
 	Poll     time.Duration // 0: where changes are not reported, each 10s
+	// Optional: that the path does not exist is worth no line.
+	Optional bool
 	// Changed is called on a goroutine of its own each time that the content differs from that of the look before. What changes
 	// while it runs calls it once more. Calls of one watch do not overlap.
 	Changed func(path string)
@@ -411,5 +413,5 @@ func (w *Watcher) call(e *entry) {
 }
 
 func key(v Watch) string {
-	return fmt.Sprintf("%q %q %d %d %q %q", v.Name, v.Path, v.Debounce, v.Poll, v.Include, v.Ignore)
+	return fmt.Sprintf("%q %q %d %d %q %q %t", v.Name, v.Path, v.Debounce, v.Poll, v.Include, v.Ignore, v.Optional)
 }
