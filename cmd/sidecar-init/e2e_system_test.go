@@ -22,6 +22,11 @@ import (
 // stage does something in this process, and makes it the program exe then. It returns only an error.
 func stage(what, exe string, argv []string) error {
 	runtime.LockOSThread() // whose signal mask the next program gets
+	if words := strings.Fields(what); words[0] == "bind" {
+		if err := unix.Mount(words[1], words[2], "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
 	switch what {
 	case "launder":
 		// Somebody has blocked and ignored all that can be. This thread is the one that execs.

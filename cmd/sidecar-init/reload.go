@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/plan"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/internal/watch"
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
@@ -29,6 +31,7 @@ type reloader struct {
 	flags   *runFlags
 	daemons []string // of the command line
 	w       *workshop
+	watcher *watcher
 	ops     *operations
 	end     *ending
 	to      actor.Ref[root.Msg]
@@ -155,6 +158,13 @@ func (r *reloader) readAgain(dry bool) (*bundle.Bundle, error) {
 	if slices.Contains(r.flags.files, "-") {
 		return nil, problem("-", "it was standard input, which cannot be read again: give the bundle file a name")
 	}
+	for _, name := range r.now.Load().Inputs {
+		if name, err := filepath.Abs(name); err == nil {
+			if err := watch.Replaced(name); err != nil {
+				return nil, err
+			}
+		}
+	}
 	next, err := r.readStable()
 	if err != nil {
 		return nil, err
@@ -270,6 +280,7 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 		r.w.logger.Printf("%s", printable.Text(err.Error()))
 	}
 	r.running(next)
+	r.watcher.set()
 	all, err := r.statuses(ctx)
 	if err != nil {
 		return nil, err

@@ -145,6 +145,8 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	})
 	g.Add(forward(handOver(), signals, r.Ref()))
 	reload.to, reload.ops, ops.reload = r.Ref(), ops, reload
+	reload.watcher = newWatcher(reload)
+	g.Add(reload.watcher.run, func(error) { reload.watcher.close() })
 	stop := make(chan struct{})
 	g.Add(func() error { return reload.run(stop) }, func(error) { close(stop) })
 	ops.join(&g, flags, r.Ref())

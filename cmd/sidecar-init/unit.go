@@ -167,14 +167,9 @@ func (d *unit) revise(def *definition) {
 
 // plan is how it is found out that the daemon is ready and healthy.
 func (d *unit) plan(def *definition) (plan probe.Plan) {
-	program := func(argv []string) probe.Check {
-		return probe.Exec(d.helpers, &child.Spec{
-			Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: attr(def.Daemon),
-		})
-	}
 	if h := def.Health; h != nil {
 		plan.Health = &probe.Health{
-			Check: program(h.Test), Interval: h.Interval, StartInterval: h.StartInterval,
+			Check: d.helper(def, h.Test), Interval: h.Interval, StartInterval: h.StartInterval,
 			Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: h.Retries,
 		}
 	}
@@ -185,11 +180,18 @@ func (d *unit) plan(def *definition) (plan probe.Plan) {
 	case r.HTTP != "":
 		plan.Ready = probe.HTTP(r.HTTP)
 	case len(r.Exec) > 0:
-		plan.Ready = program(r.Exec)
+		plan.Ready = d.helper(def, r.Exec)
 	default:
 		plan.Told = true
 	}
 	return plan
+}
+
+// helper is a check that executes a program for the daemon, as its user, and without what is private to it.
+func (d *unit) helper(def *definition, argv []string) probe.Check {
+	return probe.Exec(d.helpers, &child.Spec{
+		Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: attr(def.Daemon),
+	})
 }
 
 // open is child.Exec.Output: a pipe for each life of the daemon, and what it needs if it says itself that it is ready. Exec

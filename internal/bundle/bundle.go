@@ -40,6 +40,9 @@ type Bundle struct {
 	Name string
 	// Files are the files that were read; nil for the built-in bundle.
 	Files []string
+	// Inputs are Files, and the other files that the bundle is read from or would be if they were there: .env beside the first,
+	// and each env_file whose path has no variable in it.
+	Inputs []string
 	// Daemons are the selected ones, in file order; of a scaled service NAME-1, NAME-2, ….
 	Daemons []Daemon
 	// Grace is the time from the first shutdown signal to the deadline.

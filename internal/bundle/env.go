@@ -157,6 +157,8 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 	at, name := pos{file: f.path}, f.path
 	if f.secret {
 		at, name = f.at, "(its path has the value of a variable in it)"
+	} else if !slices.Contains(l.inputs, f.path) {
+		l.inputs = append(l.inputs, f.path)
 	}
 	data, err := bounded.ReadFile(f.path)
 	switch {
@@ -239,6 +241,7 @@ func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, l
 
 // dotEnv reads the .env beside the first file. It serves interpolation only; the environment wins over it.
 func (l *loader) dotEnv(path string) {
+	l.inputs = append(l.inputs, path)
 	data, err := bounded.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EISDIR): // some keep a directory of that name

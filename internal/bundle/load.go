@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bot-bottle/sidecar-init/internal/bounded"
@@ -68,6 +69,7 @@ type loader struct {
 	probs   *problems
 	reader  *reader
 	env     *environment
+	inputs  []string // beside Options.Files
 	dotenv  map[string]string
 	origins map[string][]string // the variables that those of dotenv were made of
 	name    string              // of the bundle
@@ -95,7 +97,7 @@ func load(o Options, sources []source, base string) (*Bundle, error) {
 		return nil, err
 	}
 	if b != nil {
-		b.Files = files
+		b.Files, b.Inputs = files, slices.Concat(files, l.inputs)
 	}
 	return b, err
 }
