@@ -93,6 +93,17 @@ func TestLeft(t *testing.T) {
 				9s exited with code -9 (SIGKILL), as requested`,
 		},
 		{
+			name: "a start that comes meanwhile, twice", life: testproc.Life{Fork: []testproc.Life{slow}},
+			told: []at{{0, child.Start{}}, {s, child.Terminate{}}, {3 * s / 2, child.Start{}}, {8 * s / 5, child.Start{}}, {9 * s, child.Kill{}}},
+			events: `
+				0s starting
+				0s started
+				1s exited with code -15 (SIGTERM), as requested
+				1.5s restarting
+				2.013s started in place
+				9s exited with code -9 (SIGKILL), as requested`,
+		},
+		{
 			name: "unhealthy", life: testproc.Life{Fork: []testproc.Life{slow}},
 			spec: child.Spec{Restart: always, Backoff: fixed},
 			told: []at{{0, child.Start{}}, {s, child.Unhealthy{Gen: 1, Reason: "no answer"}}, {20 * s, child.Kill{}}},

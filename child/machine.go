@@ -117,8 +117,8 @@ func (m *machine) enter(s State) {
 func (m *machine) start() {
 	switch {
 	case m.final:
-	case m.state == StateStopping:
-		m.want = wantRestart
+	case m.state == StateStopping: // a stop with a start after it is a restart
+		m.restart()
 	case m.spawning:
 		if m.want == wantDown { // a restart that was asked for stands
 			m.want = wantUp

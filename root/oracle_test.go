@@ -209,6 +209,11 @@ func (p *play) checkStops(t *rapid.T, r report, of map[string][]*span, shutdown 
 	}
 }
 
+// led reports whether a restart of the daemon by leads to one of the daemon name.
+func (p *play) led(name, by string) bool {
+	return name == by || slices.ContainsFunc(p.spec(name).After, func(d child.Dependency) bool { return d.Restart && p.led(d.Name, by) })
+}
+
 // disturbed reports whether a daemon may have been on its way down when the shutdown came.
 func (r *report) disturbed(p *play, name string, shutdown time.Time) bool {
 	if p.updates {
@@ -223,9 +228,9 @@ func (r *report) disturbed(p *play, name string, shutdown time.Time) bool {
 		}
 		switch m := a.msg.(type) {
 		case root.Do:
-			return m.Name == name
+			return p.led(name, m.Name)
 		case root.Signal:
-			return slices.Contains(p.routes[m.Sig].Restart, name)
+			return slices.ContainsFunc(p.routes[m.Sig].Restart, func(by string) bool { return p.led(name, by) })
 		}
 		return false
 	})

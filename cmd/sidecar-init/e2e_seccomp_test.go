@@ -59,7 +59,7 @@ func (s *session) bundle() string {
 		daemon("plain", "trap HUP print reloaded; orphan 3 10ms; print up; block",
 			`healthcheck: { test: [CMD, testdaemon, "exit 0"], interval: 100ms, start_interval: 50ms, start_period: 5s }`),
 		daemon("limited", "print up; block", // by way of the shim
-			"user: 65534:65534", "ulimits: { nofile: 512 }", "oom_score_adj: 7", "cap_drop: [ALL]"),
+			"user: 65534:65534", `group_add: ["65533"]`, "ulimits: { nofile: 512 }", "oom_score_adj: 7", "cap_drop: [ALL]"),
 		daemon("notified", "notify READY=1; print up; block", "x-sidecar-init: { ready: { notify: sd } }"),
 		daemon("flaky", "once "+filepath.Join(s.token, "flaky")+" exit 3; print up; block", "restart: on-failure"),
 		daemon("deaf", "ignore TERM; print up; block", stop),

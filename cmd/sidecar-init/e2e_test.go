@@ -268,7 +268,8 @@ func start(t *testing.T, c call) *supervisor {
 	} else {
 		close(s.eof)
 	}
-	go s.read(errR, func(line string) { s.stderr.WriteString(line + "\n") }, nil) // the same
+	errEOF := make(chan struct{})
+	go s.read(errR, func(line string) { s.stderr.WriteString(line + "\n") }, errEOF) // the same
 	if c.adapt != nil {
 		c.adapt(cmd)
 	}
@@ -285,7 +286,11 @@ func start(t *testing.T, c call) *supervisor {
 		cmd.Process.Kill()
 		<-s.ended
 		if t.Failed() {
-			t.Logf("output:\n%s", s.output())
+			select { // its last words, such as those of a panic, are on their way
+			case <-errEOF:
+			case <-time.After(time.Second): // somebody else holds it
+			}
+			t.Logf("%v; output:\n%s", cmd.ProcessState, s.output())
 		}
 	})
 	return s

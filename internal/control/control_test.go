@@ -319,6 +319,36 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// TestActionsOvertaken: who waits for what somebody else has called off is told so.
+func TestActionsOvertaken(t *testing.T) {
+	type action func(context.Context, string) ([]client.Daemon, error)
+	fake := &testproc.Fake{Lives: map[string][]testproc.Life{"slow": {{On: testproc.Reactions{syscall.SIGTERM: {After: 300 * time.Millisecond}}}}}}
+	b := start(t, fake, spec("slow"))
+	for _, tt := range []struct {
+		name          string
+		first, second action
+		want          string
+	}{
+		{"stop, start", b.client.Stop, b.client.Start, "slow was started meanwhile"},
+		{"stop, restart", b.client.Stop, b.client.Restart, "slow was started meanwhile"},
+		{"restart, stop", b.client.Restart, b.client.Stop, "slow was stopped meanwhile"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b.await("slow", client.StateRunning)
+			first := make(chan error, 1)
+			go func() {
+				_, err := tt.first(ctx(t), "slow")
+				first <- err
+			}()
+			b.await("slow", client.StateStopping)
+			if _, err := tt.second(ctx(t), "slow"); err != nil {
+				t.Error(err)
+			}
+			wantError(t, <-first, 500, tt.want)
+		})
+	}
+}
+
 func TestActionsTimeOut(t *testing.T) {
 	fake := &testproc.Fake{Lives: map[string][]testproc.Life{"deaf": {{On: testproc.Reactions{syscall.SIGTERM: {Ignore: true}}}}}}
 	b := start(t, fake, spec("deaf", func(s *child.Spec) { s.StopGrace = time.Minute }))

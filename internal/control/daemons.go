@@ -132,9 +132,12 @@ func started(s *child.Status) string {
 
 // stop is POST /v1/daemons/{name}/stop.
 func (s *Server) stop(w http.ResponseWriter, r *request) error {
-	return s.act(w, r, child.Terminate{}, func(s *child.Status) bool { return !s.State.Alive() }, func(s *child.Status) string {
-		if s.State.Final() {
+	return s.act(w, r, child.Terminate{}, settled, func(s *child.Status) string {
+		switch {
+		case s.State.Final():
 			return ""
+		case s.State.Alive():
+			return s.Name + " was started meanwhile"
 		}
 		return s.Name + " " + client.State(s.State).Phrase()
 	})

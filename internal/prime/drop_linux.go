@@ -12,7 +12,7 @@ import (
 // It is called when all routes are known, after Take, and again when they have changed: what is routed now is heard again.
 //
 // Real-time signals queue, one by one: some seconds of sigqueue(3) by one daemon, and no thread does anything else than to
-// handle them for minutes (and the Go runtime's own, 33, which is for AllThreadsSyscall: nobody here calls that).
+// handle them for minutes (and the Go runtime's own, 33, which is for AllThreadsSyscall: nobody here calls that by then).
 //
 // SIGXFSZ and SIGTTOU come from our own writes, to a file at its limit and to a terminal with tostop in whose background we
 // are. A write that fails with EFBIG is told otherwise, and with SIGTTOU ignored the terminal takes what we write.

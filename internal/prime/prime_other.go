@@ -14,6 +14,7 @@ func defaultSignals() error  { return errors.ErrUnsupported }
 func closeOnExec() error     { return errors.ErrUnsupported }
 func eraseEnviron() error    { return errors.ErrUnsupported }
 func becomeSubreaper() error { return errors.ErrUnsupported }
+func settle()                {}
 
 // Drop is about Linux, too.
 func Drop(func(syscall.Signal) bool) error { return nil }

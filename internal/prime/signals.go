@@ -58,7 +58,9 @@ func takeEarly(args []string) <-chan os.Signal {
 	if !supervises(args) {
 		return nil
 	}
-	return take()
+	taken := take()
+	settle()
+	return taken
 }
 
 // supervises reports whether a command line is one that may run a bundle or a command. The others, tests among them, shall

@@ -20,7 +20,7 @@ import (
 
 const (
 	// soon is a deadline, and a bound, that is short.
-	soon = 200 * time.Millisecond
+	soon = 600 * time.Millisecond // enough for an obedient one in an emulated machine
 	// patient is a bound for tests of what happens, not of when: on a busy machine a process that was killed needs its
 	// time to end.
 	patient = 20 * time.Second
