@@ -241,6 +241,7 @@ func TestUpdateComesBack(t *testing.T) {
 		0s web starting
 		0s web started
 		2s web revised
+		2s web restarting
 		4s web exited code -15 (SIGTERM)
 		4s web started in place
 		23s web exited code -15 (SIGTERM)

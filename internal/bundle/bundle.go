@@ -60,8 +60,6 @@ type Bundle struct {
 	Notify []Sink
 	// AutoReload: the bundle is reloaded when one of its files has changed.
 	AutoReload bool
-	// Transient says what daemons may be added by hand; nil means none.
-	Transient *Transient
 	// Env is the environment of everyone who is no daemon and belongs to none (notifiers): the supervisor's without
 	// any private name. See Daemon.HelperEnv for probes and hooks.
 	Env []string
@@ -111,8 +109,6 @@ type Daemon struct {
 
 	// Watch are the paths whose changes mean something to the daemon.
 	Watch []Watch
-	// Update is how the replicas of its service are restarted when they must be; nil means all at once.
-	Update *UpdateConfig
 
 	// Files are the secrets and configs: each must be there before the daemon starts.
 	Files []File

@@ -422,7 +422,6 @@ func TestOwnProblems(t *testing.T) {
 		{top: `{notify: [{url: "http://a b/"}]}`, want: `1:33: url must be a URL that starts with http://, https://, unix:/// or exec:/, not "http://a b/"`},
 		{top: `{notify: [{exec: 1}]}`, want: `1:34: exec must be a string or a list of strings, not 1`},
 		{top: `{reload: now}`, want: `1:26: reload must be auto or manual, not "now"`},
-		{top: `{transient: {user: a}}`, want: `1:29: transient needs max: how many such daemons there can be`},
 		{service: `{watch: [{action: restart}]}`, want: `2:55: an item of watch needs a path`},
 		{service: `{watch: [{path: a, action: signal}]}`, want: `2:55: the action signal needs the key signal`},
 		{service: `{watch: [{path: a, exec: [x]}]}`, want: `2:65: exec goes with action: exec`},

@@ -29,7 +29,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	g.dependencies()
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
-		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, services: map[string][]string{},
+		Log: t.log, Notify: t.notify, AutoReload: t.reload, services: map[string][]string{},
 	}
 	err := g.choose(b)
 	l.routes(b, g, t.routes)
@@ -150,7 +150,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 			KillMode: child.KillMode(orDefault(string(s.own.killMode), string(child.KillGroup))),
 		},
 		Overflow: orDefault(s.own.overflow, OverflowBlock), Detached: !s.attach,
-		Ready: s.own.ready, Health: s.health, Labels: s.labels, Watch: s.own.watch, Update: s.update,
+		Ready: s.own.ready, Health: s.health, Labels: s.labels, Watch: s.own.watch,
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
 	}

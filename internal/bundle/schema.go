@@ -22,7 +22,6 @@ type topSchema struct {
 	Log          logSchema                    `json:"log" doc:"How the log is written. The command line goes before it."`
 	ExitCodeFrom string                       `json:"exit_code_from" doc:"The daemon whose exit code is the bundle's. Default: the largest of all."`
 	Reload       string                       `json:"reload" enum:"auto,manual" doc:"auto: reload the bundle when one of its files has changed. Default: manual."`
-	Transient    transientSchema              `json:"transient" doc:"Daemons that may be added to the running bundle by hand. Default: none."`
 }
 
 type routeSchema struct {
@@ -71,13 +70,6 @@ type watchSchema struct {
 	Include  nameSchema     `json:"include" doc:"Patterns such as *.conf: of a directory only what matches one counts."`
 	Ignore   nameSchema     `json:"ignore" doc:"Patterns of what does not count."`
 	_        struct{}       `required:"path"`
-}
-
-type transientSchema struct {
-	Max  int            `json:"max" doc:"How many there can be at the same time."`
-	TTL  durationSchema `json:"ttl" doc:"The longest time that one may live. Default: no bound."`
-	User string         `json:"user" doc:"The user that they run as. Default: the supervisor's own."`
-	_    struct{}       `required:"max"`
 }
 
 type readySchema struct {

@@ -33,7 +33,6 @@ type service struct {
 	dependsOn           []dependency
 	restart             *child.RestartPolicy
 	policy              *restartPolicy // deploy.restart_policy, which wins over restart
-	update              *UpdateConfig
 	scale, replicas     *int
 	stopSignal          syscall.Signal
 	stopGrace           time.Duration // 0: not given
@@ -343,11 +342,7 @@ func (r *reader) deploy(s *service, n *node) {
 			if e.val.kind != dict || meansDeep(e.val) {
 				s.late.add(e.at, "deploy.resources is not supported: %s", why("resources"))
 			}
-		case "update_config":
-			if e.val.kind != dict || meansDeep(e.val) {
-				r.updateConfig(s, e.val)
-			}
-		case "placement", "rollback_config":
+		case "placement", "rollback_config", "update_config":
 			if e.val.kind != dict || meansDeep(e.val) {
 				r.passOver(s, e, []kind{dict}, "services", s.name, "deploy", e.key)
 			}

@@ -132,7 +132,7 @@ func started(s *child.Status) string {
 
 // stop is POST /v1/daemons/{name}/stop.
 func (s *Server) stop(w http.ResponseWriter, r *request) error {
-	return s.act(w, r, child.Terminate{}, settled, func(s *child.Status) string {
+	return s.act(w, r, child.Terminate{}, (*child.Status).Settled, func(s *child.Status) string {
 		switch {
 		case s.State.Final():
 			return ""

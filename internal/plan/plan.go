@@ -170,7 +170,6 @@ func top(a, b *bundle.Bundle) (names []string) {
 		{"exit_code_from", a.ExitCodeFrom, b.ExitCodeFrom},
 		{"notify", a.Notify, b.Notify},
 		{"reload", a.AutoReload, b.AutoReload},
-		{"transient", a.Transient, b.Transient},
 	} {
 		if !same(k.a, k.b) {
 			names = append(names, k.name)

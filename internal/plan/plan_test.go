@@ -112,7 +112,6 @@ func TestKeys(t *testing.T) {
 		"success_exit_codes":    "x-sidecar-init: { success_exit_codes: [143] }",
 		"no_restart_exit_codes": "x-sidecar-init: { no_restart_exit_codes: [78] }",
 		"watch":                 "x-sidecar-init: { watch: [ { path: /etc/a } ] }",
-		"deploy.update_config":  "deploy: { update_config: { delay: 3s } }",
 	}
 	file := func(line string) *bundle.Bundle {
 		if !strings.HasPrefix(line, "command:") {
