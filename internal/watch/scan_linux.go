@@ -49,7 +49,7 @@ type ReplacedError struct {
 	dev, ino uint64
 }
 
-// Error names the file, and the way out.
+// Error names the file and the way out.
 func (e *ReplacedError) Error() string {
 	return e.Path + " was replaced outside of the container; mount its directory"
 }
