@@ -41,7 +41,13 @@ memory. With --watch the table is drawn anew every second; as JSON each one is a
 		if c.format == "json" {
 			return c.printJSON(all)
 		}
-		return printTable(p.stdout, statusTable(all), 2, p.colours())
+		if err := printTable(p.stdout, statusTable(all), 2, p.colours()); err != nil {
+			return err
+		}
+		if b, err := to.Bundle(ctx); err == nil && b.Changed { // a supervisor of an older version does not know
+			fmt.Fprintln(p.stdout, "the bundle file has changed since; see 'sidecar-init reload --dry-run'")
+		}
+		return nil
 	}
 	return cmd
 }
