@@ -15,7 +15,7 @@ func (s *Status) Well(now time.Time) bool {
 	case StateStopping:
 		return s.Requested
 	case StateExited:
-		return s.Last == nil || !s.Last.Failed()
+		return s.Last == nil || s.Completed
 	case StateStopped:
 		return true
 	}

@@ -23,7 +23,8 @@ func TestWell(t *testing.T) {
 		{Status{State: StateStopping, Last: bad}, false},
 		{Status{State: StateStopping, Last: bad, Requested: true}, true},
 		{Status{State: StateBackoff, Last: good}, false},
-		{Status{State: StateExited, Last: good}, true},
+		{Status{State: StateExited, Last: good, Completed: true}, true},
+		{Status{State: StateExited, Last: bad, Completed: true}, true}, // by Spec.Success
 		{Status{State: StateExited, Last: bad}, false},
 		{Status{State: StateExited}, true},
 		{Status{State: StateStopped, Last: bad}, true},

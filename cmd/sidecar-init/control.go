@@ -83,6 +83,7 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, w *workshop, 
 		return nil, &usageError{err.Error()}
 	}
 	ops.metrics = metrics.New(metrics.Options{
+		Reload:  func() (bool, time.Time) { return ops.reload.succeeded.Load(), time.Unix(ops.reload.at.Load(), 0) },
 		Counts:  func(s *child.Status) *metrics.Counts { return &s.Data.(*unit).counts },
 		Version: strings.Fields(versionLine())[1], Log: w.logger.Stats, Events: ops.hub.Stats,
 		Notify: ops.notifier.Stats, Orphans: p.orphans.Reaped, RootQueue: func() int { return ops.queue() }, Usage: &ops.usage,

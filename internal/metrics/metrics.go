@@ -30,6 +30,8 @@ type Options struct {
 	Orphans func() int64
 	// RootQueue is the largest number of messages that ever waited for the root actor.
 	RootQueue func() int
+	// Reload tells whether the last reload has succeeded, and when one has, or else the start.
+	Reload func() (succeeded bool, at time.Time)
 	// Usage tells what daemons use; nil means a Sampler of its own.
 	Usage *usage.Sampler
 }
@@ -243,6 +245,11 @@ func (m *Metrics) log(p *page, stats log.Stats, all []child.Status) {
 
 // process writes what there is to say of this process.
 func (m *Metrics) process(p *page) {
+	if m.o.Reload != nil {
+		succeeded, at := m.o.Reload()
+		p.single("sidecar_init_config_last_reload_successful", gauge, "Whether the last reload of the bundle has succeeded; 1 before any.", yes(succeeded))
+		p.single("sidecar_init_config_last_reload_success_timestamp_seconds", gauge, "When a reload has succeeded last, or else the start, in seconds since 1970.", float64(at.Unix()))
+	}
 	p.family("sidecar_init_build_info", gauge, "The version of sidecar-init, and of Go.")
 	p.sample(1, "version", m.o.Version, "goversion", runtime.Version())
 	self := usage.Self()

@@ -35,6 +35,7 @@ func example() (*Metrics, []child.Status) {
 		},
 		Events:    func() events.Stats { return events.Stats{Events: 20, Dropped: 1, QueueHighWater: 4} },
 		Notify:    func() []notify.SinkStats { return []notify.SinkStats{{Name: "http://a:1", Delivered: 15, Dropped: 5}} },
+		Reload:    func() (bool, time.Time) { return true, time.Unix(1_790_000_000, 0) },
 		Orphans:   func() int64 { return 9 },
 		RootQueue: func() int { return 3 },
 	})

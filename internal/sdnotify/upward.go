@@ -48,7 +48,7 @@ func allReady(daemons []child.Status) bool {
 		switch d.State {
 		case child.StateRunning, child.StateReady, child.StateStopped:
 		case child.StateExited:
-			if d.Last == nil || d.Last.Failed() {
+			if !d.Completed {
 				return false
 			}
 		default:

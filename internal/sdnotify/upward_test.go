@@ -116,7 +116,7 @@ func TestAllReady(t *testing.T) {
 		{state: child.StateExited, last: &child.Exit{Code: 1}},
 		{state: child.StateExited, last: &child.Exit{}, want: true},
 	} {
-		all := []child.Status{{State: child.StateReady}, {State: tt.state, Last: tt.last}}
+		all := []child.Status{{State: child.StateReady}, {State: tt.state, Last: tt.last, Completed: tt.last != nil && !tt.last.Failed()}}
 		if got := allReady(all); got != tt.want {
 			t.Errorf("%s %v: got %t, want %t", tt.state, tt.last, got, tt.want)
 		}

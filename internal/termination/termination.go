@@ -68,7 +68,7 @@ func (c *Collector) Observe(e child.Event) {
 	defer c.mu.Unlock()
 	switch e.Kind {
 	case child.EventExited, child.EventFailed, child.EventNotStarted:
-		if c.failure == nil && !e.Requested && e.Exit.Failed() {
+		if c.failure == nil && !e.Requested && !e.Success {
 			c.failure = newFailure(&e)
 		}
 	case child.EventKilled:

@@ -19,7 +19,7 @@ var noon = time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 
 func TestRecord(t *testing.T) {
 	exited := func(daemon string, code int, requested bool) child.Event {
-		return child.Event{Time: noon, Kind: child.EventExited, Daemon: daemon, Exit: child.Exit{Code: code}, Requested: requested, Uptime: 1500 * time.Millisecond}
+		return child.Event{Time: noon, Kind: child.EventExited, Daemon: daemon, Exit: child.Exit{Code: code}, Requested: requested, Success: code == 0, Uptime: 1500 * time.Millisecond}
 	}
 	term := child.Event{Kind: root.EventShutdown, Signal: syscall.SIGTERM}
 	tests := []struct {
