@@ -26,8 +26,10 @@ func stage(what, exe string, argv []string) error {
 		if err := unix.Mount(words[1], words[2], "", unix.MS_BIND, ""); err != nil {
 			return err
 		}
+		what = "bound"
 	}
 	switch what {
+	case "bound":
 	case "launder":
 		// Somebody has blocked and ignored all that can be. This thread is the one that execs.
 		all := unix.Sigset_t{}
