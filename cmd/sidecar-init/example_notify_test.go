@@ -9,7 +9,7 @@ import (
 
 // TestExampleNotify: egress crashes until it is given up, and the server beside it tells the operator each time.
 func TestExampleNotify(t *testing.T) {
-	s, _ := example(t, "notify", nil, "/usr/bin/python3")
+	s, _ := example(t, "notify", nil, nil, "/usr/bin/python3")
 	s.match(`\[supervise\] operator: egress has crashed \(code 3\) after [1-9][\d.]* s`)
 	s.expect("[supervise] operator:   it said: routes loaded", "[supervise] operator:   it said: upstream: connection refused")
 	s.match(`\[supervise\] operator:   it comes back in 0\.[45]\d* s, attempt 1`)

@@ -3,7 +3,15 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,12 +21,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The examples with programs of Debian's packages, run as they stand, as PID 1.
 
-// example starts the bundle of a folder of examples/, in a copy of it.
-func example(t *testing.T, folder string, env []string, programs ...string) (s *supervisor, dir string) {
+// example starts the bundle of a folder of examples/, in a copy of it, with links for what a container would mount.
+func example(t *testing.T, folder string, mounts map[string]string, env []string, programs ...string) (s *supervisor, dir string) {
 	t.Helper()
 	asRoot.require(t)
 	for _, p := range programs {
@@ -29,6 +38,11 @@ func example(t *testing.T, folder string, env []string, programs ...string) (s *
 	dir = openDir(t)
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("../../examples", folder))); err != nil {
 		t.Fatal(err)
+	}
+	for name, target := range mounts {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return start(t, call{
 		args: []string{"run", "-f", "bundle.yaml"},
@@ -59,7 +73,7 @@ func get(t *testing.T, address, proxy string) string {
 }
 
 func TestExampleWeb(t *testing.T) {
-	s, _ := example(t, "web", nil, "nginx", "redis-server", "redis-cli", "/usr/bin/python3")
+	s, _ := example(t, "web", nil, nil, "nginx", "redis-server", "redis-cli", "/usr/bin/python3")
 	s.expect("sidecar-init: nginx is ready")
 	const front = "http://127.0.0.1:18080/"
 	if got, want := get(t, front, ""), "request 1"; got != want {
@@ -82,7 +96,7 @@ func TestExampleWeb(t *testing.T) {
 }
 
 func TestExampleSandbox(t *testing.T) {
-	s, dir := example(t, "sandbox", []string{"EGRESS_TOKEN_DEMO=s3cret"}, "mitmdump", "git", "/usr/bin/python3")
+	s, dir := example(t, "sandbox", nil, []string{"EGRESS_TOKEN_DEMO=s3cret"}, "mitmdump", "git", "/usr/bin/python3")
 	s.expect("sidecar-init: egress is ready", "sidecar-init: git-http is ready")
 	const upstream, proxy = "http://127.0.0.1:19101/", "http://127.0.0.1:19102"
 	for _, tt := range []struct{ name, proxy, want string }{
@@ -127,4 +141,57 @@ func TestExampleBuiltin(t *testing.T) {
 	if string(shown) != string(built) {
 		t.Error("examples/builtin.yaml is not the built-in bundle")
 	}
+}
+
+func TestExampleWatch(t *testing.T) {
+	secret, config := t.TempDir(), t.TempDir()
+	swap(t, secret, 0, certificate(t, "one"))
+	swap(t, config, 0, map[string]string{"color": "blue\n"})
+	s, _ := example(t, "watch", map[string]string{"tls": secret, "config": config}, nil, "nginx")
+	s.expect("sidecar-init: nginx is ready", "[worker] color: blue")
+	watched(t, s)
+	if got, want := subject(t, "127.0.0.1:18443"), "one"; got != want {
+		t.Errorf("got the certificate of %s, want %s", got, want)
+	}
+	swap(t, secret, 1, certificate(t, "two"))
+	s.match("sidecar-init: nginx: .*/tls changed; sending SIGHUP")
+	eventually(t, "nginx has the new certificate", func() bool { return subject(t, "127.0.0.1:18443") == "two" })
+	swap(t, config, 1, map[string]string{"color": "green\n"})
+	s.match("sidecar-init: worker: .*/config changed; restarting")
+	s.expect("[worker] color: green")
+	s.signal(syscall.SIGTERM)
+	s.wait()
+}
+
+// subject returns for whom the certificate of a server is.
+func subject(t *testing.T, address string) string {
+	t.Helper()
+	c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // it is its own issuer
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+// certificate is a new one, with its key, as a Secret has them.
+func certificate(t *testing.T, name string) map[string]string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(kind string, b []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	}
+	return map[string]string{"tls.crt": text("CERTIFICATE", der), "tls.key": text("PRIVATE KEY", private)}
 }
