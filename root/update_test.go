@@ -160,7 +160,8 @@ func TestUpdate(t *testing.T) {
 			name:  "what waits for one that is to be started, and waits itself",
 			specs: []child.Spec{{Name: "db", Readiness: true}, {Name: "api"}}, lives: lives{"api": {ends(s, 3), {}}},
 			update: []child.Spec{
-				{Name: "db", Readiness: true}, stamped(child.Spec{Name: "api", After: after("db", child.ServiceHealthy)}),
+				{Name: "db", Readiness: true},
+				stamped(child.Spec{Name: "api", After: after("db", child.ServiceHealthy)}),
 				{Name: "web", After: after("api", child.ServiceHealthy)},
 			},
 			done: "added web; restarted api", events: "10s api revised\n10s web added", states: "db=starting api=exited web=waiting", code: 3, pending: "api",
