@@ -278,7 +278,7 @@ func (h *handler) perform() error {
 	for _, e := range h.m.out {
 		switch e.kind {
 		case doSpawn:
-			go h.spawn(h.m.gen, e.spec, h.take(), h.steps) // posts one message, then ends
+			go h.spawn(h.m.gen, e.spec, e.group, h.take(), h.steps) // posts one message, then ends
 		case doSignal:
 			h.signal(e)
 		case doArm:
@@ -363,8 +363,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// spawn starts the next life, after what is left of the last one, and of its steps, is gone.
-func (h *handler) spawn(gen uint64, spec *Spec, last Process, steps <-chan struct{}) {
+// spawn starts the next life, after what is left of the last one, with kill its process group too, and of its steps, is gone.
+func (h *handler) spawn(gen uint64, spec *Spec, kill bool, last Process, steps <-chan struct{}) {
 	fact := spawned{gen: gen}
 	defer func() {
 		if v := recover(); v != nil {
@@ -377,7 +377,7 @@ func (h *handler) spawn(gen uint64, spec *Spec, last Process, steps <-chan struc
 	}()
 	await(steps)
 	if last != nil {
-		last.Release(h.m.spec.KillMode != KillProcess)
+		last.Release(kill)
 	}
 	fact.proc, fact.err = h.spawner.Spawn(spec)
 }

@@ -77,7 +77,7 @@ type effect struct {
 	spec  *Spec          // doSpawn
 	steps []Spec         // doSteps
 	sig   syscall.Signal // doSignal
-	group bool           // doSignal
+	group bool           // doSignal; doSpawn: what is left of the last group is killed before
 	delay time.Duration  // doArm
 	event Event          // doEmit
 }
@@ -253,7 +253,7 @@ func (m *machine) spawn() {
 	if !m.main() {
 		spec = &m.pre[m.step]
 	}
-	m.do(effect{kind: doSpawn, spec: spec})
+	m.do(effect{kind: doSpawn, spec: spec, group: m.spec.KillMode != KillProcess})
 }
 
 // spawned: the program of generation gen was executed.
