@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bot-bottle/sidecar-init/internal/kernel"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 )
 
@@ -318,7 +319,13 @@ func TestOrphans(t *testing.T) {
 			daemon("b", "orphan 10 1ms; exit 4"),
 		)})
 		s.expect("[a] done", exited("b", "4"))
-		eventually(t, "no zombies", func() bool { return !slices.Contains(s.children(), "Z") })
+		daemons := 0
+		if !kernel.Own().GroupSignal {
+			daemons = 1 // b, if an orphan has outlived it: its number stands for its group until that is dealt with
+		}
+		eventually(t, "no zombies", func() bool {
+			return len(slices.DeleteFunc(s.children(), func(state string) bool { return state != "Z" })) <= daemons
+		})
 		s.signal(syscall.SIGTERM)
 		s.exit(4)
 	})
