@@ -262,7 +262,13 @@ func TestWatchTooMany(t *testing.T) {
 // TestWatchIdle: who waits for changes does not wake up.
 func TestWatchIdle(t *testing.T) {
 	asRoot.require(t)
-	file := filepath.Join(openDir(t), "file")
+	// Not where other tests make files all the time: the directories above are watched too, since they can be replaced.
+	dir, err := os.MkdirTemp("/var", "sidecar-init-idle")
+	if err != nil {
+		t.Skip("only root can make a directory in /var: ", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	file := filepath.Join(dir, "file")
 	write(t, file, "")
 	s := start(t, call{program: shipped(), bundle: services(trapping("a", "{ path: "+file+" }"))})
 	s.expect("[a] up")
