@@ -15,6 +15,20 @@ import (
 )
 
 // TestExit is when a bundle ends, and with which code.
+// TestExitCodeOfTheDead: the exit code of a daemon that has ended counts, although another of its group outlives SIGKILL.
+func TestExitCodeOfTheDead(t *testing.T) {
+	ends := testproc.Life{
+		On:   testproc.Reactions{syscall.SIGTERM: {Exit: child.Exit{Code: 3}}},
+		Fork: []testproc.Life{undead},
+	}
+	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a"}}, Grace: s}, lives{"a": {ends}}, func(l *lab) {
+		l.signal(s, syscall.SIGTERM)
+	})
+	if l.code != 3 || l.err == nil {
+		t.Errorf("Run: got %d, %v, want 3 and an error", l.code, l.err)
+	}
+}
+
 func TestExit(t *testing.T) {
 	always := child.RestartPolicy{Policy: child.RestartAlways}
 	once := child.RestartPolicy{Policy: child.RestartOnFailure, Max: 1}

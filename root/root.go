@@ -190,7 +190,9 @@ func (r *Root) exitCode() int {
 	}
 	code := 0
 	for _, n := range nodes {
-		if !n.status.State.Alive() {
+		s := &n.status
+		mainDead := s.State == child.StateStopping && s.PID == 0 && s.Step == "" // others of its group are left
+		if !s.State.Alive() || mainDead {
 			code = max(code, n.status.Result)
 		}
 	}
