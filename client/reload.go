@@ -31,6 +31,8 @@ type Reload struct {
 	// Failed are the daemons that could not be started, or have not become ready; RolledBack says that therefore all is as before.
 	Failed     []string `json:"failed,omitempty"`
 	RolledBack bool     `json:"rolled_back,omitempty"`
+	// FailedUpdates says of each service with a deploy.update_config whose replicas failed what has come of that.
+	FailedUpdates []string `json:"failed_updates,omitempty"`
 	// Problems are what is wrong with the files, each as FILE:LINE:COL: MESSAGE. Nothing was changed then.
 	Problems []string `json:"problems,omitempty"`
 }

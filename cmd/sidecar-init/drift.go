@@ -27,6 +27,13 @@ func (d *drift) reset(b *bundle.Bundle) {
 	d.seen, d.changed = sums(b.Files), false
 }
 
+// forget: what was seen says nothing about what runs.
+func (d *drift) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen = nil
+}
+
 // drifted reports whether the files say something else than what runs. Files that are wrong say nothing.
 func (r *reloader) drifted() bool {
 	d := &r.drift

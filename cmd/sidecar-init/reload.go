@@ -36,6 +36,8 @@ type reloader struct {
 	end     *ending
 	to      actor.Ref[root.Msg]
 
+	life  context.Context // of what was begun
+	quit  context.CancelFunc
 	turn  chan struct{} // has a token while a reload is under way
 	asked chan struct{} // has a token when a signal, or a change of a file, asks for one
 	now   atomic.Pointer[bundle.Bundle]
@@ -47,6 +49,7 @@ type reloader struct {
 
 func newReloader(p *program, flags *runFlags, daemons []string, w *workshop, b *bundle.Bundle) *reloader {
 	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
+	r.life, r.quit = context.WithCancel(context.Background())
 	r.running(b)
 	r.succeeded.Store(true)
 	r.at.Store(time.Now().Unix())
@@ -69,30 +72,38 @@ func (r *reloader) ask() {
 
 // run makes the reloads that are asked for, until stop is closed. Its shape is that of oklog/run.
 func (r *reloader) run(stop <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	defer r.quit()
 	go func() {
 		<-stop
-		cancel()
+		r.quit()
 	}()
 	for {
 		select {
 		case <-r.asked:
-			_, _ = r.Reload(ctx, client.ReloadOptions{}) // what there is to say is in the log
+			_, _ = r.Reload(r.life, client.ReloadOptions{}) // what there is to say is in the log
 		case <-stop:
 			return nil
 		}
 	}
 }
 
-// Reload is control.Reloader, and one reload. The error is a *bundle.Errors where the files are wrong, that of ctx, or root's.
+// Reload is control.Reloader, and one reload. The error is a *bundle.Errors where the files are wrong, that of ctx, or root's. What
+// has begun goes on when ctx ends; with Rollback it is taken back then.
 func (r *reloader) Reload(ctx context.Context, o client.ReloadOptions) (client.Reload, error) {
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return client.Reload{}, ctx.Err()
+	if err := r.take(ctx); err != nil {
+		return client.Reload{}, err
 	}
+	if o.Rollback {
+		defer r.leave()
+		return r.reload(ctx, o)
+	}
+	return goOn(ctx, func() (client.Reload, error) {
+		defer r.leave()
+		return r.reload(r.life, o)
+	})
+}
+
+func (r *reloader) reload(ctx context.Context, o client.ReloadOptions) (client.Reload, error) {
 	if !o.DryRun {
 		r.w.logger.Printf("reloading %s", r.names())
 	}
@@ -116,8 +127,8 @@ func (r *reloader) Reload(ctx context.Context, o client.ReloadOptions) (client.R
 	if o.DryRun {
 		return answer, nil
 	}
-	specs, err := r.change(ctx, next, p)
-	if err != nil {
+	failed, updates, err := r.apply(ctx, old, next, p)
+	if r.now.Load() == old {
 		r.refused(err)
 		return answer, err
 	}
@@ -125,16 +136,21 @@ func (r *reloader) Reload(ctx context.Context, o client.ReloadOptions) (client.R
 	for _, note := range p.Notes {
 		r.w.logger.Printf("note: %s", note)
 	}
-	failed, err := r.settle(ctx, p, specs)
 	if err == nil && o.Rollback && len(failed) == 0 {
-		failed = r.unready(ctx, p, next)
+		failed = r.unwell(ctx, next, p.Started())
+	}
+	if ctx.Err() != nil && o.Rollback && r.life.Err() == nil {
+		failed, err = r.late(p)
 	}
 	switch {
-	case err != nil: // the rest goes on
+	case err != nil:
 		return answer, err
 	case len(failed) > 0 && o.Rollback:
 		answer.Failed, answer.RolledBack = failed, true
-		r.rollBack(old, next, failed)
+		r.rollBack(old, failed)
+	case len(updates) > 0:
+		answer.Failed, answer.FailedUpdates = failed, updates
+		r.incomplete(updates)
 	default:
 		answer.Failed = failed
 		r.succeeded.Store(true)
@@ -341,56 +357,31 @@ func (r *reloader) await(ctx context.Context, holds func(*child.Status) bool) ([
 	return all, err
 }
 
-// aliveTime is how long a daemon without readiness must have lived to be taken for well.
-const aliveTime = time.Second
-
-// unready returns those that were started and have not become ready in their time.
-func (r *reloader) unready(ctx context.Context, p plan.Plan, next *bundle.Bundle) (late []string) {
-	for i := range next.Daemons {
-		d := &next.Daemons[i]
-		name := d.Spec.Name
-		if a := p.Action(name); a != plan.Start && a != plan.Restart {
-			continue
-		}
-		limit := bundle.DefaultReadyTimeout
-		if d.Ready != nil {
-			limit = d.Ready.Timeout
-		}
-		if !r.well(ctx, name, d.Spec.Readiness, limit) {
-			late = append(late, name)
-		}
+// late returns those that a plan starts and that are not ready, when its time is over; if all that are there are, whose turn would
+// have come is late.
+func (r *reloader) late(p plan.Plan) ([]string, error) {
+	all, err := r.statuses(r.life)
+	names := p.Started()
+	late := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.ContainsFunc(all, func(s child.Status) bool { return s.Name == name && s.State.Up() })
+	})
+	if len(late) == 0 {
+		return names, err
 	}
-	return late
+	return late, err
 }
 
-// well waits until a daemon that was started is ready, or without readiness has lived for a while.
-func (r *reloader) well(ctx context.Context, name string, readiness bool, limit time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	good := false
-	_, err := r.await(ctx, func(s *child.Status) bool {
-		if s.Name != name {
-			return true
-		}
-		good = s.State.Up() || s.State == child.StateExited && s.Completed
-		return good || !s.State.Alive()
-	})
-	if err != nil || !good || readiness {
-		return err == nil && good
+// incomplete tells of services whose update has failed.
+func (r *reloader) incomplete(why []string) {
+	r.succeeded.Store(false)
+	for _, line := range why {
+		r.w.logger.Printf("reload: %s", line)
 	}
-	select {
-	case <-time.After(aliveTime):
-	case <-ctx.Done():
-		return false
-	}
-	all, err := r.statuses(ctx)
-	return err == nil && slices.ContainsFunc(all, func(s child.Status) bool {
-		return s.Name == name && (s.State.Up() && time.Since(s.Started) >= aliveTime || s.State == child.StateExited && s.Completed)
-	})
+	r.w.hub.Observe(child.Event{Time: time.Now(), Kind: events.ReloadFailed, Reason: strings.Join(why, "; ")}, nil)
 }
 
 // rollBack gives all daemons their old definitions back.
-func (r *reloader) rollBack(old, next *bundle.Bundle, late []string) {
+func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 	r.succeeded.Store(false)
 	why := strings.Join(late, ", ") + " was not ready"
 	if len(late) > 1 {
@@ -400,7 +391,7 @@ func (r *reloader) rollBack(old, next *bundle.Bundle, late []string) {
 	defer cancel()
 	all, err := r.statuses(ctx)
 	if err == nil {
-		p := plan.New(next, old, states(all))
+		p := plan.New(r.now.Load(), old, states(all))
 		var specs map[string]*child.Spec
 		if specs, err = r.change(ctx, old, p); err == nil {
 			_, err = r.settle(ctx, p, specs)

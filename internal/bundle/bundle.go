@@ -107,6 +107,9 @@ type Daemon struct {
 	NoNewPrivileges bool
 	OOMScoreAdj     *int // nil: that of the supervisor
 
+	// Update is how the replicas change, where that is not all at once.
+	Update *UpdateConfig
+
 	// Watch are the paths whose changes mean something to the daemon.
 	Watch []Watch
 

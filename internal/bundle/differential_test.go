@@ -354,6 +354,7 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 	default:
 		want("restart", FormatRestart(d.Spec.Restart), orDefault(s.Restart, "no"))
 	}
+	want("update_config", d.Update, updateOf(s.Deploy))
 	if s.StopSignal != "" {
 		want("stop_signal", child.SignalName(d.Spec.StopSignal), signalOf(s.StopSignal))
 	} else {
@@ -521,4 +522,16 @@ func hooksOf(d *Daemon, hooks []types.ServiceHook, s *types.ServiceConfig) (out 
 		out = append(out, step{h.Command, env, orDefault(h.WorkingDir, s.WorkingDir), orDefault(h.User, s.User)})
 	}
 	return out
+}
+
+// updateOf is what compose-go reads of an update_config, with the defaults of the Compose Specification.
+func updateOf(deploy *types.DeployConfig) *UpdateConfig {
+	if deploy == nil || deploy.UpdateConfig == nil || reflect.DeepEqual(*deploy.UpdateConfig, types.UpdateConfig{}) {
+		return nil
+	}
+	u := deploy.UpdateConfig
+	return &UpdateConfig{
+		Parallelism: int(valueOr(u.Parallelism, 1)), Delay: time.Duration(u.Delay), Monitor: time.Duration(u.Monitor),
+		Failure: orDefault(FailureAction(u.FailureAction), FailurePause), MaxFailureRatio: float32(u.MaxFailureRatio),
+	}
 }

@@ -79,8 +79,9 @@ func expandMessage(raw string, vars lookup) string {
 type cast func(*node) error
 
 var (
-	errWhole = errors.New("a whole number")
-	errTruth = errors.New("true or false")
+	errWhole  = errors.New("a whole number")
+	errTruth  = errors.New("true or false")
+	errNumber = errors.New("a number")
 )
 
 // castOf is the cast of a path, or nil. The paths are compose-go's (loader/interpolate.go).
@@ -124,8 +125,11 @@ func castOf(path []string) cast {
 	case 3:
 		switch {
 		case key[0] == "ulimits" && (key[2] == "soft" || key[2] == "hard"),
-			key[0] == "deploy" && key[1] == "restart_policy" && key[2] == "max_attempts":
+			key[0] == "deploy" && key[1] == "restart_policy" && key[2] == "max_attempts",
+			key[0] == "deploy" && key[1] == "update_config" && key[2] == "parallelism":
 			return castWhole
+		case key[0] == "deploy" && key[1] == "update_config" && key[2] == "max_failure_ratio":
+			return castNumber
 		case key[0] == "depends_on" && (key[2] == "required" || key[2] == "restart"):
 			return castTruth
 		}
@@ -137,6 +141,15 @@ func castWhole(n *node) error {
 	v, err := strconv.Atoi(n.text)
 	if err != nil {
 		return errWhole
+	}
+	n.kind, n.val = number, v
+	return nil
+}
+
+func castNumber(n *node) error {
+	v, err := strconv.ParseFloat(n.text, 64)
+	if err != nil {
+		return errNumber
 	}
 	n.kind, n.val = number, v
 	return nil

@@ -34,6 +34,7 @@ type service struct {
 	restart             *child.RestartPolicy
 	policy              *restartPolicy // deploy.restart_policy, which wins over restart
 	scale, replicas     *int
+	update              *UpdateConfig
 	stopSignal          syscall.Signal
 	stopGrace           time.Duration // 0: not given
 	attach              bool
@@ -342,7 +343,9 @@ func (r *reader) deploy(s *service, n *node) {
 			if e.val.kind != dict || meansDeep(e.val) {
 				s.late.add(e.at, "deploy.resources is not supported: %s", why("resources"))
 			}
-		case "placement", "rollback_config", "update_config":
+		case "update_config":
+			s.update = r.updateConfig(s, e.val)
+		case "placement", "rollback_config":
 			if e.val.kind != dict || meansDeep(e.val) {
 				r.passOver(s, e, []kind{dict}, "services", s.name, "deploy", e.key)
 			}

@@ -153,6 +153,8 @@ func (reloads) Reload(ctx context.Context, o client.ReloadOptions) (client.Reloa
 	return client.Reload{}, ctx.Err()
 }
 
+func (reloads) Roll(context.Context, string) (bool, error) { return false, nil }
+
 func (reloads) Bundle() client.Bundle {
 	return client.Bundle{Name: "shop", Files: []string{"b.yaml"}, Changed: true, LastReload: time.Unix(0, 0)}
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/root"
 )
 
 // list is GET /v1/daemons.
@@ -113,6 +115,9 @@ func (s *Server) start(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) restart(w http.ResponseWriter, r *request) error {
+	if rolled, err := s.roll(w, r); rolled || err != nil {
+		return err
+	}
 	return s.act(w, r, child.Restart{}, (*child.Status).Settled, started)
 }
 
@@ -128,6 +133,38 @@ func started(s *child.Status) string {
 		return fmt.Sprintf("%s ended with %s", s.Name, s.Last)
 	}
 	return s.Name + " " + client.State(s.State).Phrase()
+}
+
+// roll is the restart of a service whose replicas are restarted a few at a time.
+func (s *Server) roll(w http.ResponseWriter, r *request) (rolled bool, err error) {
+	names, err := s.lookup(r.Context(), r.PathValue("name"))
+	if err != nil || s.o.Reloader == nil || len(names) < 2 {
+		return false, err
+	}
+	ctx, leave, err := s.stayUntil(r)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	rolled, err = s.o.Reloader.Roll(ctx, r.PathValue("name"))
+	if !rolled {
+		return false, err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true, s.late(r, names, errTimeout)
+	}
+	f := &failure{Status: http.StatusInternalServerError}
+	switch {
+	case errors.Is(err, root.ErrShuttingDown):
+		return true, errShutdown
+	case err != nil:
+		f.Message = err.Error()
+	}
+	all, err := s.statuses(r.Context())
+	if err != nil {
+		return true, err
+	}
+	return true, s.result(w, r, names.pick(all), f)
 }
 
 // stop is POST /v1/daemons/{name}/stop.

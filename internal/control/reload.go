@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
@@ -14,6 +15,9 @@ import (
 type Reloader interface {
 	// Reload applies what has changed. The error is a *bundle.Errors where the files are wrong.
 	Reload(context.Context, client.ReloadOptions) (client.Reload, error)
+	// Roll restarts the replicas of a service as its deploy.update_config says, and returns when that has come to its end; ok is
+	// false, and nothing was done, where it has none.
+	Roll(ctx context.Context, service string) (ok bool, err error)
 	// Bundle is what runs.
 	Bundle() client.Bundle
 }
@@ -61,6 +65,8 @@ func (s *Server) reload(w http.ResponseWriter, r *request) error {
 		return err
 	case answer.RolledBack:
 		status, answer.Error = http.StatusInternalServerError, "rolled back: "+list(answer.Failed)+" not ready in time"
+	case len(answer.FailedUpdates) > 0:
+		status, answer.Error = http.StatusInternalServerError, strings.Join(answer.FailedUpdates, "; ")
 	case len(answer.Failed) > 0:
 		status, answer.Error = http.StatusInternalServerError, list(answer.Failed)+" cannot be started"
 	}

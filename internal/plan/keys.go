@@ -51,6 +51,7 @@ var supervised = []key{
 	{"success_exit_codes", func(d *bundle.Daemon) any { return d.Spec.Success }},
 	{"no_restart_exit_codes", func(d *bundle.Daemon) any { return d.Spec.NoRestart }},
 	{"watch", func(d *bundle.Daemon) any { return d.Watch }},
+	{"update_config", func(d *bundle.Daemon) any { return d.Update }},
 	{"attach", func(d *bundle.Daemon) any { return d.Detached }},
 	{"labels", func(d *bundle.Daemon) any { return d.Labels }},
 }

@@ -188,6 +188,16 @@ func (p Plan) Action(name string) Action {
 	return ""
 }
 
+// Started are the daemons that are started or restarted.
+func (p Plan) Started() (names []string) {
+	for _, s := range p.Steps {
+		if s.Action == Start || s.Action == Restart {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // Nothing reports whether there is nothing to do.
 func (p Plan) Nothing() bool { return len(p.Steps) == 0 }
 
