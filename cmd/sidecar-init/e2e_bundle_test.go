@@ -388,7 +388,7 @@ func TestStdoutFull(t *testing.T) {
 			eventually(t, "b is restarted", func() bool { return lives() > before })
 			at := s.signal(syscall.SIGTERM)
 			if code := s.wait(); code != 0 {
-				t.Errorf("exit code: got %d, want 0", code)
+				return 0, fmt.Errorf("exit code: got %d, want 0", code)
 			}
 			return s.at.Sub(at), nil
 		})

@@ -90,8 +90,9 @@ func TestCommandGrace(t *testing.T) {
 			s.expect("ready")
 			s.signal(syscall.SIGINT)
 			at := s.signal(syscall.SIGTERM)
-			if code := s.wait(); code != 128+9 {
-				t.Errorf("exit code: got %d, want %d", code, 128+9)
+			code := s.wait()
+			if code != 128+9 {
+				return 0, fmt.Errorf("exit code: got %d, want %d", code, 128+9)
 			}
 			return s.at.Sub(at), nil
 		})

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -41,9 +42,8 @@ func TestDeadline(t *testing.T) {
 			at := s.signal(syscall.SIGTERM)
 			s.expect("sidecar-init: c exited with code -15 (SIGTERM)")
 			s.signal(syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGTERM) // change nothing
-			err := s.ends(0)
-			s.expect("sidecar-init: grace (1s) elapsed; SIGKILL on a, b",
-				"sidecar-init: a exited with code -9 (SIGKILL)", "sidecar-init: b exited with code -9 (SIGKILL)")
+			err := errors.Join(s.ends(0), s.said("sidecar-init: grace (1s) elapsed; SIGKILL on a, b",
+				"sidecar-init: a exited with code -9 (SIGKILL)", "sidecar-init: b exited with code -9 (SIGKILL)"))
 			if n := s.count("sidecar-init: shutting down .*"); n != 1 {
 				t.Errorf("%d lines say that it shuts down, want 1", n)
 			}
@@ -59,8 +59,7 @@ func TestDeadline(t *testing.T) {
 			s := start(t, call{program: shipped(), bundle: services(daemon("a", "ignore TERM; print ready; block"))})
 			s.expect("[a] ready")
 			at := s.signal(syscall.SIGTERM)
-			err := s.ends(0)
-			s.expect("sidecar-init: grace (8s) elapsed; SIGKILL on a")
+			err := errors.Join(s.ends(0), s.said("sidecar-init: grace (8s) elapsed; SIGKILL on a"))
 			return s.at.Sub(at), err
 		})
 	})

@@ -466,6 +466,16 @@ func (s *supervisor) ends(code int) error {
 	return nil
 }
 
+// said reports which of these lines were not said, for tests that can be repeated; the supervisor has ended.
+func (s *supervisor) said(lines ...string) (err error) {
+	for _, line := range lines {
+		if !slices.Contains(s.log(), line) {
+			err = errors.Join(err, fmt.Errorf("no line %q", line))
+		}
+	}
+	return err
+}
+
 func (s *supervisor) last() string {
 	lines := s.log()
 	if len(lines) == 0 {

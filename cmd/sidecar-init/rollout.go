@@ -108,7 +108,6 @@ func (r *reloader) roll(ctx context.Context, o plan.Rollout, b *bundle.Bundle, c
 		if err != nil {
 			return failed, false, err
 		}
-		bad = slices.DeleteFunc(bad, func(name string) bool { return !slices.Contains(batch, name) })
 		unwell := r.unwell(ctx, b, slices.DeleteFunc(slices.Clone(batch), func(name string) bool { return slices.Contains(bad, name) }))
 		if err := ctx.Err(); err != nil {
 			return failed, false, err
@@ -116,7 +115,11 @@ func (r *reloader) roll(ctx context.Context, o plan.Rollout, b *bundle.Bundle, c
 		if r.end.began.Load() != nil {
 			return failed, false, root.ErrShuttingDown // which has ended them
 		}
-		failed = slices.Concat(failed, bad, unwell)
+		for _, name := range batch {
+			if slices.Contains(bad, name) || slices.Contains(unwell, name) {
+				failed = append(failed, name)
+			}
+		}
 		if o.Config.Failure != bundle.FailureContinue && float32(len(failed)) > o.Config.MaxFailureRatio*float32(len(o.Names)) {
 			return failed, true, nil
 		}
