@@ -32,6 +32,9 @@ const unfiltered = "-test.skip='^(TestRefusals|TestProfile|TestSoakProfile)$'"
 // what takes minutes is left out, by -short.
 func suites() []suite {
 	return []suite{
+		{pkg: "internal/kernel", users: everybody()},
+		{pkg: "internal/proc", users: everybody()},
+		{pkg: "internal/oom", users: everybody()},
 		{pkg: "internal/reap", users: everybody(), args: "-test.short"},
 		{pkg: "internal/prime", users: everybody()},
 		{pkg: "internal/sdnotify", users: everybody()},
@@ -63,6 +66,9 @@ func image(file, busybox, filter string, only []suite) error {
 	}
 	defer os.RemoveAll(bin)
 	var plan strings.Builder
+	if soak := os.Getenv("SIDECAR_INIT_SOAK"); soak != "" {
+		fmt.Fprintf(&plan, "export SIDECAR_INIT_SOAK=%s\n", soak)
+	}
 	for _, s := range only {
 		err := golang("test", "-c", "-trimpath", "-ldflags=-s -w", "-tags", s.tags, "-o", filepath.Join(bin, "tests", s.binary()), "./"+s.pkg)
 		if err != nil {
