@@ -62,6 +62,9 @@ type Daemon struct {
 	RSS int64   `json:"rss"`
 	// Labels are those of the bundle file.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Transient: it is in no file, but was added by Add. Expires is when it is removed; nil if that is not limited.
+	Transient bool       `json:"transient,omitempty"`
+	Expires   *time.Time `json:"expires,omitempty"`
 }
 
 // An Exit says how a process ended.

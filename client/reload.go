@@ -85,6 +85,8 @@ type Bundle struct {
 	Name string `json:"name,omitempty"`
 	// Files are those that it was read from; none for the built-in bundle.
 	Files []string `json:"files"`
+	// Absent are the services of the files that do not run: their profile is not active, their scale is 0, or they were not selected.
+	Absent []string `json:"absent,omitempty"`
 	// Changed: the files say something else now than what runs.
 	Changed bool `json:"changed"`
 	// LastReload is when a reload has succeeded last, or else the start; LastReloadFailed says that the last one has not.

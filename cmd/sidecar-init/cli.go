@@ -319,7 +319,7 @@ func (p *program) checkCommand() *cobra.Command {
 
 // load reads the bundle. Problems of its files are printed, and the exit code is 78.
 func (p *program) load(flags *runFlags, daemons []string) (*bundle.Bundle, error) {
-	b, err := p.read(flags, daemons)
+	b, err := p.read(flags, daemons, nil)
 	var problems *bundle.Errors
 	var unknown *bundle.UnknownDaemonError
 	switch {
@@ -332,11 +332,11 @@ func (p *program) load(flags *runFlags, daemons []string) (*bundle.Bundle, error
 	return b, err
 }
 
-// read reads the bundle. The error is that of bundle.Load.
-func (p *program) read(flags *runFlags, daemons []string) (*bundle.Bundle, error) {
+// read reads the bundle, with the services that were brought in. The error is that of bundle.Load.
+func (p *program) read(flags *runFlags, daemons, brought []string) (*bundle.Bundle, error) {
 	o := bundle.Options{
 		Files: flags.files, Profiles: flags.profiles, Env: p.environ, Restart: flags.restart.RestartPolicy,
-		ExitCodeFrom: flags.exitCodeFrom, Select: daemons,
+		ExitCodeFrom: flags.exitCodeFrom, Select: daemons, Bring: brought,
 	}
 	if flags.given["grace-period"] {
 		o.Grace = flags.grace

@@ -122,7 +122,11 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 	})
 	o := control.Options{
 		Root: to, Logs: func(s *child.Status) []*log.Stream { return s.Data.(*unit).logs() },
-		Absent: func() []string { return ops.reload.now.Load().Unselected }, Reloader: ops.reload, Events: ops.hub, Source: ops.source, Usage: &ops.usage,
+		Absent: func() []string { return ops.reload.now.Load().Unselected }, Reloader: ops.reload,
+		Transient: func(s *child.Status) (bool, time.Time) {
+			return s.Spec.Data.(*definition).Transient, s.Data.(*unit).expires()
+		},
+		Events: ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
 		Idle: func() {
 			ops.left.Add(1)

@@ -8,6 +8,7 @@ import (
 	"io"
 	stdlog "log"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,10 +30,10 @@ const (
 func (p *program) controlCommands() []*cobra.Command {
 	return []*cobra.Command{
 		p.statusCommand(), p.reloadCommand(),
-		p.actionCommand("start", "Start daemons, and wait until they run", "started", (*client.Client).Start),
+		p.actionCommand("start", "Start daemons, and wait until they run; a service of the file that does not run is brought in", started, (*client.Client).Start),
 		p.actionCommand("stop", "Stop daemons, and wait until they are dead; they stay so until they are started by hand", "stopped", (*client.Client).Stop),
 		p.actionCommand("restart", "Restart daemons, and wait until they run", "restarted", (*client.Client).Restart),
-		p.signalCommand(), p.logsCommand(), p.eventsCommand(), p.waitCommand(), p.healthyCommand(), p.completionCommand(),
+		p.addCommand(), p.removeCommand(), p.signalCommand(), p.logsCommand(), p.eventsCommand(), p.waitCommand(), p.healthyCommand(), p.completionCommand(),
 	}
 }
 
@@ -119,6 +120,19 @@ func codeOf(err error) int {
 func (c *caller) known(ctx context.Context, to *client.Client, names []string) ([]client.Daemon, error) {
 	all, err := to.Daemons(ctx, names...)
 	return all, c.failed(err)
+}
+
+// startable is known for start, which can bring in what the bundle's file has and the bundle does not.
+func (c *caller) startable(ctx context.Context, to *client.Client, names []string) error {
+	b, err := to.Bundle(ctx)
+	if err != nil {
+		return c.failed(err)
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(b.Absent, name) })
+	if len(names) > 0 {
+		_, err = c.known(ctx, to, names)
+	}
+	return err
 }
 
 // complete suggests the names of daemons to the shell.

@@ -10,6 +10,9 @@ import (
 	"github.com/bot-bottle/sidecar-init/client"
 )
 
+// started is what start has done, which alone is for daemons that the bundle does not have yet.
+const started = "started"
+
 // actionCommand is start, stop or restart; do is the call that it makes, done what it has done then.
 func (p *program) actionCommand(name, short, done string, do func(*client.Client, context.Context, string) ([]client.Daemon, error)) *cobra.Command {
 	cmd := &cobra.Command{Use: name + " [--timeout TIME] DAEMON...", Short: short, Args: atLeast(1, "a DAEMON")}
@@ -54,7 +57,12 @@ func (c *caller) each(names []string, done string, do func(*client.Client, conte
 		return err
 	}
 	defer cancel()
-	if _, err := c.known(ctx, to, names); err != nil {
+	if done == started {
+		err = c.startable(ctx, to, names)
+	} else {
+		_, err = c.known(ctx, to, names)
+	}
+	if err != nil {
 		return err
 	}
 	type result struct {

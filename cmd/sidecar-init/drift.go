@@ -20,11 +20,11 @@ type drift struct {
 	changed bool
 }
 
-// reset: b runs from now on.
-func (d *drift) reset(b *bundle.Bundle) {
+// reset: what the files said when their contents were these runs from now on.
+func (d *drift) reset(seen [][sha256.Size]byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.seen, d.changed = sums(b.Files), false
+	d.seen, d.changed = seen, false
 }
 
 // forget: what was seen says nothing about what runs.
@@ -45,7 +45,7 @@ func (r *reloader) drifted() bool {
 		return d.changed
 	}
 	d.seen, d.changed = seen, false
-	if next, err := r.read(r.flags, r.daemons); err == nil && len(next.Daemons) > 0 {
+	if next, err := r.read(r.flags, r.daemons, *r.brought.Load()); err == nil && len(next.Daemons) > 0 {
 		digest(next)
 		p := plan.New(now, next, nil)
 		d.changed = !p.Nothing()

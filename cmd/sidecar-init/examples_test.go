@@ -46,7 +46,7 @@ func example(t *testing.T, folder string, mounts map[string]string, env []string
 	}
 	return start(t, call{
 		args: []string{"run", "-f", "bundle.yaml"},
-		env:  append(env, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME="+dir),
+		env:  append(env, "PATH="+filepath.Dir(shipped())+":/usr/sbin:/usr/bin:/sbin:/bin", "HOME="+dir),
 		adapt: func(cmd *exec.Cmd) {
 			cmd.Dir = dir
 		},
@@ -161,6 +161,16 @@ func TestExampleWatch(t *testing.T) {
 	s.expect("[worker] color: green")
 	s.signal(syscall.SIGTERM)
 	s.wait()
+}
+
+func TestExampleAgent(t *testing.T) {
+	s, _ := example(t, "agent", nil, []string{"SIDECAR_INIT_CONTROL=" + filepath.Join(openDir(t), "s")}, "/usr/bin/python3", "curl")
+	s.match(`\[agent\] dev started \(pid \d+\)`)
+	s.expect("[agent] the server answers")
+	s.match(`\[agent\] \[dev\] 127.0.0.1 .*"GET /bundle.yaml HTTP/1.1" 200 -`)
+	s.expect("[agent] dev removed", "[agent] done")
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
 }
 
 // subject returns for whom the certificate of a server is.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -42,6 +43,9 @@ type reloader struct {
 	asked chan struct{} // has a token when a signal, or a change of a file, asks for one
 	now   atomic.Pointer[bundle.Bundle]
 	drift drift
+	seen  [][sha256.Size]byte // of the files when they were read last
+	// brought are the services that start has brought in.
+	brought atomic.Pointer[[]string]
 
 	succeeded atomic.Bool  // the last one has
 	at        atomic.Int64 // when one has succeeded last, in Unix seconds
@@ -50,16 +54,12 @@ type reloader struct {
 func newReloader(p *program, flags *runFlags, daemons []string, w *workshop, b *bundle.Bundle) *reloader {
 	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	r.life, r.quit = context.WithCancel(context.Background())
-	r.running(b)
+	r.now.Store(b)
+	r.drift.reset(sums(b.Files))
+	r.brought.Store(&[]string{})
 	r.succeeded.Store(true)
 	r.at.Store(time.Now().Unix())
 	return r
-}
-
-// running notes what runs.
-func (r *reloader) running(b *bundle.Bundle) {
-	r.now.Store(b)
-	r.drift.reset(b)
 }
 
 // ask asks for a reload, without waiting for it: as many as ask until it begins get one.
@@ -107,7 +107,10 @@ func (r *reloader) reload(ctx context.Context, o client.ReloadOptions) (client.R
 	if !o.DryRun {
 		r.w.logger.Printf("reloading %s", r.names())
 	}
-	next, err := r.readAgain(o.DryRun)
+	next, err := r.readAgain(o.DryRun, *r.brought.Load())
+	if err == nil {
+		err = keep(r.now.Load(), next)
+	}
 	if err != nil {
 		if !o.DryRun {
 			r.refused(err)
@@ -133,6 +136,8 @@ func (r *reloader) reload(ctx context.Context, o client.ReloadOptions) (client.R
 		return answer, err
 	}
 	answer.Applied = true
+	has := slices.DeleteFunc(slices.Clone(*r.brought.Load()), func(name string) bool { return !next.Known(name) })
+	r.brought.Store(&has)
 	for _, note := range p.Notes {
 		r.w.logger.Printf("note: %s", note)
 	}
@@ -170,7 +175,7 @@ func (r *reloader) names() string {
 }
 
 // readAgain reads the files once more. What the container does not give is a problem of the files, too.
-func (r *reloader) readAgain(dry bool) (*bundle.Bundle, error) {
+func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error) {
 	if slices.Contains(r.flags.files, "-") {
 		return nil, problem("-", "it was standard input, which cannot be read again: give the bundle file a name")
 	}
@@ -181,7 +186,7 @@ func (r *reloader) readAgain(dry bool) (*bundle.Bundle, error) {
 			}
 		}
 	}
-	next, err := r.readStable()
+	next, err := r.readStable(brought)
 	if err != nil {
 		return nil, err
 	}
@@ -203,13 +208,14 @@ const (
 )
 
 // readStable reads files that are not being written: what is read is the same before and after.
-func (r *reloader) readStable() (*bundle.Bundle, error) {
+func (r *reloader) readStable(brought []string) (*bundle.Bundle, error) {
 	for range maxReads {
 		before := sums(r.flags.files)
-		next, err := r.read(r.flags, r.daemons)
+		next, err := r.read(r.flags, r.daemons, brought)
 		if slices.Equal(before, sums(r.flags.files)) {
 			if err == nil {
 				digest(next)
+				r.seen = before
 			}
 			return next, err
 		}
@@ -295,7 +301,7 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 	if err := r.ops.notifier.SetSinks(sinks(next, r.flags), next.Env); err != nil { // the file was checked
 		r.w.logger.Printf("%s", printable.Text(err.Error()))
 	}
-	r.running(next)
+	r.now.Store(next)
 	r.watcher.set()
 	all, err := r.statuses(ctx)
 	if err != nil {
@@ -397,6 +403,7 @@ func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 			_, err = r.settle(ctx, p, specs)
 		}
 	}
+	r.drift.forget()
 	if err != nil {
 		r.w.logger.Printf("reload: %s, and cannot be rolled back: %s", why, printable.Text(err.Error()))
 	} else {
@@ -409,7 +416,7 @@ func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 func (r *reloader) Bundle() client.Bundle {
 	b := r.now.Load()
 	return client.Bundle{
-		Name: b.Name, Files: append([]string{}, b.Files...), Changed: r.drifted(),
+		Name: b.Name, Files: append([]string{}, b.Files...), Absent: b.Unselected, Changed: r.drifted(),
 		LastReload: time.Unix(r.at.Load(), 0).UTC(), LastReloadFailed: !r.succeeded.Load(),
 	}
 }

@@ -41,7 +41,11 @@ func (r *reloader) apply(ctx context.Context, old, next *bundle.Bundle, p plan.P
 		}
 		return r.settle(ctx, p, specs)
 	}
-	if failed, err = step(); err != nil || len(rollouts) == 0 {
+	failed, err = step()
+	if r.now.Load() != old {
+		r.drift.reset(r.seen)
+	}
+	if err != nil || len(rollouts) == 0 {
 		return failed, nil, err
 	}
 	for _, o := range rollouts {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
@@ -96,6 +97,22 @@ type unit struct {
 	def    *definition      // of the present or last life
 	steps  *log.Stream      // of the steps, which write beside the daemon, or before it; nil if there are none
 	socket *sdnotify.Socket // nil unless the daemon notifies through one
+	expiry *time.Timer      // nil unless its time is limited
+	ends   time.Time        // is that time
+}
+
+// expire does something when the daemon's time is over, unless it has left before.
+func (d *unit) expire(after time.Duration, do func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.expiry, d.ends = time.AfterFunc(after, do), time.Now().Add(after)
+}
+
+// expires is when the daemon's time is over; zero if it is not limited.
+func (d *unit) expires() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ends
 }
 
 // unit makes the one value that a daemon is.
@@ -315,6 +332,9 @@ func (d *unit) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closeSocket()
+	if d.expiry != nil {
+		d.expiry.Stop()
+	}
 }
 
 // closeSocket closes the notify socket, if there is one. The caller holds the lock.

@@ -32,6 +32,10 @@ type Options struct {
 	// trimmed; blank means all. Unknown names are returned in Bundle.UnknownSubset.
 	Subset    string
 	SubsetSet bool
+	// Bring are services that are to be there although their profile is not active or their scale is 0, as docker compose up SERVICE
+	// brings them in; and with them what they depend on that has a profile of theirs. Select and Subset narrow them as they do others.
+	// A name that is none of a service is ignored.
+	Bring []string
 }
 
 // A Bundle is a resolved plan.
@@ -60,6 +64,8 @@ type Bundle struct {
 	Notify []Sink
 	// AutoReload: the bundle is reloaded when one of its files has changed.
 	AutoReload bool
+	// Transient says that daemons may be added which no file has; nil means that they may not.
+	Transient *Transient
 	// Env is the environment of everyone who is no daemon and belongs to none (notifiers): the supervisor's without
 	// any private name. See Daemon.HelperEnv for probes and hooks.
 	Env []string
@@ -73,6 +79,7 @@ type Bundle struct {
 	// PassedOver are the keys that mean nothing in one container.
 	PassedOver []PassedOver
 
+	private  []pattern           // of all services, selected or not
 	services map[string][]string // every service of the file, with the names of its selected daemons
 }
 
@@ -109,6 +116,9 @@ type Daemon struct {
 
 	// Update is how the replicas change, where that is not all at once.
 	Update *UpdateConfig
+
+	// Transient: it is in no file.
+	Transient bool
 
 	// Watch are the paths whose changes mean something to the daemon.
 	Watch []Watch

@@ -43,6 +43,31 @@ func (g *graph) enable(active []string) {
 	}
 }
 
+// bring enables the services of Options.Bring, and makes sure that they have a daemon.
+func (g *graph) bring() {
+	var enable func(s *service)
+	enable = func(s *service) {
+		g.enabled[s] = true
+		for _, d := range s.dependsOn {
+			on := g.byName[d.Name]
+			if on != nil && !g.enabled[on] && slices.ContainsFunc(on.profiles, func(p string) bool { return slices.Contains(s.profiles, p) }) {
+				enable(on)
+			}
+		}
+	}
+	for _, name := range g.options.Bring {
+		s := g.byName[name]
+		if s == nil {
+			continue
+		}
+		enable(s)
+		if len(s.daemons()) == 0 {
+			one := 1
+			s.scale, s.replicas = &one, nil
+		}
+	}
+}
+
 // subset is Options.Subset as names; false means all.
 func (g *graph) subset() (names []string, narrow bool) {
 	if !g.options.SubsetSet || strings.TrimSpace(g.options.Subset) == "" {

@@ -19,6 +19,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	l.checkAll(l.behind("COMPOSE_PROJECT_NAME"), nil, pos{file: filepath.Join(l.reader.base, ".env"), line: 1, col: 1})
 	g := &graph{loader: l, services: services, byName: map[string]*service{}, daemons: map[string]*service{}}
 	g.enable(l.profiles())
+	g.bring()
 	for _, s := range services {
 		g.names(s)
 		l.vault.search(s.node, s, l.probs)
@@ -29,7 +30,8 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	g.dependencies()
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
-		Log: t.log, Notify: t.notify, AutoReload: t.reload, services: map[string][]string{},
+		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient,
+		private: slices.Clone(l.vault.all), services: map[string][]string{},
 	}
 	err := g.choose(b)
 	l.routes(b, g, t.routes)

@@ -22,6 +22,13 @@ type topSchema struct {
 	Log          logSchema                    `json:"log" doc:"How the log is written. The command line goes before it."`
 	ExitCodeFrom string                       `json:"exit_code_from" doc:"The daemon whose exit code is the bundle's. Default: the largest of all."`
 	Reload       string                       `json:"reload" enum:"auto,manual" doc:"auto: reload the bundle when one of its files has changed. Default: manual."`
+	Transient    transientSchema              `json:"transient" doc:"Daemons that are in no file may be added to the running bundle. Default: they may not."`
+}
+
+type transientSchema struct {
+	Max  int            `json:"max" doc:"How many there may be at a time. Default: 16."`
+	TTL  durationSchema `json:"ttl" doc:"The longest time that one may be there. Default: no limit."`
+	User string         `json:"user" doc:"As whom they run. Default: the supervisor's own user."`
 }
 
 type routeSchema struct {

@@ -229,6 +229,7 @@ type top struct {
 	log          LogOptions
 	notify       []Sink
 	reload       bool
+	transient    *Transient
 }
 
 // A route is an entry of signals.
@@ -245,7 +246,7 @@ const (
 	maxLine = 1 << 20
 )
 
-var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload"}
+var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "transient"}
 
 // top reads the x-sidecar-init at the top.
 func (r *reader) top(tree *node) (t top) {
@@ -263,6 +264,8 @@ func (r *reader) top(tree *node) (t top) {
 			t.routes = r.routes(n)
 		case "reload":
 			t.reload = r.oneOf(n, e.key, "auto", "manual") == "auto"
+		case "transient":
+			t.transient = r.transient(n)
 		case "notify":
 			t.notify = r.sinks(n)
 		case "log":

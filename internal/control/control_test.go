@@ -153,6 +153,22 @@ func (reloads) Reload(ctx context.Context, o client.ReloadOptions) (client.Reloa
 	return client.Reload{}, ctx.Err()
 }
 
+func (reloads) Start(context.Context, string) error { return nil }
+
+func (reloads) Add(_ context.Context, name string, o client.Transient) error {
+	if len(o.Command) == 0 {
+		return Refuse(400, "%s has no command", name)
+	}
+	return nil
+}
+
+func (reloads) Remove(_ context.Context, name string) error {
+	if name == "job" {
+		return Refuse(409, "%s is in the bundle's file", name)
+	}
+	return nil
+}
+
 func (reloads) Roll(context.Context, string) (bool, error) { return false, nil }
 
 func (reloads) Bundle() client.Bundle {

@@ -77,6 +77,13 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 			Since: st.Since.UTC(), PID: st.PID, Starts: st.Starts, Restarts: st.Restarts, Failures: st.Failures,
 			LastExit: exitOf(st.Last), Labels: st.Spec.Labels,
 		}
+		if s.o.Transient != nil {
+			var expires time.Time
+			if d.Transient, expires = s.o.Transient(st); !expires.IsZero() {
+				expires = expires.UTC()
+				d.Expires = &expires
+			}
+		}
 		if st.PID != 0 {
 			d.CPU, d.RSS = seconds(use[st.PID].CPU), use[st.PID].RSS
 			if st.Executed() {
@@ -111,6 +118,16 @@ func seconds(d time.Duration) float64 {
 // start is POST /v1/daemons/{name}/start, restart the same. Both are done when the program has been executed; that it is
 // ready is another question, for wait.
 func (s *Server) start(w http.ResponseWriter, r *request) error {
+	if name := r.PathValue("name"); s.o.Reloader != nil && s.o.Absent != nil && slices.Contains(s.o.Absent(), name) {
+		ctx, leave, err := s.stayUntil(r)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		if err := refused(s.o.Reloader.Start(ctx, name)); err != nil {
+			return err
+		}
+	}
 	return s.act(w, r, child.Start{}, (*child.Status).Settled, started)
 }
 

@@ -3,10 +3,12 @@ package control
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -35,12 +37,21 @@ type failure struct {
 
 func (f *failure) Error() string { return f.Message }
 
+// Refuse is the error of a Reloader that a client gets with this status.
+func Refuse(status int, format string, args ...any) error {
+	return &failure{Status: status, Message: fmt.Sprintf(format, args...)}
+}
+
 // routes is the whole interface.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
+	methods := map[string][]string{}
 	for _, r := range s.table() {
 		s.handle(mux, r.method+" "+r.path, r.handler)
-		s.handle(mux, r.path, notAllowed(r.method)) // what no other pattern of that path takes
+		methods[r.path] = append(methods[r.path], r.method)
+	}
+	for path, allowed := range methods {
+		s.handle(mux, path, notAllowed(allowed)) // what no other pattern of that path takes
 	}
 	s.handle(mux, "/", s.notFound)
 	return mux
@@ -51,11 +62,13 @@ type route struct {
 	handler      handler
 }
 
-// table lists the routes. There is one method for each path.
+// table lists the routes.
 func (s *Server) table() []route {
 	return []route{
 		{"GET", "/v1/daemons", s.list},
 		{"GET", "/v1/daemons/{name}", s.show},
+		{"PUT", "/v1/daemons/{name}", s.add},
+		{"DELETE", "/v1/daemons/{name}", s.takeAway},
 		{"GET", "/v1/daemons/{name}/logs", s.logs},
 		{"POST", "/v1/daemons/{name}/start", s.start},
 		{"POST", "/v1/daemons/{name}/stop", s.stop},
@@ -71,10 +84,8 @@ func (s *Server) table() []route {
 	}
 }
 
-func notAllowed(method string) handler {
-	if method == "GET" {
-		method = "GET, HEAD"
-	}
+func notAllowed(methods []string) handler {
+	method := strings.Replace(strings.Join(methods, ", "), "GET", "GET, HEAD", 1)
 	return func(w http.ResponseWriter, r *request) error {
 		w.Header().Set("Allow", method)
 		return &failure{Status: http.StatusMethodNotAllowed, Message: "the method must be " + method}

@@ -11,13 +11,19 @@ import (
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
-// A Reloader reads the bundle's files anew.
+// A Reloader changes the bundle that runs. The errors of its methods are those of Refuse, of the context, or root's.
 type Reloader interface {
 	// Reload applies what has changed. The error is a *bundle.Errors where the files are wrong.
 	Reload(context.Context, client.ReloadOptions) (client.Reload, error)
 	// Roll restarts the replicas of a service as its deploy.update_config says, and returns when that has come to its end; ok is
 	// false, and nothing was done, where it has none.
 	Roll(ctx context.Context, service string) (ok bool, err error)
+	// Start brings a service in that the bundle's file has and the bundle does not (Options.Absent), and starts it.
+	Start(ctx context.Context, service string) error
+	// Add makes a transient daemon, and returns when its program has been executed.
+	Add(ctx context.Context, name string, o client.Transient) error
+	// Remove ends a transient daemon, and returns when it is gone.
+	Remove(ctx context.Context, name string) error
 	// Bundle is what runs.
 	Bundle() client.Bundle
 }

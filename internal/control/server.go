@@ -31,6 +31,8 @@ type Options struct {
 	Logs func(*child.Status) []*log.Stream
 	// Reloader reloads the bundle; nil means that it cannot be.
 	Reloader Reloader
+	// Transient reports whether a daemon is in no file, and when its time is over, if that is limited; nil means that there are none.
+	Transient func(*child.Status) (transient bool, expires time.Time)
 	// Absent returns the names of services that the bundle's file has and that do not run; nil means none.
 	Absent func() []string
 	// Events are the events; nil means that there are none.

@@ -43,11 +43,13 @@ type Plan struct {
 func New(old, next *bundle.Bundle, states map[string]child.State) Plan {
 	p := &planner{old: old, next: next, states: states, was: byName(old), will: byName(next)}
 	for i := range next.Daemons {
-		p.daemon(&next.Daemons[i])
+		if !next.Daemons[i].Transient { // which no file says anything about
+			p.daemon(&next.Daemons[i])
+		}
 	}
 	for i := range old.Daemons {
 		d := &old.Daemons[i]
-		if name := d.Spec.Name; p.will[name] == nil {
+		if name := d.Spec.Name; p.will[name] == nil && !d.Transient {
 			p.add(name, Stop, p.leaves(d))
 		}
 	}
@@ -170,6 +172,7 @@ func top(a, b *bundle.Bundle) (names []string) {
 		{"exit_code_from", a.ExitCodeFrom, b.ExitCodeFrom},
 		{"notify", a.Notify, b.Notify},
 		{"reload", a.AutoReload, b.AutoReload},
+		{"transient", a.Transient, b.Transient},
 	} {
 		if !same(k.a, k.b) {
 			names = append(names, k.name)
