@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/client"
@@ -57,5 +58,24 @@ func ExampleClient_Logs() {
 			log.Fatal(err)
 		}
 		fmt.Printf("%s\n", line.Raw())
+	}
+}
+
+// Start a development server, wait until it answers, and end it with all that it has started.
+func ExampleClient_Add() {
+	c, ctx := client.New(""), context.Background()
+	if _, err := c.Add(ctx, "dev", client.Transient{Command: []string{"npm", "run", "dev"}, WorkingDir: "/src", TTL: "10m"}); err != nil {
+		log.Fatal(err)
+	}
+	for line, err := range c.Logs(ctx, client.LogOptions{Follow: true}, "dev") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if strings.Contains(string(line.Raw()), "listening") {
+			break
+		}
+	}
+	if _, err := c.Remove(ctx, "dev"); err != nil {
+		log.Fatal(err)
 	}
 }

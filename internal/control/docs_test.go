@@ -14,7 +14,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got, want []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:GET|POST) [^`]*)` \\|").FindAllSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `((?:GET|POST|PUT|DELETE) [^`]*)` \\|").FindAllSubmatch(page, -1) {
 		got = append(got, string(m[1]))
 	}
 	for _, r := range (&Server{}).table() {

@@ -116,7 +116,11 @@ func (r *request) read(w http.ResponseWriter) error {
 	if r.ContentLength != 0 {
 		var tooLarge *http.MaxBytesError
 		var err error
-		if r.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); errors.As(err, &tooLarge) {
+		limit := int64(maxBody)
+		if r.Method == http.MethodPut {
+			limit = maxDaemon
+		}
+		if r.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit)); errors.As(err, &tooLarge) {
 			return &failure{Status: http.StatusRequestEntityTooLarge, Message: "the body is too large"}
 		} else if err != nil {
 			w.Header().Set("Connection", "close")

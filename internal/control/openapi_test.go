@@ -89,7 +89,7 @@ func TestOpenAPIFields(t *testing.T) {
 	a := openAPI(t)
 	types := map[string]any{
 		"Daemon": client.Daemon{}, "Exit": client.Exit{}, "Health": client.Health{}, "Problem": client.Problem{},
-		"LogLine": client.LogLine{}, "Bundle": client.Bundle{}, "ReloadStep": client.ReloadStep{}, "Event": client.Event{}, "EventData": client.EventData{}, "Error": failure{},
+		"LogLine": client.LogLine{}, "Bundle": client.Bundle{}, "ReloadStep": client.ReloadStep{}, "Transient": client.Transient{}, "Event": client.Event{}, "EventData": client.EventData{}, "Error": failure{},
 	}
 	for name, v := range types {
 		schema := a.at("components", "schemas", name)
@@ -243,6 +243,11 @@ func TestOpenAPIAnswers(t *testing.T) {
 		{"GET", "/v1/daemons/{name}", "/v1/daemons/web", "", 200},
 		{"GET", "/v1/daemons/{name}", "/v1/daemons/r", "", 200},
 		{"GET", "/v1/daemons/{name}", "/v1/daemons/x", "", 404},
+		{"PUT", "/v1/daemons/{name}", "/v1/daemons/web", `{"command":["a"]}`, 200},
+		{"PUT", "/v1/daemons/{name}", "/v1/daemons/web", `{"command":[]}`, 400},
+		{"PUT", "/v1/daemons/{name}", "/v1/daemons/web", `{"shell":true}`, 400},
+		{"DELETE", "/v1/daemons/{name}", "/v1/daemons/web", "", 200},
+		{"DELETE", "/v1/daemons/{name}", "/v1/daemons/x", "", 404},
 		{"GET", "/v1/daemons/{name}/logs", "/v1/daemons/web/logs?lines=3", "", 200},
 		{"GET", "/v1/daemons/{name}/logs", "/v1/daemons/web/logs?lines=x", "", 400},
 		{"GET", "/v1/daemons/{name}/logs", "/v1/daemons/x/logs", "", 404},

@@ -223,7 +223,7 @@ func TestTricks(t *testing.T) {
 		{"empty name", "GET /v1/daemons//logs" + host + "\r\n", 307},
 		{"long name", "GET /v1/daemons/" + strings.Repeat("w", 4000) + host + "\r\n", 404},
 		{"proxy request", "GET http://169.254.169.254/v1/daemons/x" + host + "\r\n", 404},
-		{"wrong method", "DELETE /v1/daemons/web" + host + "\r\n", 405},
+		{"wrong method", "PATCH /v1/daemons/web" + host + "\r\n", 405},
 		{"GET of an action", "GET /v1/daemons/web/stop" + host + "\r\n", 405},
 		{"huge body", "POST /v1/daemons/web/signal" + host + "Content-Length: 100000000\r\n\r\n" + strings.Repeat("x", 100000), 413},
 		{"huge chunked body", "POST /v1/daemons/web/stop" + host + "Transfer-Encoding: chunked\r\n\r\n2000\r\n" + strings.Repeat("x", 0x2000) + "\r\n", 413},

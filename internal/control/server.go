@@ -57,6 +57,7 @@ const (
 	maxLong   = 256              // requests that wait or stream
 	maxHeader = 8 << 10          // bytes, to which net/http adds 4096
 	maxBody   = 4 << 10          // bytes
+	maxDaemon = 64 << 10         // bytes of a body that defines a daemon
 	readTime  = 5 * time.Second  // for a whole request
 	writeTime = 10 * time.Second // for each piece of an answer
 	idleTime  = 30 * time.Second // between requests
