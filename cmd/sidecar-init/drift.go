@@ -40,7 +40,7 @@ func (r *reloader) drifted() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := r.now.Load()
-	seen := sums(now.Files)
+	seen := sums(inputs(now))
 	if slices.Contains(r.flags.files, "-") || slices.Equal(seen, d.seen) {
 		return d.changed
 	}
@@ -51,6 +51,19 @@ func (r *reloader) drifted() bool {
 		d.changed = !p.Nothing()
 	}
 	return d.changed
+}
+
+// inputs are all files that a bundle is made of: those that it is read from, and its secrets and configs.
+func inputs(b *bundle.Bundle) []string {
+	all := slices.Clone(b.Inputs)
+	for i := range b.Daemons {
+		for _, f := range b.Daemons[i].Files {
+			if !slices.Contains(all, f.Source) {
+				all = append(all, f.Source)
+			}
+		}
+	}
+	return all
 }
 
 // sums stand for the contents of files; all zero for one that cannot be read.

@@ -55,7 +55,7 @@ func newReloader(p *program, flags *runFlags, daemons []string, w *workshop, b *
 	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	r.life, r.quit = context.WithCancel(context.Background())
 	r.now.Store(b)
-	r.drift.reset(sums(b.Files))
+	r.drift.reset(sums(inputs(b)))
 	r.brought.Store(&[]string{})
 	r.succeeded.Store(true)
 	r.at.Store(time.Now().Unix())
@@ -179,7 +179,7 @@ func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error)
 	if slices.Contains(r.flags.files, "-") {
 		return nil, problem("-", "it was standard input, which cannot be read again: give the bundle file a name")
 	}
-	for _, name := range r.now.Load().Inputs {
+	for _, name := range inputs(r.now.Load()) {
 		if name, err := filepath.Abs(name); err == nil {
 			if err := watch.Replaced(name); err != nil {
 				return nil, err
@@ -210,12 +210,12 @@ const (
 // readStable reads files that are not being written: what is read is the same before and after.
 func (r *reloader) readStable(brought []string) (*bundle.Bundle, error) {
 	for range maxReads {
-		before := sums(r.flags.files)
+		before := sums(inputs(r.now.Load()))
 		next, err := r.read(r.flags, r.daemons, brought)
-		if slices.Equal(before, sums(r.flags.files)) {
+		if slices.Equal(before, sums(inputs(r.now.Load()))) {
 			if err == nil {
 				digest(next)
-				r.seen = before
+				r.seen = sums(inputs(next))
 			}
 			return next, err
 		}

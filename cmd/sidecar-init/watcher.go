@@ -78,7 +78,7 @@ func (w *watcher) set() {
 	b := w.now.Load()
 	var all []watch.Watch
 	if b.AutoReload {
-		for i, name := range b.Inputs {
+		for i, name := range inputs(b) {
 			if path, err := filepath.Abs(name); err == nil && name != "-" {
 				all = append(all, watch.Watch{Name: "bundle", Path: path, Optional: i >= len(b.Files), Changed: func(string) { w.ask() }})
 			}
