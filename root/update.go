@@ -128,7 +128,7 @@ func (r *Root) apply(u Update) (done Updated) {
 		}
 		nodes = append(nodes, n)
 		if n.leaving == stays {
-			n.leaving, n.revision = leaves, nil
+			n.leaving = leaves
 			done.Removed = append(done.Removed, n.spec.Name)
 		}
 	}

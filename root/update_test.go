@@ -269,6 +269,36 @@ func TestUpdateTakenBack(t *testing.T) {
 	want(t, "restarts", l.picked("in place"), "4s db started in place")
 }
 
+// One that leaves, comes back and leaves again, each before the Update before is done, and comes back at last: it runs.
+func TestUpdateComesBackTwice(t *testing.T) {
+	log, web, cli, old := child.Spec{Name: "log"}, child.Spec{Name: "web"}, child.Spec{Name: "cli", After: after("web", "")}, child.Spec{Name: "old"}
+	lives := lives{"web": {slow(2 * s)}, "cli": {slow(4 * s)}, "old": {slow(4 * s)}}
+	l := experiment(t, root.Config{Specs: []child.Spec{log, web, old}}, lives, func(l *lab) {
+		l.until(s)
+		l.update(root.Update{Daemons: daemons(log, old, child.Spec{Name: "cli"})}) // web is being stopped
+		l.until(4 * s)
+		l.update(root.Update{Daemons: daemons(log, old, child.Spec{Name: "cli"}, web)})
+		l.until(10 * s)
+		l.update(root.Update{Daemons: daemons(log, old, child.Spec{Name: "cli"})}) // and again
+		l.until(11 * s)
+		l.update(root.Update{Daemons: daemons(log, web, cli)}) // it is to be started when old has left
+		l.until(12 * s)
+		l.update(root.Update{Daemons: daemons(log)}) // web is to leave after cli
+		l.until(13 * s)
+		if got, want := summary(l.update(root.Update{Daemons: daemons(log, web, cli)})), "restarted web,cli"; got != want {
+			t.Errorf("Update: got %q, want %q", got, want)
+		}
+		l.until(40 * s)
+		if got, want := states(l.list()), "log=running web=running cli=running"; got != want {
+			t.Errorf("states: got %q, want %q", got, want)
+		}
+		l.signal(40*s, syscall.SIGTERM)
+	})
+	if l.code != 0 || l.err != nil {
+		t.Errorf("Run: got %d, %v, want 0, nil", l.code, l.err)
+	}
+}
+
 // releases is a Spawner whose processes call f when they are released, which is the last that their actor does.
 type releases struct {
 	*testproc.Fake
