@@ -271,10 +271,10 @@ func TestBundleOnTerminal(t *testing.T) {
 			io.WriteString(user, "\x03")
 		}
 	}
-	want := "sidecar-init: starting a\r\n[a] tty\r\n[a] ready\r\n^Csidecar-init: shutting down (SIGINT); forwarding SIGTERM\r\n" +
+	want := "sidecar-init: starting a\r\n[a] tty\r\n[a] ready\r\nsidecar-init: shutting down (SIGINT); forwarding SIGTERM\r\n" +
 		"[a] bye\r\nsidecar-init: a exited with code 0\r\nsidecar-init: exit 0\r\n"
-	if got.String() != want {
-		t.Errorf("got\n%q\nwant\n%q", got.String(), want)
+	if text := strings.Replace(got.String(), "^C", "", 1); text != want || text == got.String() { // the terminal's echo comes when it likes
+		t.Errorf("got\n%q\nwant, with ^C anywhere,\n%q", got.String(), want)
 	}
 	if code := s.wait(); code != 0 {
 		t.Errorf("exit code: got %d, want 0", code)

@@ -37,7 +37,7 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	for _, f := range d.Files {
 		spec.Stamp += fmt.Sprintf("\n%s %s %s %x", f.Kind, f.Source, f.Target, f.Digest)
 	}
-	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Detached, d.Watch, deref(d.Update)})
+	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Detached, d.Watch, deref(d.Update), slices.Sorted(slices.Values(d.PrivateNames))})
 	if r := d.Ready; r != nil && r.Log != "" {
 		var err error
 		if def.line, err = regexp.Compile(r.Log); err != nil {

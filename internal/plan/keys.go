@@ -50,6 +50,7 @@ var supervised = []key{
 	{"overflow", func(d *bundle.Daemon) any { return d.Overflow }},
 	{"success_exit_codes", func(d *bundle.Daemon) any { return d.Spec.Success }},
 	{"no_restart_exit_codes", func(d *bundle.Daemon) any { return d.Spec.NoRestart }},
+	{"private_env", func(d *bundle.Daemon) any { return slices.Sorted(slices.Values(d.PrivateNames)) }}, // which hooks and probes do not see
 	{"watch", func(d *bundle.Daemon) any { return d.Watch }},
 	{"update_config", func(d *bundle.Daemon) any { return d.Update }},
 	{"attach", func(d *bundle.Daemon) any { return d.Detached }},
