@@ -29,12 +29,15 @@ func (r *reloader) apply(ctx context.Context, old, next *bundle.Bundle, p plan.P
 	}
 	hold(held, later)
 	step := func() ([]string, error) {
-		all, err := r.statuses(ctx)
-		if err != nil {
-			return nil, err
+		b, p := next, p
+		if len(rollouts) > 0 {
+			all, err := r.statuses(ctx)
+			if err != nil {
+				return nil, err
+			}
+			b = plan.Between(old, next, held, rolling)
+			p = plan.New(r.now.Load(), b, states(all))
 		}
-		b := plan.Between(old, next, held, rolling)
-		p := plan.New(r.now.Load(), b, states(all))
 		specs, err := r.change(ctx, b, p)
 		if err != nil {
 			return nil, err

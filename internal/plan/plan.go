@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,6 +91,10 @@ func (p *planner) daemon(d *bundle.Daemon) {
 	was := p.was[name]
 	if was == nil {
 		p.add(name, Start, p.comes(d))
+		return
+	}
+	if reflect.DeepEqual(was, d) { // the most usual case, and soon seen
+		p.plan.Unchanged++
 		return
 	}
 	program, rules := differ(executed, was, d), differ(supervised, was, d)
