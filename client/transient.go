@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 )
@@ -39,6 +40,9 @@ func (c *Client) Remove(ctx context.Context, name string) (Daemon, error) {
 }
 
 func (c *Client) one(ctx context.Context, method, name string, body []byte) (Daemon, error) {
+	if name == "" || name == "." || name == ".." { // which would make another path of it
+		return Daemon{}, &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("a daemon cannot be called %q: give it another name", name)}
+	}
 	all, err := c.daemons(ctx, method, "/v1/daemons/"+url.PathEscape(name), nil, body)
 	if err != nil || len(all) == 0 {
 		return Daemon{}, err

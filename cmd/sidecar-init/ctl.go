@@ -124,19 +124,17 @@ func (c *caller) known(ctx context.Context, to *client.Client, names []string) (
 
 // startable is known for start, which can bring in what the bundle's file has and the bundle does not.
 func (c *caller) startable(ctx context.Context, to *client.Client, names []string) error {
-	b, err := to.Bundle(ctx)
-	if err != nil {
-		return c.failed(err)
-	}
+	b, _ := to.Bundle(ctx) // a supervisor of the first version has no such call, and brings in nothing
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(b.Absent, name) })
-	if len(names) > 0 {
-		_, err = c.known(ctx, to, names)
+	if len(names) == 0 {
+		return nil
 	}
+	_, err := c.known(ctx, to, names)
 	return err
 }
 
-// complete suggests the names of daemons to the shell.
-func (c *caller) complete(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+// complete suggests the names of daemons to the shell: for remove those that were added, for start also what it can bring in.
+func (c *caller) complete(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	c.timeout = time.Second
 	to, ctx, cancel, err := c.connect()
 	if err != nil {
@@ -149,7 +147,15 @@ func (c *caller) complete(_ *cobra.Command, args []string, _ string) ([]string, 
 	}
 	var names []string
 	for _, d := range all {
-		names = append(names, d.Name+"\t"+string(d.State))
+		if d.Transient || cmd.Name() != "remove" {
+			names = append(names, d.Name+"\t"+string(d.State))
+		}
+	}
+	if cmd.Name() == "start" {
+		b, _ := to.Bundle(ctx) // without it there are fewer suggestions
+		for _, name := range b.Absent {
+			names = append(names, name+"\tdoes not run")
+		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -118,7 +118,7 @@ func TestTransientStaysFlat(t *testing.T) {
 	waitReady(t, c)
 	ctx := context.Background()
 	stayFlat(t, s, c, func(i int) {
-		name := fmt.Sprintf("dev%d", i%7)
+		name := fmt.Sprintf("dev%d", i) // each another one, so that nothing can be kept by name
 		d, err := c.Add(ctx, name, client.Transient{Command: []string{"testdaemon", "block"}, Env: []string{"A=b"}})
 		if err != nil || d.PID == 0 || !d.Transient || d.Expires == nil {
 			t.Fatalf("add %d: %+v, %v", i, d, err)

@@ -191,7 +191,7 @@ func TestWatchSuspended(t *testing.T) {
 	asRoot.require(t)
 	file := filepath.Join(openDir(t), "file")
 	write(t, file, "")
-	s, path := controlled(t, call{bundle: services(trapping("a", "{ path: "+file+", debounce: 10ms }"))})
+	s, path := controlled(t, call{bundle: "x-sidecar-init: { transient: {} }\n" + services(trapping("a", "{ path: "+file+", debounce: 10ms }"))})
 	s.expect("[a] up")
 	watched(t, s)
 	restarting := regexp.QuoteMeta("sidecar-init: a: " + file + " changed; restarting")
@@ -202,6 +202,9 @@ func TestWatchSuspended(t *testing.T) {
 	}
 	write(t, file, "one more")
 	s.match("sidecar-init: a: .* has changed more than 5 times in 1m0s; its watch is suspended until the next reload")
+	if _, err := client.New(path).Add(context.Background(), "dev", client.Transient{Command: []string{"testdaemon", "block"}}); err != nil { // which is no reload
+		t.Fatal(err)
+	}
 	write(t, file, "and another")
 	time.Sleep(time.Second)
 	if got := s.count(restarting); got != maxWatched {

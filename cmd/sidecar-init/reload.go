@@ -136,7 +136,8 @@ func (r *reloader) reload(ctx context.Context, o client.ReloadOptions) (client.R
 		return answer, err
 	}
 	answer.Applied = true
-	has := slices.DeleteFunc(slices.Clone(*r.brought.Load()), func(name string) bool { return !next.Known(name) })
+	brought := r.brought.Load()
+	has := slices.DeleteFunc(slices.Clone(*brought), func(name string) bool { return !next.Known(name) })
 	r.brought.Store(&has)
 	for _, note := range p.Notes {
 		r.w.logger.Printf("note: %s", note)
@@ -153,6 +154,7 @@ func (r *reloader) reload(ctx context.Context, o client.ReloadOptions) (client.R
 	case len(failed) > 0 && o.Rollback:
 		answer.Failed, answer.RolledBack = failed, true
 		r.rollBack(old, failed)
+		r.brought.Store(brought)
 	case len(updates) > 0:
 		answer.Failed, answer.FailedUpdates = failed, updates
 		r.incomplete(updates)
@@ -267,8 +269,35 @@ func states(all []child.Status) map[string]child.State {
 	return by
 }
 
-// change makes the bundle another one. It returns the new definitions, as soon as root has taken them.
+// change makes the bundle another one, of other files. It returns the new definitions, as soon as root has taken them.
 func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan) (map[string]*child.Spec, error) {
+	routed := routes(next)
+	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routed[sig]; return ok }); err != nil {
+		r.w.logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
+	}
+	specs, err := r.replace(ctx, next)
+	if err != nil {
+		return nil, err
+	}
+	r.end.grace.Store(int64(next.Grace))
+	if err := r.ops.notifier.SetSinks(sinks(next, r.flags), next.Env); err != nil { // the file was checked
+		r.w.logger.Printf("%s", printable.Text(err.Error()))
+	}
+	r.watcher.set()
+	all, err := r.statuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if u, ok := all[i].Data.(*unit); ok && p.Action(all[i].Name) == plan.Update {
+			u.revise(specs[all[i].Name].Data.(*definition))
+		}
+	}
+	return specs, nil
+}
+
+// replace gives root the daemons of next, which runs from then on. It returns their definitions.
+func (r *reloader) replace(ctx context.Context, next *bundle.Bundle) (map[string]*child.Spec, error) {
 	has := map[string]bool{}
 	for i := range r.now.Load().Daemons {
 		has[r.now.Load().Daemons[i].Spec.Name] = true
@@ -287,9 +316,6 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 		}
 		u.Daemons = append(u.Daemons, d)
 	}
-	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := u.Routes[sig]; return ok }); err != nil {
-		r.w.logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
-	}
 	done, err := actor.Ask(ctx, r.to, func(reply actor.Reply[root.Updated]) root.Msg {
 		u.Reply = reply
 		return u
@@ -297,21 +323,7 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 	if err = errors.Join(err, done.Err); err != nil {
 		return nil, err
 	}
-	r.end.grace.Store(int64(next.Grace))
-	if err := r.ops.notifier.SetSinks(sinks(next, r.flags), next.Env); err != nil { // the file was checked
-		r.w.logger.Printf("%s", printable.Text(err.Error()))
-	}
 	r.now.Store(next)
-	r.watcher.set()
-	all, err := r.statuses(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i := range all {
-		if u, ok := all[i].Data.(*unit); ok && p.Action(all[i].Name) == plan.Update {
-			u.revise(specs[all[i].Name].Data.(*definition))
-		}
-	}
 	return specs, nil
 }
 

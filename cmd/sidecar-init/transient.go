@@ -122,7 +122,7 @@ func (r *reloader) add(ctx context.Context, name string, o client.Transient) err
 	}
 	next := *b
 	next.Daemons = append(slices.Clone(b.Daemons), d)
-	if _, err := r.change(ctx, &next, plan.Plan{}); err != nil {
+	if _, err := r.replace(ctx, &next); err != nil {
 		return err
 	}
 	all, err = r.await(ctx, func(s *child.Status) bool { return s.Name != name || s.Settled() })
@@ -175,13 +175,13 @@ func (r *reloader) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	i := slices.IndexFunc(all, func(s child.Status) bool { return s.Name == name })
-	if i < 0 {
-		return control.Refuse(http.StatusNotFound, "there is no daemon %s", name)
+	if i >= 0 && all[i].Spec.Data.(*definition).Transient {
+		return r.removeUnit(ctx, all[i].Data.(*unit))
 	}
-	if !all[i].Spec.Data.(*definition).Transient {
+	if i >= 0 || r.now.Load().Known(name) { // a service of several daemons has none of its own name
 		return control.Refuse(http.StatusConflict, "%s is in the bundle's file: take it out there, and reload", name)
 	}
-	return r.removeUnit(ctx, all[i].Data.(*unit))
+	return control.Refuse(http.StatusNotFound, "there is no daemon %s", name)
 }
 
 // removeUnit waits for its turn to remove a transient daemon.
@@ -203,7 +203,7 @@ func (r *reloader) remove(ctx context.Context, u *unit) error {
 	}
 	next := *r.now.Load()
 	next.Daemons = slices.DeleteFunc(slices.Clone(next.Daemons), func(d bundle.Daemon) bool { return d.Spec.Name == u.name })
-	if _, err := r.change(ctx, &next, plan.Plan{}); err != nil {
+	if _, err := r.replace(ctx, &next); err != nil {
 		return err
 	}
 	_, err = r.await(ctx, func(s *child.Status) bool { return s.Data != u })

@@ -77,6 +77,10 @@ func (r *reader) services(tree *node) []*service {
 			r.probs.add(e.at, "%q is no name of a service: use letters, digits, dots, dashes and underscores", e.key)
 			continue
 		}
+		if e.key == supervisorName {
+			r.probs.add(e.at, "a service cannot be called %s, as the supervisor itself is: give it another name", e.key)
+			continue
+		}
 		s := &service{name: e.key, at: e.at, node: e.val, attach: true}
 		before := r.probs.count
 		r.mapping(e.val, "services."+e.key, nil, func(e entry) bool { return r.serviceKey(s, e) })
@@ -86,6 +90,9 @@ func (r *reader) services(tree *node) []*service {
 	}
 	return out
 }
+
+// supervisorName is the supervisor's in its log, and in the arguments of commands.
+const supervisorName = "sidecar-init"
 
 func validName(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool {

@@ -55,6 +55,8 @@ func (b *Bundle) NewTransient(s TransientSpec) (Daemon, error) {
 	switch {
 	case !validName(s.Name):
 		return Daemon{}, fmt.Errorf("%q is no name of a daemon: use letters, digits, dots, dashes and underscores", s.Name)
+	case s.Name == supervisorName || s.Name == "." || s.Name == "..":
+		return Daemon{}, fmt.Errorf("a daemon cannot be called %s: give it another name", s.Name)
 	case len(s.Command) == 0 || s.Command[0] == "":
 		return Daemon{}, fmt.Errorf("%s has no command", s.Name)
 	case slices.ContainsFunc(s.Command, hasNUL) || slices.ContainsFunc(s.Env, hasNUL) || hasNUL(s.Dir):

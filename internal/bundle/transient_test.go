@@ -38,6 +38,8 @@ func TestTransient(t *testing.T) {
 	}
 	for want, s := range map[string]TransientSpec{
 		`"a b" is no name of a daemon`:                 {Name: "a b", Command: []string{"x"}},
+		"a daemon cannot be called sidecar-init":       {Name: "sidecar-init", Command: []string{"x"}},
+		"a daemon cannot be called ..":                 {Name: "..", Command: []string{"x"}},
 		`"" is no name of a daemon`:                    {Command: []string{"x"}},
 		"dev has no command":                           {Name: "dev"},
 		"a NUL character cannot be given":              {Name: "dev", Command: []string{"a\x00"}},

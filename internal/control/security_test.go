@@ -233,6 +233,8 @@ func TestTricks(t *testing.T) {
 		{"no JSON", "POST /v1/daemons/web/signal" + host + "Content-Length: 3\r\n\r\nHUP", 400},
 		{"no signal", "POST /v1/daemons/web/signal" + host + "Content-Length: 2\r\n\r\n{}", 400},
 		{"something more", "POST /v1/daemons/web/signal" + host + "Content-Length: 27\r\n\r\n" + `{"signal":"HUP","force":1} `, 400},
+		{"more than a daemon", "PUT /v1/daemons/x" + host + "Content-Length: 38\r\n\r\n" + `{"command":["a"]} {"command":["b"]}    `, 400},
+		{"huge daemon", "PUT /v1/daemons/x" + host + "Content-Length: 70000\r\n\r\n" + strings.Repeat(" ", 70000), 413},
 		{"no HTTP", "status\r\n\r\n", 400},
 		{"no host", "GET /v1/daemons HTTP/1.1\r\n\r\n", 400},
 		{"smuggled", "POST /v1/daemons/web/start" + host + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /", 200},

@@ -32,7 +32,7 @@ func (s *Server) add(w http.ResponseWriter, r *request) error {
 	var o client.Transient
 	dec := json.NewDecoder(bytes.NewReader(r.body))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&o); err != nil {
+	if err := dec.Decode(&o); err != nil || dec.More() {
 		return &failure{Status: http.StatusBadRequest, Message: `the body must be like {"command":["sleep","60"],"ttl":"1m"}`}
 	}
 	if s.o.Reloader == nil {

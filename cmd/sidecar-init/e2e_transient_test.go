@@ -1,0 +1,120 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/client"
+)
+
+// TestAddAtOnce: of many who add one name one gets it, and together they never get more than the bundle allows.
+func TestAddAtOnce(t *testing.T) {
+	t.Parallel()
+	s, path := controlled(t, call{bundle: "x-sidecar-init: { transient: { max: 3 } }\n" + services(daemon("a", "block"))})
+	c := client.New(path)
+	waitReady(t, c)
+	for _, tt := range []struct {
+		name    func(i int) string
+		added   int32
+		refused int
+	}{
+		{func(int) string { return "one" }, 1, http.StatusConflict},
+		{func(i int) string { return fmt.Sprintf("dev%d", i) }, 2, http.StatusTooManyRequests},
+	} {
+		var added atomic.Int32
+		var group sync.WaitGroup
+		for i := range 20 {
+			group.Go(func() {
+				_, err := c.Add(context.Background(), tt.name(i), client.Transient{Command: []string{"testdaemon", "block"}})
+				var refused *client.Error
+				switch {
+				case err == nil:
+					added.Add(1)
+				case !errors.As(err, &refused) || refused.Status != tt.refused:
+					t.Errorf("%s: got %v, want status %d", tt.name(i), err, tt.refused)
+				}
+			})
+		}
+		if group.Wait(); added.Load() != tt.added {
+			t.Errorf("%s: %d were added, want %d", tt.name(0), added.Load(), tt.added)
+		}
+	}
+	s.signal(15)
+	s.exit(0)
+}
+
+// TestTransientTime: what has a time to live ends with all that it has started, and its name is free again.
+func TestTransientTime(t *testing.T) {
+	t.Parallel()
+	s, path := controlled(t, call{bundle: "x-sidecar-init: { transient: { ttl: 300ms } }\n" + services(daemon("a", "block"))})
+	c := client.New(path)
+	waitReady(t, c)
+	for i := range 2 {
+		begin := time.Now()
+		d, err := c.Add(context.Background(), "dev", client.Transient{Command: []string{"/bin/sh", "-c", fmt.Sprintf("(trap 'echo child%d ends; exit' TERM; echo child%d; sleep 1000 & wait) & wait", i, i)}})
+		if err != nil || d.Expires == nil || d.Expires.After(time.Now().Add(300*time.Millisecond)) {
+			t.Fatalf("got %+v, %v", d, err)
+		}
+		s.expect(fmt.Sprintf("[dev] child%d", i), fmt.Sprintf("[dev] child%d ends", i))
+		eventually(t, "dev is gone", func() bool {
+			all, err := c.Daemons(context.Background())
+			return err == nil && len(all) == 1
+		})
+		if took := time.Since(begin); took < 300*time.Millisecond {
+			t.Errorf("gone after %v", took)
+		}
+	}
+	if got := s.count(`sidecar-init: dev: its time \(300ms\) is over; removing`); got != 2 {
+		t.Errorf("got %d lines, want 2\n%s", got, s.output())
+	}
+	s.signal(15)
+	s.exit(0)
+}
+
+// TestAddsWhileShuttingDown: a shutdown wins over clients that add and remove, and leaves none of their daemons behind.
+func TestAddsWhileShuttingDown(t *testing.T) {
+	t.Parallel()
+	for i := range 5 {
+		s, path := controlled(t, call{bundle: "x-sidecar-init: { transient: { ttl: 20ms }, grace_period: 2s }\n" + services(daemon("a", "block"))})
+		c := client.New(path)
+		waitReady(t, c)
+		var group sync.WaitGroup
+		var under atomic.Int32
+		for k := range 8 {
+			group.Go(func() {
+				for n := 0; ; n++ {
+					name := fmt.Sprintf("dev%d-%d", k, n)
+					_, err := c.Add(context.Background(), name, client.Transient{Command: []string{"testdaemon", "block"}})
+					under.Add(1)
+					var answer *client.Error
+					if err != nil && (!errors.As(err, &answer) || answer.Status == http.StatusServiceUnavailable) {
+						return // it shuts down, or has ended
+					}
+					if n%2 == 0 {
+						_, _ = c.Remove(context.Background(), name) // or its time is over before
+					}
+				}
+			})
+		}
+		eventually(t, "they add", func() bool { return under.Load() > 20 })
+		time.Sleep(time.Duration(i) * 3 * time.Millisecond) // another moment each time
+		begin := s.signal(15)
+		s.exit(0)
+		if took := time.Since(begin); took > 2300*time.Millisecond {
+			t.Errorf("the shutdown took %v", took)
+		}
+		group.Wait()
+		if lines := s.log(); !strings.HasPrefix(lines[len(lines)-1], "sidecar-init: exit 0") {
+			t.Errorf("the last line is %q", lines[len(lines)-1])
+		}
+	}
+}
