@@ -118,3 +118,40 @@ func TestAddsWhileShuttingDown(t *testing.T) {
 		}
 	}
 }
+
+// TestTransientCounts: while it is there a daemon that was added counts for healthy and the exit code as others do, unless that
+// comes from another one; it never ends the bundle, and counts for nothing when it was removed.
+func TestTransientCounts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		keys   string
+		remove bool
+		code   int
+	}{
+		{"", false, 7},
+		{"", true, 0},
+		{", exit_code_from: a", false, 0},
+	} {
+		s, path := controlled(t, call{bundle: "x-sidecar-init: { transient: {}" + tt.keys + " }\n" + services(daemon("a", "block"))})
+		c := client.New(path)
+		waitReady(t, c)
+		ctx := context.Background()
+		if _, err := c.Add(ctx, "dev", client.Transient{Command: []string{"/bin/sh", "-c", "exit 7"}}); err != nil {
+			t.Fatal(err)
+		}
+		s.match("sidecar-init: dev exited with code 7; .*")
+		if h, err := c.Healthy(ctx); err != nil || h.Healthy || len(h.Problems) != 1 || h.Problems[0].Name != "dev" {
+			t.Errorf("got %+v, %v", h, err)
+		}
+		if tt.remove {
+			if _, err := c.Remove(ctx, "dev"); err != nil {
+				t.Fatal(err)
+			}
+			if h, err := c.Healthy(ctx); err != nil || !h.Healthy {
+				t.Errorf("after remove: got %+v, %v", h, err)
+			}
+		}
+		s.signal(15)
+		s.exit(tt.code)
+	}
+}
