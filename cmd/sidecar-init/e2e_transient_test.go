@@ -6,7 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -153,5 +157,34 @@ func TestTransientCounts(t *testing.T) {
 		}
 		s.signal(15)
 		s.exit(tt.code)
+	}
+}
+
+// TestStartAtFirstVersion: a supervisor of the first version knows no bundle that changes, and start works there as it did.
+func TestStartAtFirstVersion(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(openDir(t), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{}, 1)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /v1/daemons":
+			_, _ = io.WriteString(w, `[{"name":"web","state":"stopped"}]`)
+		case "POST /v1/daemons/web/start":
+			started <- struct{}{}
+			_, _ = io.WriteString(w, `{"name":"web","state":"running","pid":7}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"error":"there is no such path"}`)
+		}
+	})}
+	go server.Serve(l) //nolint:errcheck // it ends by Close
+	defer server.Close()
+	out, err := exec.Command(shipped(), "start", "--control", path, "web").CombinedOutput()
+	if want := "web started (pid 7)\n"; err != nil || string(out) != want || len(started) != 1 {
+		t.Errorf("got %q, %v, want %q", out, err, want)
 	}
 }
