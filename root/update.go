@@ -20,7 +20,7 @@ import (
 //   - one whose Spec differs otherwise goes on under the new one;
 //   - the others do not notice.
 //
-// First goes what leaves, then the restarts, then the starts. An Update never ends the bundle; a shutdown in the middle of it
+// First goes what leaves, then the restarts, then the starts. An Update never ends the bundle, unless MayEnd is set; a shutdown in the middle of it
 // wins as ever. Of a daemon that the bundle has only Daemon.Spec is looked at, and Close is called if it is set: what belongs
 // to the daemon is what it was added with.
 type Update struct {
@@ -30,6 +30,8 @@ type Update struct {
 	Grace        time.Duration
 	Routes       map[syscall.Signal]Route
 	ExitCodeFrom string
+	// MayEnd: where all daemons that stay are dead with none to be restarted the bundle ends, as when the last one dies by itself.
+	MayEnd bool
 	// Reply is answered as soon as the Update was taken or refused, not when it is done.
 	Reply actor.Reply[Updated]
 }
@@ -138,7 +140,7 @@ func (r *Root) apply(u Update) (done Updated) {
 		n.died = false // a definition by which it would have ended the bundle came too late
 	}
 	r.link()
-	r.held = true
+	r.held = !u.MayEnd
 	return done
 }
 

@@ -452,3 +452,17 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("told: got %q, want %q", told, want)
 	}
 }
+
+// TestUpdateMayEnd: where what stays has ended, an Update that may end the bundle does, also after one that may not.
+func TestUpdateMayEnd(t *testing.T) {
+	a, dev := child.Spec{Name: "a"}, child.Spec{Name: "dev"}
+	for mayEnd, took := range map[bool]time.Duration{true: 7 * s, false: 20 * s} {
+		l := experiment(t, root.Config{Specs: []child.Spec{a, dev}}, lives{"a": {ends(s, 3)}, "dev": {slow(2 * s)}}, func(l *lab) {
+			l.until(5 * s)
+			l.update(root.Update{Daemons: daemons(a, dev)})
+			l.update(root.Update{Daemons: daemons(a), MayEnd: mayEnd})
+			l.signal(20*s, syscall.SIGTERM)
+		})
+		l.wantEnd(t, 3, took)
+	}
+}

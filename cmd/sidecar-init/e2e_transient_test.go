@@ -188,3 +188,44 @@ func TestStartAtFirstVersion(t *testing.T) {
 		t.Errorf("got %q, %v, want %q", out, err, want)
 	}
 }
+
+// TestTransientIsTheLast: when the bundle's own daemons have ended one that was added keeps it alive, and no longer: by hand, when its
+// time is over, and when it ends by itself, also after a reload.
+func TestTransientIsTheLast(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		ttl, script string
+		remove      bool
+	}{
+		"removed": {script: "exec sleep 1000", remove: true},
+		"ttl":     {ttl: "300ms", script: "exec sleep 1000"},
+		"itself":  {script: "sleep 0.3"},
+	} {
+		for _, reload := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, reload %v", name, reload), func(t *testing.T) {
+				t.Parallel()
+				file := filepath.Join(openDir(t), "bundle.yaml")
+				write(t, file, "x-sidecar-init: { transient: {} }\n"+services(daemon("a", "block")))
+				s, path := controlled(t, call{args: []string{"run", "-f", file}})
+				c, ctx := client.New(path), context.Background()
+				waitReady(t, c)
+				if _, err := c.Add(ctx, "dev", client.Transient{Command: []string{"/bin/sh", "-c", tt.script}, TTL: tt.ttl}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Signal(ctx, "a", "KILL"); err != nil {
+					t.Fatal(err)
+				}
+				s.match("sidecar-init: a exited with code -9 .*")
+				if reload {
+					_, _ = c.Reload(ctx, client.ReloadOptions{}) // the bundle may have ended before
+				}
+				if tt.remove {
+					if _, err := c.Remove(ctx, "dev"); err != nil {
+						t.Errorf("Remove: got %v, want nil", err)
+					}
+				}
+				s.exit(137)
+			})
+		}
+	}
+}

@@ -275,7 +275,7 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routed[sig]; return ok }); err != nil {
 		r.w.logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
 	}
-	specs, err := r.replace(ctx, next)
+	specs, err := r.replace(ctx, next, false)
 	if err != nil {
 		return nil, err
 	}
@@ -296,13 +296,13 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 	return specs, nil
 }
 
-// replace gives root the daemons of next, which runs from then on. It returns their definitions.
-func (r *reloader) replace(ctx context.Context, next *bundle.Bundle) (map[string]*child.Spec, error) {
+// replace gives root the daemons of next, which runs from then on; mayEnd is that of root.Update. It returns their definitions.
+func (r *reloader) replace(ctx context.Context, next *bundle.Bundle, mayEnd bool) (map[string]*child.Spec, error) {
 	has := map[string]bool{}
 	for i := range r.now.Load().Daemons {
 		has[r.now.Load().Daemons[i].Spec.Name] = true
 	}
-	u := root.Update{Grace: next.Grace, Routes: routes(next), ExitCodeFrom: next.ExitCodeFrom}
+	u := root.Update{Grace: next.Grace, Routes: routes(next), ExitCodeFrom: next.ExitCodeFrom, MayEnd: mayEnd}
 	specs := map[string]*child.Spec{}
 	for i := range next.Daemons {
 		spec, err := define(&next.Daemons[i], r.flags)

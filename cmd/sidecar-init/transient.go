@@ -122,7 +122,7 @@ func (r *reloader) add(ctx context.Context, name string, o client.Transient) err
 	}
 	next := *b
 	next.Daemons = append(slices.Clone(b.Daemons), d)
-	if _, err := r.replace(ctx, &next); err != nil {
+	if _, err := r.replace(ctx, &next, false); err != nil {
 		return err
 	}
 	all, err = r.await(ctx, func(s *child.Status) bool { return s.Name != name || s.Settled() })
@@ -203,7 +203,7 @@ func (r *reloader) remove(ctx context.Context, u *unit) error {
 	}
 	next := *r.now.Load()
 	next.Daemons = slices.DeleteFunc(slices.Clone(next.Daemons), func(d bundle.Daemon) bool { return d.Spec.Name == u.name })
-	if _, err := r.replace(ctx, &next); err != nil {
+	if _, err := r.replace(ctx, &next, true); err != nil {
 		return err
 	}
 	_, err = r.await(ctx, func(s *child.Status) bool { return s.Data != u })
