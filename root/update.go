@@ -130,15 +130,12 @@ func (r *Root) apply(u Update) (done Updated) {
 		}
 		nodes = append(nodes, n)
 		if n.leaving == stays {
-			n.leaving = leaves
+			n.leaving, n.died = leaves, false
 			done.Removed = append(done.Removed, n.spec.Name)
 		}
 	}
 	r.nodes = nodes
 	r.waiting = slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return n.begun })
-	for _, n := range nodes {
-		n.died = false // a definition by which it would have ended the bundle came too late
-	}
 	r.link()
 	r.held = !u.MayEnd
 	return done
@@ -155,12 +152,12 @@ func (r *Root) revise(n *node, spec *child.Spec, done *Updated) {
 	n.leaving, n.revision = stays, nil
 	switch {
 	case change == child.OtherProgram || back:
-		n.spec = spec
+		n.spec, n.died = spec, false // what it would have ended the bundle by has come too late
 		n.revision = &child.Revise{Spec: spec, Restart: true, Start: back}
 		r.tellOf(EventRevised, n)
 		done.Restarted = append(done.Restarted, spec.Name)
 	case change == child.OtherRules || has != n.spec:
-		n.spec = spec
+		n.spec, n.died = spec, false
 		r.tell(n, child.Revise{Spec: spec})
 		r.tellOf(EventRevised, n)
 		done.Revised = append(done.Revised, spec.Name)

@@ -466,3 +466,25 @@ func TestUpdateMayEnd(t *testing.T) {
 		l.wantEnd(t, 3, took)
 	}
 }
+
+// TestUpdateOfTheCritical: a critical daemon that has died ends the bundle, although an Update that does not concern it comes before a
+// command that was on its way to it has been answered.
+func TestUpdateOfTheCritical(t *testing.T) {
+	a, b := child.Spec{Name: "a", Critical: true}, child.Spec{Name: "b"}
+	l := experiment(t, root.Config{Specs: []child.Spec{a, b}}, nil, func(l *lab) {
+		l.until(2 * s)
+		held := false
+		l.tell(root.Await{Until: func([]child.Status) bool {
+			if !held { // hold root up, as in TestFinish
+				held = true
+				l.tell(root.Do{Name: "a", Msg: child.Signal{Sig: syscall.SIGHUP}})
+				l.fake.End("a", child.Exit{Code: 5})
+				time.Sleep(s)
+				l.tell(root.Update{Daemons: daemons(a, b)})
+			}
+			return true
+		}})
+		l.signal(20*s, syscall.SIGTERM)
+	})
+	l.wantEnd(t, 5, 3*s)
+}
