@@ -26,6 +26,7 @@ type machine struct {
 	spec  *Spec
 	newer *Spec  // takes the place of spec when the next life begins; nil if there is none
 	pre   []Spec // the steps before this life's program; spec may have changed since
+	had   []Spec // the steps of spec that have succeeded and are to run once
 	now   time.Time
 	roll  float64 // jitter, from -1 to 1
 	out   []effect
@@ -237,12 +238,12 @@ func (m *machine) begin(inPlace bool) {
 	if m.newer != nil {
 		m.spec, m.newer = m.newer, nil
 	}
-	m.want, m.leaving, m.killed, m.wasReady, m.inPlace, m.pre = wantUp, false, false, false, inPlace, m.spec.PreStart
+	m.want, m.leaving, m.killed, m.wasReady, m.inPlace = wantUp, false, false, false, inPlace
+	m.prepare()
 	m.enter(StateStarting)
 	if !inPlace {
 		m.emit(Event{Kind: EventStarting})
 	}
-	m.step = 0
 	m.spawn()
 }
 
@@ -317,6 +318,9 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 	unsignalled := m.steps == StepPreStop || m.leaving && m.want != wantUp && !m.killed
 	m.cease()
 	main := m.main()
+	if !main && !exit.Failed() && m.pre[m.step].Once {
+		m.had = append(m.had, m.pre[m.step])
+	}
 	if !main && m.state != StateStopping && !exit.Failed() && !m.final {
 		m.step++
 		m.spawn()

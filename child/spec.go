@@ -54,7 +54,7 @@ type Spec struct {
 	// package root.
 	Critical bool
 	// PreStart are steps that run one after the other before each start of the program, each to its end, which must be
-	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User, Groups and Attr matter.
+	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User, Groups, Attr and Once matter.
 	PreStart []Spec
 	// PostStart are steps that run beside each new process, PreStop are those that run before it is sent the stop signal
 	// (not if it ends by itself), within half of the grace. A PostStart that fails makes the daemon unhealthy; a PreStop
@@ -62,6 +62,9 @@ type Spec struct {
 	PostStart, PreStop []Spec
 	// Step says what this is a step of: Spec.PreStart, PostStart or PreStop; empty for a daemon.
 	Step Step
+	// Once: a step of PreStart that has succeeded does not run before another start, unless it is another program by then
+	// (Compare).
+	Once bool
 	// Readiness says that Ready messages will come: until the first one of a life the daemon is Starting.
 	Readiness bool
 

@@ -20,6 +20,14 @@ func TestSteps(t *testing.T) {
 		}
 		return list
 	}
+	once := func(list []child.Spec, env ...string) []child.Spec {
+		for i := range list {
+			list[i].Once, list[i].Env = true, env
+		}
+		return list
+	}
+	mixed := slices.Concat(once(step(child.StepPreStart, "pre")), step(child.StepPreStart, "each"), once(step(child.StepPreStart, "pre2")))
+	changed := slices.Concat(once(step(child.StepPreStart, "pre")), step(child.StepPreStart, "each"), once(step(child.StepPreStart, "pre2"), "A=b"))
 	pre, post, stop := step(child.StepPreStart, "pre", "pre2"), step(child.StepPostStart, "post"), step(child.StepPreStop, "stop")
 	one := pre[:1]
 	takes := func(d time.Duration, code int) []testproc.Life {
@@ -85,6 +93,50 @@ func TestSteps(t *testing.T) {
 				9s exited with code -15 (SIGTERM), as requested
 				10s started in place
 				20s exited with code -15 (SIGTERM), as requested`,
+		},
+		{
+			name: "what is to run once does, when it has succeeded", spec: child.Spec{PreStart: mixed, Restart: always, Backoff: fixed},
+			lives: lives{"pre": takes(s, 0), "each": takes(s, 0), "pre2": {{ExitAfter: s, Exit: child.Exit{Code: 1}}, {ExitAfter: s}}},
+			told: []at{
+				{10 * s, child.Restart{}},
+				{20 * s, child.Revise{Spec: &child.Spec{Name: "web", Argv: []string{"web"}, PreStart: changed}, Restart: true}},
+				{30 * s, final},
+			},
+			events: `
+				0s starting
+				3s exited with code 1, restart 1 in 1s
+				4s starting
+				6s started
+				10s restarting
+				10s exited with code -15 (SIGTERM), as requested
+				11s started in place
+				20s restarting
+				20s exited with code -15 (SIGTERM), as requested
+				22s started in place
+				30s exited with code -15 (SIGTERM), as requested`,
+			trace: `
+				pre/1 spawned
+				pre/1 ended code 0
+				each/1 spawned
+				each/1 ended code 0
+				pre2/1 spawned
+				pre2/1 ended code 1
+				each/2 spawned
+				each/2 ended code 0
+				pre2/2 spawned
+				pre2/2 ended code 0
+				web/1 spawned
+				web/1 ended code -15 (SIGTERM)
+				each/3 spawned
+				each/3 ended code 0
+				web/2 spawned
+				web/2 ended code -15 (SIGTERM)
+				each/4 spawned
+				each/4 ended code 0
+				pre2/3 spawned
+				pre2/3 ended code 0
+				web/3 spawned
+				web/3 ended code -15 (SIGTERM)`,
 		},
 		{
 			name: "pre_start is stopped", spec: child.Spec{PreStart: pre}, lives: lives{"pre": {{On: deaf}}},

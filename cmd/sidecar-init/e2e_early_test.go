@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,49 +22,51 @@ func TestSignalWhileAFileIsRead(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		for _, sig := range p.sample(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT) {
 			for _, what := range []string{"bundle file", "env_file", "standard input"} {
-				dir := openDir(t)
-				fifo := filepath.Join(dir, "fifo")
-				if err := unix.Mkfifo(fifo, 0o666); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chmod(fifo, 0o666); err != nil {
-					t.Fatal(err)
-				}
-				c := call{place: p}
-				// It reads when it has opened the file, or has taken what is in the pipe.
-				reads := func() bool {
-					fd, err := unix.Open(fifo, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-					if err == nil {
-						t.Cleanup(func() { unix.Close(fd) })
+				inTime(t, time.Second, func() (time.Duration, error) {
+					dir := openDir(t)
+					fifo := filepath.Join(dir, "fifo")
+					if err := unix.Mkfifo(fifo, 0o666); err != nil {
+						t.Fatal(err)
 					}
-					return err == nil
-				}
-				switch what {
-				case "bundle file":
-					c.args = []string{"run", "-f", fifo}
-				case "env_file":
-					c.bundle = services(daemon("a", "block", "env_file: "+fifo))
-				default:
-					c.args = []string{"run", "-f", "-"}
-					in, feed := pipe(t)
-					feed.WriteString("services:\n")
-					c.stdin = in
-					reads = func() bool {
-						n, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCINQ)
-						return err == nil && n == 0
+					if err := os.Chmod(fifo, 0o666); err != nil {
+						t.Fatal(err)
 					}
-				}
-				s := start(t, c)
-				eventually(t, "it reads", reads)
-				at := s.signal(syscall.SIGHUP, sig) // SIGHUP ends nothing
-				s.exit(0)
-				if took := s.at.Sub(at); took > time.Second {
-					t.Errorf("%s: took %v", what, took)
-				}
-				want := "sidecar-init: shutting down (" + child.SignalName(sig) + "); forwarding SIGTERM|sidecar-init: exit 0"
-				if got := strings.Join(s.log(), "|"); got != want {
-					t.Errorf("%s: got %q, want %q", what, got, want)
-				}
+					c := call{place: p}
+					// It reads when it has opened the file, or has taken what is in the pipe.
+					reads := func() bool {
+						fd, err := unix.Open(fifo, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+						if err == nil {
+							t.Cleanup(func() { unix.Close(fd) })
+						}
+						return err == nil
+					}
+					switch what {
+					case "bundle file":
+						c.args = []string{"run", "-f", fifo}
+					case "env_file":
+						c.bundle = services(daemon("a", "block", "env_file: "+fifo))
+					default:
+						c.args = []string{"run", "-f", "-"}
+						in, feed := pipe(t)
+						feed.WriteString("services:\n")
+						c.stdin = in
+						reads = func() bool {
+							n, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCINQ)
+							return err == nil && n == 0
+						}
+					}
+					s := start(t, c)
+					eventually(t, "it reads", reads)
+					at := s.signal(syscall.SIGHUP, sig) // SIGHUP ends nothing
+					if err := s.ends(0); err != nil {
+						return 0, fmt.Errorf("%s: %w", what, err)
+					}
+					want := "sidecar-init: shutting down (" + child.SignalName(sig) + "); forwarding SIGTERM|sidecar-init: exit 0"
+					if got := strings.Join(s.log(), "|"); got != want {
+						return 0, fmt.Errorf("%s: got %q, want %q", what, got, want)
+					}
+					return s.at.Sub(at), nil
+				})
 			}
 		}
 	})

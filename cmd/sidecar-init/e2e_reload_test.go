@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
 )
 
 // reloading starts a bundle of a file that can be written anew, as it is shipped.
@@ -235,13 +236,18 @@ func TestReloadThousand(t *testing.T) {
 		begin := time.Now()
 		answer, err := c.Reload(context.Background(), client.ReloadOptions{})
 		took := time.Since(begin)
+		begin = time.Now() // a measure of what the machine can do at the moment: to read the file is nearly half of a reload
+		if _, err := bundle.Load(bundle.Options{Files: []string{file}, Env: os.Environ()}); err != nil {
+			return err
+		}
+		reading := time.Since(begin)
 		switch {
 		case err != nil || len(answer.Steps) != 1 || answer.Steps[0].Name != "d500" || answer.Unchanged != 999:
 			return fmt.Errorf("got %+v, %w", answer, err)
-		case took > 100*time.Millisecond:
-			return fmt.Errorf("took %v, want less than 100ms", took)
+		case took > max(100*time.Millisecond, 4*reading):
+			return fmt.Errorf("took %v, want less than 100ms, or four times what reading takes, which is %v", took, reading)
 		}
-		t.Logf("took %v", took)
+		t.Logf("took %v; reading alone %v", took, reading)
 		return nil
 	})
 	if n := len(regexp.MustCompile(`restarted \(pid`).FindAllString(s.output(), -1)); n != version {

@@ -343,7 +343,9 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 	switch {
 	case s.Deploy != nil && s.Deploy.RestartPolicy != nil:
 		p := s.Deploy.RestartPolicy
-		policy := map[string]child.Policy{"": "always", "any": "always", "none": "no", "on-failure": "on-failure"}[p.Condition]
+		policy := map[string]child.Policy{
+			"": "always", "any": "always", "always": "always", "unless-stopped": "unless-stopped", "none": "no", "no": "no", "on-failure": "on-failure",
+		}[p.Condition]
 		want("restart_policy", d.Spec.Restart, child.RestartPolicy{Policy: policy, Max: int(valueOr(p.MaxAttempts, 0))})
 		if p.Delay != nil {
 			want("delay", d.Spec.Backoff.Initial, time.Duration(*p.Delay))

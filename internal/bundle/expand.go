@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -10,24 +12,59 @@ import (
 //
 // It is our own because compose-go's package links logrus, warns on fd 2 of what is unset, and compiles its regular
 // expressions at start. FuzzExpand holds it to that package.
-func expand(s string, vars lookup) (string, error) {
+func expand(s string, vars lookup) (string, error) { return expandNested(s, vars, 0) }
+
+// maxNested is how many references may stand in each other's arguments: each is looked through once more for what is in it.
+const maxNested = 64
+
+var errNested = errors.New("references stand in each other more than " + strconv.Itoa(maxNested) + " deep")
+
+func expandNested(s string, vars lookup, depth int) (string, error) {
 	i := strings.IndexByte(s, '$')
 	if i < 0 {
 		return s, nil
 	}
+	if depth >= maxNested {
+		return "", errNested
+	}
 	var out strings.Builder
 	var first error
-	for ; i >= 0; i = strings.IndexByte(s, '$') {
-		out.WriteString(s[:i])
-		value, n, err := reference(s[i:], vars)
+	r := references{s: s, vars: vars, depth: depth}
+	at := 0 // what comes before is expanded
+	for ; i >= 0; i = strings.IndexByte(s[at:], '$') {
+		out.WriteString(s[at : at+i])
+		value, n, err := r.reference(at + i)
 		if err != nil && first == nil {
 			first = err
 		}
 		out.WriteString(value)
-		s = s[i+n:]
+		at += i + n
 	}
-	out.WriteString(s)
+	out.WriteString(s[at:])
 	return out.String(), first
+}
+
+// references are those of a string.
+type references struct {
+	s          string
+	vars       lookup
+	depth      int
+	line, last int // the end of the line that was looked at last, and the last closing brace of it
+}
+
+// lastBrace is the index of the last closing brace of the line that at is in, or -1.
+func (r *references) lastBrace(at int) int {
+	if at >= r.line {
+		r.line = len(r.s)
+		if i := strings.IndexByte(r.s[at:], '\n'); i >= 0 {
+			r.line = at + i
+		}
+		r.last = -1
+		if i := strings.LastIndexByte(r.s[at:r.line], '}'); i >= 0 {
+			r.last = at + i
+		}
+	}
+	return r.last
 }
 
 // errTemplate says that a ${ begins no reference.
@@ -50,8 +87,9 @@ func (e *missingError) Error() string {
 	return "the variable " + e.name + " must be set: " + e.reason
 }
 
-// reference expands what begins with the $ at the beginning of s, and says how long that is.
-func reference(s string, vars lookup) (value string, n int, err error) {
+// reference expands what begins with the $ at an index, and says how long that is.
+func (r *references) reference(at int) (value string, n int, err error) {
+	s, vars := r.s[at:], r.vars
 	switch {
 	case strings.HasPrefix(s, "$$"):
 		return "$", 2, nil
@@ -77,14 +115,12 @@ func reference(s string, vars lookup) (value string, n int, err error) {
 	if rest = strings.TrimPrefix(rest, ":"); rest != "" {
 		op = rest[0]
 	}
-	line, _, _ := strings.Cut(s, "\n")
-	last := strings.LastIndexByte(line, '}')
+	last := r.lastBrace(at) - at
 	if op != '-' && op != '+' && op != '?' || last < end {
 		return "", 2, errTemplate
 	}
-	// The reference ends with the brace that closes it, what follows up to the last brace of the line is expanded by itself.
-	n = last + 1
-	closing := closingBrace(s[:n])
+	// The reference ends with the brace that closes it, or with the last one of the line.
+	closing := closingBrace(s[:last+1])
 	if closing < 0 {
 		closing = last
 	}
@@ -93,18 +129,17 @@ func reference(s string, vars lookup) (value string, n int, err error) {
 	set = set && (!colon || value != "")
 	switch {
 	case op == '-' && !set, op == '+' && set:
-		value, err = expand(argument, vars)
+		value, err = expandNested(argument, vars, r.depth+1)
 	case op == '?' && !set:
 		var reason string
-		if reason, err = expand(argument, vars); err == nil {
+		if reason, err = expandNested(argument, vars, r.depth+1); err == nil {
 			err = &missingError{name, reason}
 		}
 	}
 	if err != nil {
-		return "", n, err
+		return "", last + 1, err
 	}
-	after, err := expand(s[closing+1:n], vars)
-	return value + after, n, err
+	return value, closing + 1, nil
 }
 
 // nameLength is the length of the name of a variable that s begins with. compose-go matches it without regard to case,

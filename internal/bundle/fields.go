@@ -175,6 +175,9 @@ func (r *reader) unknown(e entry, what string, known []string) {
 		what = " in " + what
 	}
 	hint := didYouMean(e.key, known)
+	if what == "" { // what is refused is no advice
+		known = slices.DeleteFunc(slices.Clone(known), func(k string) bool { _, no := refusedTop[k]; return no })
+	}
 	if hint == "" && len(known) > 0 && len(known) <= 12 {
 		hint = "; known are " + strings.Join(known, ", ")
 	}
@@ -190,7 +193,21 @@ type variable struct {
 }
 
 // variables reads an environment: a mapping, or a list of KEY=VALUE.
-func (r *reader) variables(n *node, what string) (out []variable) {
+func (r *reader) variables(n *node, what string) []variable {
+	out := r.pairs(n, what)
+	for _, v := range out {
+		switch {
+		case v.key == "" || strings.ContainsAny(v.key, "=\x00") || strings.TrimSpace(v.key) != v.key:
+			r.probs.add(v.at, "%s: %s is no name of a variable", what, (&node{text: v.key, vars: v.named}).show())
+		case v.value != nil && strings.ContainsRune(*v.value, 0):
+			r.probs.add(v.at, "%s: a value must not contain a NUL character", what)
+		}
+	}
+	return out
+}
+
+// pairs reads a mapping of strings, or a list of KEY=VALUE.
+func (r *reader) pairs(n *node, what string) (out []variable) {
 	switch n.kind {
 	case dict:
 		for _, e := range n.keys {
@@ -218,6 +235,9 @@ func (r *reader) variables(n *node, what string) (out []variable) {
 				r.probs.add(item.at, "%s has an item twice", what)
 				continue
 			}
+			if item.bad { // which was told
+				continue
+			}
 			key, value, found := strings.Cut(item.text, "=")
 			v := variable{key: key, at: item.at, named: item.vars}
 			if found {
@@ -227,14 +247,6 @@ func (r *reader) variables(n *node, what string) (out []variable) {
 		}
 	default:
 		r.want(n, what, "a mapping or a list of KEY=VALUE")
-	}
-	for _, v := range out {
-		switch {
-		case v.key == "" || strings.ContainsAny(v.key, "=\x00") || strings.TrimSpace(v.key) != v.key:
-			r.probs.add(v.at, "%s: %s is no name of a variable", what, (&node{text: v.key, vars: v.named}).show())
-		case v.value != nil && strings.ContainsRune(*v.value, 0):
-			r.probs.add(v.at, "%s: a value must not contain a NUL character", what)
-		}
 	}
 	return out
 }

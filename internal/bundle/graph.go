@@ -229,6 +229,37 @@ func (g *graph) choose(b *Bundle) (err error) {
 	return err
 }
 
+// Bounds for what a file comes to. A container has a hundredth of that; a file of a few lines can come to more than the memory of the
+// machine.
+const (
+	maxDaemons = 10_000
+	maxEdges   = 100_000
+)
+
+// bound checks how many daemons and dependencies between daemons there are. It reports whether they can be made.
+func (g *graph) bound() bool {
+	daemons, edges := 0, 0
+	for _, s := range g.services {
+		n := len(g.selectedOf(s))
+		daemons += n
+		for _, d := range s.dependsOn {
+			if on := g.byName[d.Name]; on != nil {
+				edges += n * len(g.selectedOf(on))
+			}
+		}
+		switch {
+		case daemons > maxDaemons:
+			g.probs.add(s.at, "with %s there are %d daemons, and %d are the most: lower the scale of some", s.name, daemons, maxDaemons)
+			return false
+		case edges > maxEdges:
+			g.probs.add(s.at, "with %s there are %d dependencies between daemons, since each replica depends on each, and %d are the most: lower a scale",
+				s.name, edges, maxEdges)
+			return false
+		}
+	}
+	return true
+}
+
 // selectedOf are the selected daemons of a service.
 func (g *graph) selectedOf(s *service) (out []string) {
 	for _, name := range s.daemons() {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // A lookup is the value of a variable, and whether it is set.
@@ -56,7 +58,7 @@ func (in *interpolator) text(n *node) {
 		return
 	}
 	n.text, n.bad = "", true
-	in.probs.add(n.at, "%s", expandMessage(raw, in.vars))
+	in.probs.add(n.at, "%s", phrase(expandMessage(raw, in.vars)))
 }
 
 // expandMessage says why raw cannot be expanded. The message of a ${NAME:?message} may refer to variables: they are
@@ -69,10 +71,13 @@ func expandMessage(raw string, vars lookup) string {
 		}
 		return value, ok
 	})
-	if err == errTemplate {
-		return strconv.Quote(raw) + " is no valid interpolation: " + err.Error()
+	if err == errNested {
+		return "it cannot be expanded: " + err.Error()
 	}
-	return err.Error()
+	if err == errTemplate {
+		return strconv.Quote(printable.Cut(raw)) + " is no valid interpolation: " + err.Error()
+	}
+	return printable.Cut(err.Error())
 }
 
 // A cast turns a string into the type that Compose expects; the error says what that is.
@@ -117,7 +122,7 @@ func castOf(path []string) cast {
 		}
 	case 2:
 		switch {
-		case key[0] == "ulimits", key[0] == "deploy" && key[1] == "replicas", key[0] == "healthcheck" && key[1] == "retries":
+		case key[0] == "ulimits" && key[1] != "[]", key[0] == "deploy" && key[1] == "replicas", key[0] == "healthcheck" && key[1] == "retries":
 			return castWhole
 		case key[0] == "healthcheck" && key[1] == "disable":
 			return castTruth

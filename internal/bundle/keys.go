@@ -47,13 +47,13 @@ func why(key string) string {
 		return "a daemon cannot have more rights than the container: use cap_add, or say it to what runs the container"
 	case "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "cpus", "cpu_count", "cpu_percent",
 		"cpu_period", "cpu_quota", "cpu_shares", "cpuset", "pids_limit", "resources":
-		return "all daemons share the limits of the container: say it to what runs the container, or use ulimits"
+		return "all daemons share the limits of the container: say it to what runs the container"
 	case "tty", "stdin_open":
 		return "the standard input of a daemon is /dev/null"
 	case "label_file":
 		return "use labels"
 	case "jobs":
-		return "use a service without restart"
+		return "it has no schedule yet here: use a service without restart for what runs once"
 	}
 	return "it cannot be had for one daemon of a container"
 }

@@ -78,6 +78,7 @@ func (r *reader) ulimits(s *service, n *node) (out []Ulimit) {
 			})
 			if e.val.get("soft") == nil || e.val.get("hard") == nil {
 				r.probs.add(e.at, "%s needs both soft and hard", what)
+				continue
 			}
 		default:
 			r.want(e.val, e.key, "a number, or a mapping of soft and hard")

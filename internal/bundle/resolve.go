@@ -34,6 +34,9 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		private: slices.Clone(l.vault.all), services: map[string][]string{},
 	}
 	err := g.choose(b)
+	if !g.bound() {
+		return b, err
+	}
 	l.routes(b, g, t.routes)
 	if e := l.exitCodeFrom(b, g, t.exitCodeFrom); err == nil {
 		err = e
@@ -242,7 +245,7 @@ func (l *loader) preStart(s *service, h hook) child.Spec {
 	own := l.own(s, files, append(vars, h.environment...))
 	user := orDefault(h.user, s.user)
 	return child.Spec{
-		Step: child.StepPreStart, Argv: argv, Env: without(l.environ(s, own, user), l.vault.private),
+		Step: child.StepPreStart, Once: !s.own.preStartEach, Argv: argv, Env: without(l.environ(s, own, user), l.vault.private),
 		Dir: orDefault(h.dir, s.dir), User: user, Groups: s.groups,
 	}
 }

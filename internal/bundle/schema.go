@@ -64,6 +64,8 @@ type serviceSchema struct {
 	SuccessExitCodes   endingsSchema `json:"success_exit_codes" doc:"What counts as success beside exit code 0: exit codes, and signals that ended the process."`
 	NoRestartExitCodes codesSchema   `json:"no_restart_exit_codes" doc:"Exit codes after which no policy restarts the daemon."`
 
+	PreStart string `json:"pre_start" enum:"once,each" doc:"When steps of pre_start run: once for their definition, as in Compose (default), or before each start."`
+
 	Overflow string `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the daemon waits (default), or whole lines are discarded and counted."`
 }
 

@@ -203,6 +203,9 @@ func (r *reader) envFiles(n *node) (out []envFile) {
 		f := envFile{at: item.at, required: true}
 		switch item.kind {
 		case text:
+			if item.bad { // which was told
+				continue
+			}
 			f.path, f.secret = r.str(item, "env_file"), len(item.vars) > 0
 		case dict:
 			known := []string{"path", "required", "format"}
@@ -218,8 +221,11 @@ func (r *reader) envFiles(n *node) (out []envFile) {
 					r.unknown(e, "env_file", known)
 				}
 			}
-			if item.get("path") == nil {
-				r.probs.add(item.at, "an env_file needs a path")
+			if e := item.get("path"); e == nil || e.val.bad || e.val.kind != text {
+				if e == nil {
+					r.probs.add(item.at, "an env_file needs a path")
+				}
+				continue
 			}
 		default:
 			r.want(item, "an item of env_file", "a path or a mapping")
@@ -252,7 +258,7 @@ func (r *reader) groups(n *node) (out []string) {
 }
 
 func (r *reader) labels(n *node) map[string]string {
-	vars := r.variables(n, "labels")
+	vars := r.pairs(n, "labels")
 	if len(vars) == 0 {
 		return nil
 	}
@@ -388,9 +394,11 @@ func (r *reader) restartPolicy(s *service, n *node) {
 	ok := r.mapping(n, "restart_policy", []string{"condition", "delay", "max_attempts", "window"}, func(e entry) bool {
 		switch e.key {
 		case "condition":
-			switch condition := r.str(e.val, e.key); condition {
-			case "", "any":
-			case "none":
+			switch condition := r.str(e.val, e.key); condition { // docker compose config prints those of restart too
+			case "", "any", "always":
+			case "unless-stopped":
+				p.restart.Policy = child.RestartUnlessStopped
+			case "none", "no":
 				p.restart.Policy = child.RestartNo
 			case "on-failure":
 				p.restart.Policy = child.RestartOnFailure

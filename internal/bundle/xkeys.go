@@ -26,6 +26,8 @@ type own struct {
 	overflow Overflow
 	watch    []Watch
 
+	preStartEach bool
+
 	successCodes, noRestartCodes []int
 	successSignals               []syscall.Signal
 }
@@ -42,7 +44,7 @@ func (p pattern) matches(name string) bool {
 	return ok && err == nil
 }
 
-var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "watch", "success_exit_codes", "no_restart_exit_codes"}
+var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "watch", "pre_start", "success_exit_codes", "no_restart_exit_codes"}
 
 // own reads the x-sidecar-init of a service.
 func (r *reader) own(s *service, n *node) {
@@ -75,6 +77,8 @@ func (r *reader) own(s *service, n *node) {
 			s.own.overflow = Overflow(r.oneOf(n, e.key, string(OverflowBlock), string(OverflowDrop)))
 		case "watch":
 			s.own.watch = r.watches(n)
+		case "pre_start":
+			s.own.preStartEach = r.oneOf(n, e.key, "once", "each") == "each"
 		case "success_exit_codes":
 			s.own.successCodes, s.own.successSignals = r.endings(n)
 		case "no_restart_exit_codes":

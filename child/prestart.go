@@ -1,0 +1,18 @@
+package child
+
+import "slices"
+
+// prepare finds the steps that have to run before the program.
+func (m *machine) prepare() {
+	in := func(list []Spec) func(Spec) bool {
+		return func(s Spec) bool {
+			return s.Once && slices.ContainsFunc(list, func(o Spec) bool { return o.Compare(&s) != OtherProgram })
+		}
+	}
+	m.step, m.pre = 0, m.spec.PreStart
+	if len(m.had) > 0 { // of another definition what has run before would be forgotten, as it should
+		wanted := in(m.spec.PreStart)
+		m.had = slices.DeleteFunc(m.had, func(s Spec) bool { return !wanted(s) })
+		m.pre = slices.DeleteFunc(slices.Clone(m.pre), in(m.had))
+	}
+}
