@@ -16,3 +16,10 @@ func (m *machine) prepare() {
 		m.pre = slices.DeleteFunc(slices.Clone(m.pre), in(m.had))
 	}
 }
+
+// succeeded notes a step that is to run once.
+func (m *machine) succeeded(step Spec) {
+	if step.Once {
+		m.had = append(m.had, step)
+	}
+}
