@@ -57,6 +57,7 @@ type runFlags struct {
 	control       string
 	group         bool
 	stopSignal    signalFlag
+	requires      string
 
 	given map[string]bool // flags that the command line or the environment has set
 }
@@ -103,6 +104,7 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.timestamps, "timestamps", false, "begin each line of the log with the time")
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve Prometheus metrics at TCP `ADDR`")
 	flags.StringVar(&f.exitCodeFrom, "exit-code-from", "", "exit with the code of `DAEMON` instead of the largest of all")
+	flags.StringVar(&f.requires, "requires", "", "where the container lacks what the file says of it: refuse to start, or warn (default: what the file says, else refuse)")
 	flags.StringVar(&f.control, "control", "", "`PATH` of the control socket, or off (default /run/sidecar-init.sock, else in /dev/shm)")
 }
 
@@ -292,8 +294,9 @@ func (p *program) exit(code int, err error) error {
 func (p *program) checkCommand() *cobra.Command {
 	var flags runFlags
 	var format string
+	var here bool
 	cmd := &cobra.Command{
-		Use:   "check [-f FILE]... [flags] [DAEMON...]",
+		Use:   "check [-f FILE]... [--here] [flags] [DAEMON...]",
 		Short: "Check a bundle file and print what run would do",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := flags.fromEnvironment(cmd.Flags(), p.getenv); err != nil {
@@ -306,11 +309,21 @@ func (p *program) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if here {
+				warnings, err := p.demand(b, &flags)
+				if err != nil {
+					return err
+				}
+				for _, w := range warnings {
+					fmt.Fprintln(p.stderr, w)
+				}
+			}
 			return b.Check(p.stdout, format)
 		},
 	}
 	flags.register(cmd.Flags())
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().BoolVar(&here, "here", false, "look whether this container has what the file says of it, as run does")
 	for _, name := range []string{"notify", "log-format", "timestamps", "metrics-listen", "control"} {
 		_ = cmd.Flags().MarkHidden(name) // they change nothing here, and are in scripts' environment all the same
 	}

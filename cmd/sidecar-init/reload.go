@@ -195,6 +195,9 @@ func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error)
 	if len(next.Daemons) == 0 {
 		return nil, problem(firstFile(next), "no daemons are left, and a reload does not end the bundle: to end it, shut it down")
 	}
+	if wrong := lacking(next, r.flags); len(wrong.Problems) > 0 {
+		return nil, wrong
+	}
 	if !dry {
 		if err := files.Ensure(filesOf(next)); err != nil {
 			return nil, &bundle.Errors{Problems: []bundle.Problem{{Message: err.Error()}}}

@@ -43,6 +43,11 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	lacks, err := p.demand(b, flags)
+	if err != nil {
+		return 0, err
+	}
+	p.warnings = append(p.warnings, lacks...)
 	if err := p.placeFiles(b); err != nil {
 		return 0, err
 	}

@@ -78,6 +78,11 @@ type Bundle struct {
 	Unselected []string
 	// PassedOver are the keys that mean nothing in one container.
 	PassedOver []PassedOver
+	// Requirements are what the selected services want of the container, and Notes what is different of it here.
+	Requirements []Requirement
+	Notes        []Note
+	// Requires is RequiresWarn, RequiresRefuse, or "" where the file says nothing.
+	Requires string
 
 	private  []pattern           // of all services, selected or not
 	services map[string][]string // every service of the file, with the names of its selected daemons

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -115,6 +116,24 @@ func (p *Plan) text(b *Bundle) string {
 		line("\nexit code: that of %s", p.ExitCodeFrom)
 	} else {
 		line("\nexit code: the largest of all")
+	}
+	if len(p.Requirements) > 0 {
+		line("\nthe container")
+		var flags []string
+		for i := range p.Requirements {
+			q := &p.Requirements[i]
+			line("  requires: %s (services.%s.%s, %s)", q.FlagText(), q.Service, q.Key, q.String())
+			if !slices.Contains(flags, q.FlagText()) {
+				flags = append(flags, q.FlagText())
+			}
+		}
+		line("  docker run %s IMAGE", phrase(strings.Join(flags, " ")))
+	}
+	if len(p.Notes) > 0 {
+		line("\nnotes")
+		for _, n := range p.Notes {
+			line("  %s:%d:%d: %s", n.File, n.Line, n.Col, n.Text)
+		}
 	}
 	if len(p.PassedOver) > 0 {
 		line("\npassed over")

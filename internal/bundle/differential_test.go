@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -161,6 +162,7 @@ func TestDifferential(t *testing.T) {
 				t.Errorf("not accepted: %v", ours)
 			default:
 				compare(t, b, project)
+				compareRequirements(t, b, project)
 				compareOwn(t, c, project)
 				if !c.oneWay {
 					roundTrip(t, c, b, project)
@@ -187,6 +189,7 @@ func roundTrip(t *testing.T, c corpusCase, b *Bundle, project *types.Project) {
 		return
 	}
 	compare(t, again, project)
+	compareRequirements(t, again, project)
 	byName := func(b *Bundle) map[string]Daemon { // config sorts the services, and the variables
 		m := map[string]Daemon{}
 		for _, d := range b.Daemons {
@@ -535,5 +538,65 @@ func updateOf(deploy *types.DeployConfig) *UpdateConfig {
 	return &UpdateConfig{
 		Parallelism: int(valueOr(u.Parallelism, 1)), Delay: time.Duration(u.Delay), Monitor: time.Duration(u.Monitor),
 		Failure: orDefault(FailureAction(u.FailureAction), FailurePause), MaxFailureRatio: float32(u.MaxFailureRatio),
+	}
+}
+
+// compareRequirements compares what is said of the container, service by service.
+func compareRequirements(t *testing.T, b *Bundle, project *types.Project) {
+	t.Helper()
+	got, want := map[string][]string{}, map[string][]string{}
+	for _, q := range b.Requirements {
+		line := fmt.Sprintf("%s %s %s %d", q.Kind, q.Target, q.Value, q.Size)
+		if !slices.Contains(got[q.Service], line) {
+			got[q.Service] = append(got[q.Service], line)
+		}
+	}
+	for name, s := range project.Services {
+		if len(b.services[name]) == 0 {
+			continue
+		}
+		add := func(kind RequirementKind, target, value string, size int64) {
+			if line := fmt.Sprintf("%s %s %s %d", kind, target, value, size); !slices.Contains(want[name], line) {
+				want[name] = append(want[name], line)
+			}
+		}
+		for _, v := range s.Volumes {
+			switch v.Type {
+			case types.VolumeTypeBind:
+				add(NeedsPath, path.Clean(v.Target), v.Source, 0)
+			case types.VolumeTypeVolume:
+				add(NeedsMount, path.Clean(v.Target), v.Source, 0)
+			case types.VolumeTypeTmpfs:
+				add(NeedsTmpfs, path.Clean(v.Target), "", 0)
+			}
+		}
+		for _, v := range s.Tmpfs {
+			target, _, _ := strings.Cut(v, ":")
+			add(NeedsTmpfs, path.Clean(target), "", 0)
+		}
+		for host, addresses := range s.ExtraHosts {
+			for _, a := range addresses {
+				add(NeedsHost, host, a, 0)
+			}
+		}
+		for k, v := range s.Sysctls {
+			add(NeedsSysctl, k, v, 0)
+		}
+		for _, d := range s.Devices {
+			if strings.HasPrefix(d.Source, "/") {
+				add(NeedsDevice, d.Target, d.Source, 0)
+			}
+		}
+		if s.ShmSize > 0 {
+			add(NeedsShm, "/dev/shm", "", int64(s.ShmSize))
+		}
+	}
+	for _, m := range []map[string][]string{got, want} {
+		for _, lines := range m {
+			slices.Sort(lines)
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("requirements: got %q, want %q", got, want)
 	}
 }

@@ -21,7 +21,7 @@ func TestDocs(t *testing.T) {
 			}
 		}
 	}
-	keys := slices.Concat(honoured, keysOf(passedOver), honouredTop, keysOf(passedTop), keysOf(refusedTop), ownKeys, topKeys)
+	keys := slices.Concat(honoured, joined, keysOf(passedOver), honouredTop, keysOf(passedTop), keysOf(refusedTop), ownKeys, topKeys)
 	for _, key := range keys {
 		if !rows[key] {
 			t.Errorf("docs/bundle-file.md has no row for %s", key)

@@ -161,7 +161,7 @@ func (r *reader) mapping(n *node, what string, known []string, read func(e entry
 		}
 		if !read(e) {
 			if known == nil {
-				known = slices.Concat(honoured, refused, keysOf(passedOver))
+				known = slices.Concat(honoured, joined, refused, keysOf(passedOver))
 			}
 			r.unknown(e, what, known)
 		}

@@ -67,7 +67,7 @@ func TestAllAtOnce(t *testing.T) {
   b:
     command: [b]
     user: 5
-    volumes: [/x]
+    privileged: true
     depends_on: [b]
 x-sidecar-init:
   signals: {TERM: {forward: a}, HPU: {forward: d}}
@@ -87,7 +87,7 @@ x-sidecar-init:
 		`5:18: a depends on an unknown service: "c"`,
 		`6:22: the variable NO must be set: is needed`,
 		`9:11: user must be a string: write "5", with the quotes`,
-		`10:5: volumes is not supported: all daemons share the file system of the container: say it to what runs the container`,
+		`10:5: privileged is not supported: a daemon cannot have more rights than the container: use cap_add, or say it to what runs the container`,
 		`11:18: b waits for itself: b → b; remove one of these dependencies`,
 		`13:13: TERM cannot be routed: it stops the bundle`,
 		`13:33: unknown signal "HPU"; did you mean "HUP"?`,

@@ -129,6 +129,8 @@ func castOf(path []string) cast {
 		}
 	case 3:
 		switch {
+		case key[0] == "volumes" && key[1] == "[]" && key[2] == "read_only":
+			return castTruth
 		case key[0] == "ulimits" && (key[2] == "soft" || key[2] == "hard"),
 			key[0] == "deploy" && key[1] == "restart_policy" && key[2] == "max_attempts",
 			key[0] == "deploy" && key[1] == "update_config" && key[2] == "parallelism":

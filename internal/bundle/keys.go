@@ -2,36 +2,38 @@ package bundle
 
 // Keys of a service. What each of them means is in docs/bundle-file.md; a test holds the lists and the page together.
 var (
+	// joined keys mean nothing but an order of the start.
+	joined = []string{"ipc", "links", "network_mode", "pid", "volumes_from"}
 	// honoured keys are read in service.go and process.go.
 	honoured = []string{
-		"attach", "cap_add", "cap_drop", "command", "configs", "depends_on", "deploy", "entrypoint", "env_file",
-		"environment", "group_add", "healthcheck", "labels", "oom_score_adj", "post_start", "pre_start", "pre_stop",
-		"profiles", "restart", "scale", "secrets", "security_opt", "stop_grace_period", "stop_signal", "ulimits", "user",
-		"working_dir", "x-sidecar-init",
+		"attach", "cap_add", "cap_drop", "command", "configs", "depends_on", "deploy", "devices", "dns", "dns_opt", "dns_search", "entrypoint",
+		"env_file", "environment", "extra_hosts", "group_add", "healthcheck", "labels", "oom_score_adj", "post_start", "pre_start", "pre_stop",
+		"profiles", "restart", "scale", "secrets", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "sysctls",
+		"tmpfs", "ulimits", "user", "volumes", "working_dir", "x-sidecar-init",
 	}
 	// passedOver keys mean nothing inside one container. Their type is checked, what is in them is not.
 	passedOver = map[string][]kind{
-		"annotations": {dict, list}, "build": {text, dict}, "container_name": {text}, "develop": {dict, null}, "expose": {list},
-		"hostname": {text}, "image": {text}, "init": {truth, text}, "logging": {dict}, "networks": {list, dict},
-		"platform": {text}, "ports": {list}, "pull_policy": {text},
+		"annotations": {dict, list}, "build": {text, dict}, "container_name": {text}, "develop": {dict, null}, "domainname": {text},
+		"expose": {list}, "external_links": {list}, "hostname": {text}, "image": {text}, "init": {truth, text}, "logging": {dict}, "mac_address": {text}, "networks": {list, dict},
+		"platform": {text}, "ports": {list}, "pull_policy": {text}, "tty": {truth, text},
 	}
 	// refused are the other keys of the Compose Specification: they would change what a service does, and cannot here.
 	refused = []string{
 		"blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
-		"cpu_rt_runtime", "cpu_shares", "cpus", "cpuset", "credential_spec", "device_cgroup_rules", "devices", "dns",
-		"dns_opt", "dns_search", "domainname", "extends", "external_links", "extra_hosts", "gpus", "ipc", "isolation",
-		"label_file", "links", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "models",
-		"network_mode", "oom_kill_disable", "pid", "pids_limit", "privileged", "provider", "pull_refresh_after",
-		"read_only", "runtime", "shm_size", "stdin_open", "storage_opt", "sysctls", "tmpfs", "tty", "umask",
-		"use_api_socket", "userns_mode", "uts", "volumes", "volumes_from",
+		"cpu_rt_runtime", "cpu_shares", "cpus", "cpuset", "credential_spec", "device_cgroup_rules",
+		"extends", "gpus", "isolation",
+		"label_file", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "models",
+		"oom_kill_disable", "pids_limit", "privileged", "provider", "pull_refresh_after",
+		"read_only", "runtime", "stdin_open", "storage_opt", "umask",
+		"use_api_socket", "userns_mode", "uts",
 	}
 )
 
 // Keys at the top of a file.
 var (
 	honouredTop = []string{"configs", "name", "secrets", "services", "x-sidecar-init"}
-	passedTop   = map[string]kind{"networks": dict, "version": text}
-	refusedTop  = map[string]kind{"include": list, "jobs": dict, "models": dict, "volumes": dict} // accepted if empty
+	passedTop   = map[string]kind{"networks": dict, "version": text, "volumes": dict}
+	refusedTop  = map[string]kind{"include": list, "jobs": dict, "models": dict} // accepted if empty
 )
 
 // why says, for a refused key, what to do instead.
@@ -39,16 +41,18 @@ func why(key string) string {
 	switch key {
 	case "extends", "include":
 		return "run `docker compose config` first, and use what it prints"
-	case "volumes", "volumes_from", "tmpfs", "devices", "shm_size", "read_only":
+	case "read_only":
 		return "all daemons share the file system of the container: say it to what runs the container"
-	case "network_mode", "links", "external_links", "dns", "dns_opt", "dns_search", "extra_hosts", "mac_address", "domainname":
+	case "network_mode":
 		return "all daemons share the network of the container, and reach each other as 127.0.0.1"
+	case "ipc", "pid":
+		return "all daemons share the namespaces of the container: say it to what runs the container"
 	case "privileged":
 		return "a daemon cannot have more rights than the container: use cap_add, or say it to what runs the container"
 	case "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "cpus", "cpu_count", "cpu_percent",
 		"cpu_period", "cpu_quota", "cpu_shares", "cpuset", "pids_limit", "resources":
 		return "all daemons share the limits of the container: say it to what runs the container"
-	case "tty", "stdin_open":
+	case "stdin_open":
 		return "the standard input of a daemon is /dev/null"
 	case "label_file":
 		return "use labels"
@@ -62,13 +66,10 @@ func why(key string) string {
 // have one. Such a key is accepted.
 func empty(key string, n *node) bool {
 	switch key {
-	case "privileged", "read_only", "tty", "stdin_open", "oom_kill_disable", "use_api_socket":
+	case "privileged", "read_only", "stdin_open", "oom_kill_disable", "use_api_socket":
 		return n.kind == truth && !n.val.(bool)
-	case "volumes", "volumes_from", "devices", "device_cgroup_rules", "tmpfs", "dns", "dns_opt", "dns_search", "links",
-		"external_links":
+	case "volumes_from", "device_cgroup_rules", "links", "external_links":
 		return n.kind == list && len(n.items) == 0
-	case "extra_hosts", "sysctls":
-		return (n.kind == list || n.kind == dict) && len(n.items)+len(n.keys) == 0
 	case "storage_opt":
 		return n.kind == dict && len(n.keys) == 0
 	}

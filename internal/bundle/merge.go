@@ -111,9 +111,9 @@ func specialOf(path []string) special {
 		switch key {
 		case "command", "entrypoint":
 			return mergeReplace
-		case "environment", "labels":
+		case "environment", "labels", "sysctls":
 			return mergeKeyValues
-		case "env_file":
+		case "env_file", "dns", "dns_opt", "dns_search", "extra_hosts", "tmpfs":
 			return mergeSequence
 		case "depends_on":
 			return mergeDependencies

@@ -22,6 +22,8 @@ type Plan struct {
 	Signals      []PlanSignal  `json:"signals"`
 	Private      []PlanPrivate `json:"private"`
 	ExitCodeFrom string        `json:"exit_code_from,omitempty"`
+	Requirements []Requirement `json:"requirements"`
+	Notes        []Note        `json:"notes"`
 	PassedOver   []PassedOver  `json:"passed_over"`
 	Warnings     []string      `json:"warnings"`
 }
@@ -75,7 +77,7 @@ func (b *Bundle) Plan() *Plan {
 	p := &Plan{
 		Name: b.Name, Files: b.Files, Daemons: []PlanDaemon{}, Unselected: b.Unselected, Grace: b.Grace.String(),
 		Signals: []PlanSignal{}, Private: []PlanPrivate{}, ExitCodeFrom: b.ExitCodeFrom,
-		PassedOver: append([]PassedOver{}, b.PassedOver...), Warnings: []string{}, StartWaves: [][]string{},
+		PassedOver: append([]PassedOver{}, b.PassedOver...), Warnings: []string{}, Requirements: append([]Requirement{}, b.Requirements...), Notes: append([]Note{}, b.Notes...), StartWaves: [][]string{},
 	}
 	for i := range b.Daemons {
 		d := &b.Daemons[i]

@@ -30,7 +30,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	g.dependencies()
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
-		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient,
+		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires,
 		private: slices.Clone(l.vault.all), services: map[string][]string{},
 	}
 	err := g.choose(b)
@@ -66,6 +66,9 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			b.Unselected = append(b.Unselected, s.name)
 		}
 		b.services[s.name] = selected
+		if len(selected) > 0 {
+			b.Requirements, b.Notes = append(b.Requirements, s.requires...), append(b.Notes, s.notes...)
+		}
 		for _, name := range selected {
 			b.Daemons = append(b.Daemons, g.replica(d, s, name, selected[0]))
 		}

@@ -22,6 +22,7 @@ type topSchema struct {
 	Log          logSchema                    `json:"log" doc:"How the log is written. The command line goes before it."`
 	ExitCodeFrom string                       `json:"exit_code_from" doc:"The daemon whose exit code is the bundle's. Default: the largest of all."`
 	Reload       string                       `json:"reload" enum:"auto,manual" doc:"auto: reload the bundle when one of its files has changed. Default: manual."`
+	Requires     string                       `json:"requires" enum:"refuse,warn" doc:"What happens where the container lacks what the file says of it: nothing is started (default), or a line says so."`
 	Transient    transientSchema              `json:"transient" doc:"Daemons that are in no file may be added to the running bundle. Default: they may not."`
 }
 

@@ -232,6 +232,8 @@ func TestSchemaAgrees(t *testing.T) {
 		{"top", `{reload: auto}`, true},
 		{"top", `{reload: manual}`, true},
 		{"top", `{reload: true}`, false},
+		{"top", `{requires: warn}`, true},
+		{"top", `{requires: ignore}`, false},
 		{"top", `{transient: {}}`, true},
 		{"top", `{transient: {max: 3, ttl: 1h, user: nobody}}`, true},
 		{"top", `{transient: {max: [3]}}`, false},

@@ -19,6 +19,9 @@ type service struct {
 	late problems
 	// clean: it was read as it was meant, so that a command would have been seen; extends can bring one.
 	clean bool
+	// requires and notes are about its container.
+	requires []Requirement
+	notes    []Note
 	// passed are the keys that mean nothing here.
 	passed []PassedOver
 
@@ -30,7 +33,7 @@ type service struct {
 	groups              []string
 	profiles            []string
 	labels              map[string]string
-	dependsOn           []dependency
+	dependsOn, implied  []dependency
 	restart             *child.RestartPolicy
 	policy              *restartPolicy // deploy.restart_policy, which wins over restart
 	scale, replicas     *int
@@ -84,6 +87,7 @@ func (r *reader) services(tree *node) []*service {
 		s := &service{name: e.key, at: e.at, node: e.val, attach: true}
 		before := r.probs.count
 		r.mapping(e.val, "services."+e.key, nil, func(e entry) bool { return r.serviceKey(s, e) })
+		s.takeImplied()
 		r.own(s, e.val)
 		s.clean = r.probs.count == before && s.node.child("extends") == nil
 		out = append(out, s)
@@ -154,6 +158,10 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 		s.preStop = r.hooks(s, n, e.key)
 	case "secrets", "configs":
 		s.files = append(s.files, r.fileRefs(s, n, e.key)...)
+	case "volumes", "tmpfs", "extra_hosts", "dns", "dns_search", "dns_opt", "sysctls", "devices", "shm_size":
+		r.container(s, e)
+	case "links", "volumes_from", "network_mode", "ipc", "pid":
+		r.joined(s, e)
 	case "ulimits", "cap_add", "cap_drop", "security_opt", "oom_score_adj":
 		r.process(s, e)
 	default:

@@ -234,6 +234,7 @@ type top struct {
 	notify       []Sink
 	reload       bool
 	transient    *Transient
+	requires     string
 }
 
 // A route is an entry of signals.
@@ -250,7 +251,7 @@ const (
 	maxLine = 1 << 20
 )
 
-var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "transient"}
+var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient"}
 
 // top reads the x-sidecar-init at the top.
 func (r *reader) top(tree *node) (t top) {
@@ -268,6 +269,8 @@ func (r *reader) top(tree *node) (t top) {
 			t.routes = r.routes(n)
 		case "reload":
 			t.reload = r.oneOf(n, e.key, "auto", "manual") == "auto"
+		case "requires":
+			t.requires = r.oneOf(n, e.key, RequiresRefuse, RequiresWarn)
 		case "transient":
 			t.transient = r.transient(n)
 		case "notify":

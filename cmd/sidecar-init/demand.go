@@ -1,0 +1,43 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/needs"
+)
+
+// demand looks whether the container has what the file says of it. What is missing is exit code 78, all of it at once, or with
+// requires: warn, and where a daemon can do without, lines.
+func (p *program) demand(b *bundle.Bundle, flags *runFlags) (warnings []string, err error) {
+	if flags.requires != "" && flags.requires != bundle.RequiresRefuse && flags.requires != bundle.RequiresWarn {
+		return nil, usagef("invalid value %q of --requires: want refuse or warn", flags.requires)
+	}
+	refuse := cmp.Or(flags.requires, b.Requires, bundle.RequiresRefuse) == bundle.RequiresRefuse
+	for _, m := range needs.Missing(b.Requirements) {
+		if m.Warning || !refuse {
+			warnings = append(warnings, "warning: "+m.String())
+			continue
+		}
+		fmt.Fprintln(p.stderr, m.String())
+		err = exitError(exitConfig)
+	}
+	return warnings, err
+}
+
+// lacking are the problems of a file that is read again: what the container lacks.
+func lacking(b *bundle.Bundle, flags *runFlags) *bundle.Errors {
+	wrong := &bundle.Errors{}
+	if cmp.Or(flags.requires, b.Requires) == bundle.RequiresWarn {
+		return wrong
+	}
+	for _, m := range needs.Missing(b.Requirements) {
+		if !m.Warning {
+			wrong.Problems = append(wrong.Problems, bundle.Problem{
+				File: m.File, Line: m.Line, Col: m.Col, Message: fmt.Sprintf("%s: %s; it takes a container with %s", m.Key, m.Why, m.FlagText()),
+			})
+		}
+	}
+	return wrong
+}

@@ -1,0 +1,360 @@
+package bundle
+
+import (
+	"math"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A RequirementKind says what it is that a container must have.
+type RequirementKind string
+
+// The kinds of requirements. What holds is in package needs.
+const (
+	NeedsPath   RequirementKind = "path"   // Target is there: a bind mount
+	NeedsMount  RequirementKind = "mount"  // Target is on a mount other than /: a volume
+	NeedsTmpfs  RequirementKind = "tmpfs"  // Target is a tmpfs
+	NeedsHost   RequirementKind = "host"   // the name Target means the address Value
+	NeedsSysctl RequirementKind = "sysctl" // /proc/sys has Value for Target
+	NeedsDevice RequirementKind = "device" // the node Target is there
+	NeedsShm    RequirementKind = "shm"    // /dev/shm has Size bytes
+)
+
+// What happens where the container lacks something.
+const (
+	RequiresRefuse = "refuse" // nothing is started
+	RequiresWarn   = "warn"   // a line says so
+)
+
+// A Requirement is something that the file says of the container, which is made by others: run looks whether it is there.
+type Requirement struct {
+	Service string          `json:"service"`
+	Key     string          `json:"key"` // such as volumes
+	Kind    RequirementKind `json:"kind"`
+	Target  string          `json:"target,omitempty"`
+	Value   string          `json:"value,omitempty"`
+	Size    int64           `json:"size,omitempty"` // in bytes
+	// Flag are the words that docker run needs for it.
+	Flag []string `json:"flag"`
+	File string   `json:"file"`
+	Line int      `json:"line"`
+	Col  int      `json:"col"`
+}
+
+// String is the place of the requirement, and where in the file it stands.
+func (r *Requirement) String() string { return pos{r.File, r.Line, r.Col}.String() }
+
+// FlagText is the flag as a shell takes it.
+func (r *Requirement) FlagText() string { return strings.Join(quoteWords(r.Flag), " ") }
+
+// require adds a requirement of s.
+func (s *service) require(at pos, q Requirement) {
+	q.Service, q.File, q.Line, q.Col = s.name, at.file, at.line, at.col
+	s.requires = append(s.requires, q)
+}
+
+// Note is something of the file that means nothing here, or something else than with Docker.
+type Note struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Col  int    `json:"col"`
+	Text string `json:"text"`
+}
+
+func (s *service) note(at pos, text string) {
+	s.notes = append(s.notes, Note{at.file, at.line, at.col, text})
+}
+
+// container reads the keys of a service that speak of its container; false is another key.
+func (r *reader) container(s *service, e entry) bool {
+	switch n := e.val; e.key {
+	case "volumes":
+		r.volumes(s, n)
+	case "tmpfs":
+		for _, item := range r.oneOrMore(n, e.key) {
+			target, _, _ := strings.Cut(item.text, ":")
+			r.tmpfs(s, item, target, []string{"--tmpfs", item.text})
+		}
+	case "extra_hosts":
+		r.extraHosts(s, n)
+	case "dns", "dns_search", "dns_opt":
+		for _, item := range r.oneOrMore(n, e.key) {
+			s.note(item.at, e.key+" is the container's: --"+strings.Replace(e.key, "_opt", "-option", 1)+" "+item.text)
+		}
+	case "sysctls":
+		for _, v := range r.pairs(n, e.key) {
+			value := ""
+			if v.value != nil {
+				value = *v.value
+			}
+			s.require(v.at, Requirement{Key: e.key, Kind: NeedsSysctl, Target: v.key, Value: value, Flag: []string{"--sysctl", v.key + "=" + value}})
+		}
+	case "devices":
+		r.devices(s, n)
+	case "shm_size":
+		size := r.size(n, e.key, 0, math.MaxInt64, "a size")
+		if size > 0 {
+			s.require(n.at, Requirement{Key: e.key, Kind: NeedsShm, Target: "/dev/shm", Size: size, Flag: []string{"--shm-size", n.text}})
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// oneOrMore reads a string or a list of strings.
+func (r *reader) oneOrMore(n *node, what string) []*node {
+	if n.kind == text {
+		return []*node{n}
+	}
+	if n.kind != list {
+		r.want(n, what, "a string or a list of strings")
+		return nil
+	}
+	r.strings(n, what, true)
+	return slices.DeleteFunc(slices.Clone(n.items), func(i *node) bool { return i.kind != text || i.bad })
+}
+
+func (r *reader) tmpfs(s *service, n *node, target string, flag []string) {
+	s.require(n.at, Requirement{Key: "tmpfs", Kind: NeedsTmpfs, Target: path.Clean(target), Flag: flag})
+}
+
+// volumes reads volumes, in both forms. Of two for one target the later counts, as in Compose.
+func (r *reader) volumes(s *service, n *node) {
+	if n.kind != list {
+		r.want(n, "volumes", "a list")
+		return
+	}
+	first := len(s.requires)
+	for _, item := range n.items {
+		before := len(s.requires)
+		switch item.kind {
+		case text:
+			if !item.bad {
+				r.shortVolume(s, item)
+			}
+		case dict:
+			r.longVolume(s, item)
+		default:
+			r.want(item, "an item of volumes", "a string or a mapping")
+		}
+		if len(s.requires) > before {
+			q := s.requires[before]
+			if i := slices.IndexFunc(s.requires[first:before], func(o Requirement) bool { return o.Target == q.Target }); i >= 0 {
+				s.requires[first+i], s.requires = q, s.requires[:before]
+			}
+		}
+	}
+}
+
+// shortVolume reads [SOURCE:]TARGET[:OPTIONS].
+func (r *reader) shortVolume(s *service, n *node) {
+	parts := splitVolume(n.text)
+	switch {
+	case len(n.text) > 2 && slices.Contains(parts, ""):
+		r.probs.add(n.at, "the volume %s has nothing between two colons: write [SOURCE:]TARGET[:OPTIONS]", n.show())
+		return
+	case n.text == "":
+		r.probs.add(n.at, "a volume must not be empty")
+		return
+	case len(parts) > 3:
+		r.probs.add(n.at, "the volume %s has too many colons: write [SOURCE:]TARGET[:OPTIONS]", n.show())
+		return
+	case len(parts) == 1 || len(n.text) <= 2:
+		r.volume(s, n, NeedsMount, "", n.text, nil)
+		return
+	}
+	kind := NeedsMount
+	if strings.ContainsAny(parts[0][:1], "./~") {
+		kind = NeedsPath
+	}
+	r.volume(s, n, kind, parts[0], parts[1], parts[2:])
+}
+
+// splitVolume splits at colons, but not after a single letter, which is a drive of Windows: so does compose-go.
+func splitVolume(s string) (parts []string) {
+	start := 0
+	for i := range len(s) {
+		if s[i] == ':' && (i != start+1 || !isLetter(s[start])) {
+			parts = append(parts, s[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, s[start:])
+}
+
+func isLetter(b byte) bool { return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' }
+
+// volume adds a volume that docker run has as -v.
+func (r *reader) volume(s *service, n *node, kind RequirementKind, source, target string, options []string) {
+	if kind == NeedsPath {
+		source = r.path(source)
+	}
+	flag := strings.Join(slices.Concat(nonEmpty(source), []string{target}, options), ":")
+	s.require(n.at, Requirement{Key: "volumes", Kind: kind, Target: path.Clean(target), Value: source, Flag: []string{"-v", flag}})
+	if slices.Contains(strings.Split(strings.Join(options, ","), ","), "ro") {
+		s.note(n.at, target+" is read-only for the whole container, if its mount is: a daemon alone cannot have that here")
+	}
+}
+
+func nonEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
+
+// longVolume reads the mapping form.
+func (r *reader) longVolume(s *service, n *node) {
+	var kind, source, target string
+	readOnly := false
+	known := []string{"type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs", "image"}
+	size := ""
+	ok := r.mapping(n, "volumes", known, func(e entry) bool {
+		switch e.key {
+		case "type":
+			kind = r.oneOf(e.val, e.key, "bind", "volume", "tmpfs", "cluster", "npipe", "image")
+		case "source":
+			source = r.str(e.val, e.key)
+		case "target":
+			target = r.str(e.val, e.key)
+		case "read_only":
+			readOnly = r.truth(e.val, e.key)
+		case "consistency":
+			r.str(e.val, e.key)
+		case "bind", "volume", "image":
+			if e.val.kind != dict {
+				r.want(e.val, e.key, "a mapping")
+			}
+		case "tmpfs":
+			r.mapping(e.val, e.key, []string{"size", "mode"}, func(e entry) bool {
+				if e.key == "size" {
+					size = ":size=" + e.val.text
+				}
+				return e.key == "size" || e.key == "mode"
+			})
+		default:
+			return false
+		}
+		return true
+	})
+	var options []string
+	if readOnly {
+		options = []string{"ro"}
+	}
+	switch {
+	case !ok || n.bad:
+	case n.get("type") == nil:
+		r.probs.add(n.at, "a volume needs a type: bind, volume or tmpfs")
+	case kind == "": // which was told
+	case target == "":
+		r.probs.add(n.at, "a volume needs a target")
+	case kind == "bind" && source == "":
+		r.probs.add(n.at, "a volume of type bind needs a source")
+	case kind == "bind":
+		r.volume(s, n, NeedsPath, source, target, options)
+	case kind == "volume":
+		r.volume(s, n, NeedsMount, source, target, options)
+	case kind == "tmpfs":
+		s.require(n.at, Requirement{Key: "volumes", Kind: NeedsTmpfs, Target: path.Clean(target), Flag: []string{"--tmpfs", target + size}})
+	default:
+		s.late.add(n.at, "a volume of type %s is not supported: what runs the container makes its mounts", kind)
+	}
+}
+
+// extraHosts reads extra_hosts: a mapping of names, or a list of NAME=ADDRESS or NAME:ADDRESS.
+func (r *reader) extraHosts(s *service, n *node) {
+	add := func(at pos, name, address string) {
+		address = strings.TrimSpace(address)
+		if strings.HasPrefix(address, "[") && strings.HasSuffix(address, "]") {
+			address = address[1 : len(address)-1]
+		}
+		if strings.TrimSpace(name) == "" || address == "" {
+			r.probs.add(at, "extra_hosts needs a name and an address: write NAME=ADDRESS")
+			return
+		}
+		s.require(at, Requirement{Key: "extra_hosts", Kind: NeedsHost, Target: name, Value: address, Flag: []string{"--add-host", name + "=" + address}})
+	}
+	switch n.kind {
+	case dict:
+		for _, e := range n.keys {
+			if e.val.kind == list {
+				for i, address := range r.strings(e.val, e.key, false) {
+					add(e.val.items[i].at, e.key, address)
+				}
+				continue
+			}
+			add(e.val.at, e.key, r.str(e.val, e.key))
+		}
+	case list:
+		for _, item := range n.items {
+			if item.kind != text || item.bad {
+				r.str(item, "an item of extra_hosts")
+				continue
+			}
+			name, addresses, ok := strings.Cut(item.text, "=")
+			if !ok {
+				name, addresses, _ = strings.Cut(item.text, ":")
+			}
+			for address := range strings.SplitSeq(addresses, ",") {
+				add(item.at, name, address)
+			}
+		}
+	default:
+		r.want(n, "extra_hosts", "a mapping or a list of NAME=ADDRESS")
+	}
+}
+
+// devices reads devices: SOURCE[:TARGET[:PERMISSIONS]], the mapping form, or a CDI name.
+func (r *reader) devices(s *service, n *node) {
+	if n.kind != list {
+		r.want(n, "devices", "a list")
+		return
+	}
+	for _, item := range n.items {
+		var source, target, permissions string
+		switch item.kind {
+		case text:
+			parts := strings.Split(item.text, ":")
+			if len(parts) > 3 {
+				r.probs.add(item.at, "the device %s has too many colons: write SOURCE[:TARGET[:PERMISSIONS]]", item.show())
+				continue
+			}
+			parts = append(parts, "", "")
+			source, target, permissions = parts[0], parts[1], parts[2]
+		case dict:
+			r.mapping(item, "devices", []string{"source", "target", "permissions"}, func(e entry) bool {
+				switch e.key {
+				case "source":
+					source = r.str(e.val, e.key)
+				case "target":
+					target = r.str(e.val, e.key)
+				case "permissions":
+					permissions = r.str(e.val, e.key)
+				default:
+					return false
+				}
+				return true
+			})
+			if source == "" {
+				r.probs.add(item.at, "a device needs a source")
+				continue
+			}
+		default:
+			r.want(item, "an item of devices", "a string or a mapping")
+			continue
+		}
+		if !strings.HasPrefix(source, "/") { // vendor.com/class=name
+			s.note(item.at, "the device "+source+" is a CDI name: --device "+source)
+			continue
+		}
+		flag := source
+		for _, part := range []string{target, permissions} {
+			if part != "" {
+				flag += ":" + part
+			}
+		}
+		s.require(item.at, Requirement{Key: "devices", Kind: NeedsDevice, Target: orDefault(target, source), Value: source, Flag: []string{"--device", flag}})
+	}
+}
