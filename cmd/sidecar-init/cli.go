@@ -58,6 +58,7 @@ type runFlags struct {
 	group         bool
 	stopSignal    signalFlag
 	requires      string
+	here          bool // check looks at this container
 
 	given map[string]bool // flags that the command line or the environment has set
 }
@@ -294,9 +295,9 @@ func (p *program) exit(code int, err error) error {
 func (p *program) checkCommand() *cobra.Command {
 	var flags runFlags
 	var format string
-	var here bool
+	var here, strict bool
 	cmd := &cobra.Command{
-		Use:   "check [-f FILE]... [--here] [flags] [DAEMON...]",
+		Use:   "check [-f FILE]... [--here] [--strict] [flags] [DAEMON...]",
 		Short: "Check a bundle file and print what run would do",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := flags.fromEnvironment(cmd.Flags(), p.getenv); err != nil {
@@ -305,9 +306,16 @@ func (p *program) checkCommand() *cobra.Command {
 			if format != "text" && format != "json" {
 				return usagef("invalid value %q of --format: want text or json", format)
 			}
+			flags.here = here
 			b, err := p.load(&flags, args)
 			if err != nil {
 				return err
+			}
+			if warnings := b.Plan().Warnings; strict && len(warnings) > 0 {
+				for _, w := range warnings {
+					fmt.Fprintln(p.stderr, printable.Line(w))
+				}
+				return exitError(exitConfig)
 			}
 			if here {
 				warnings, err := p.demand(b, &flags)
@@ -323,6 +331,7 @@ func (p *program) checkCommand() *cobra.Command {
 	}
 	flags.register(cmd.Flags())
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().BoolVar(&strict, "strict", false, "take warnings for errors")
 	cmd.Flags().BoolVar(&here, "here", false, "look whether this container has what the file says of it, as run does")
 	for _, name := range []string{"notify", "log-format", "timestamps", "metrics-listen", "control"} {
 		_ = cmd.Flags().MarkHidden(name) // they change nothing here, and are in scripts' environment all the same
@@ -349,7 +358,7 @@ func (p *program) load(flags *runFlags, daemons []string) (*bundle.Bundle, error
 func (p *program) read(flags *runFlags, daemons, brought []string) (*bundle.Bundle, error) {
 	o := bundle.Options{
 		Files: flags.files, Profiles: flags.profiles, Env: p.environ, Restart: flags.restart.RestartPolicy,
-		ExitCodeFrom: flags.exitCodeFrom, Select: daemons, Bring: brought,
+		ExitCodeFrom: flags.exitCodeFrom, Select: daemons, Bring: brought, Here: flags.here,
 	}
 	if flags.given["grace-period"] {
 		o.Grace = flags.grace

@@ -47,6 +47,11 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	for _, w := range b.Warnings {
+		if w.Run {
+			p.warnings = append(p.warnings, printable.Line("warning: "+w.String()))
+		}
+	}
 	p.warnings = append(p.warnings, lacks...)
 	if err := p.placeFiles(b); err != nil {
 		return 0, err

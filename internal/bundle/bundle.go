@@ -36,6 +36,8 @@ type Options struct {
 	// brings them in; and with them what they depend on that has a profile of theirs. Select and Subset narrow them as they do others.
 	// A name that is none of a service is ignored.
 	Bring []string
+	// Here: the daemons are to run in this container, so that its PATH says which programs there are.
+	Here bool
 }
 
 // A Bundle is a resolved plan.
@@ -81,6 +83,8 @@ type Bundle struct {
 	// Requirements are what the selected services want of the container, and Notes what is different of it here.
 	Requirements []Requirement
 	Notes        []Note
+	// Warnings are about what is allowed and most probably not meant.
+	Warnings []Warning
 	// Requires is RequiresWarn, RequiresRefuse, or "" where the file says nothing.
 	Requires string
 

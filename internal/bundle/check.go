@@ -144,7 +144,7 @@ func (p *Plan) text(b *Bundle) string {
 	if len(p.Warnings) > 0 {
 		line("\nwarnings")
 		for _, w := range p.Warnings {
-			line("  %s", w)
+			line("  warning: %s", w)
 		}
 	}
 	return out.String()

@@ -12,14 +12,19 @@ import (
 //
 // It is our own because compose-go's package links logrus, warns on fd 2 of what is unset, and compiles its regular
 // expressions at start. FuzzExpand holds it to that package.
-func expand(s string, vars lookup) (string, error) { return expandNested(s, vars, 0) }
+func expand(s string, vars lookup) (string, error) { return expandNested(s, vars, nil, 0) }
+
+// expandNoting is expand; unset is told of each variable that has no value and no default.
+func expandNoting(s string, unset func(name string), vars lookup) (string, error) {
+	return expandNested(s, vars, unset, 0)
+}
 
 // maxNested is how many references may stand in each other's arguments: each is looked through once more for what is in it.
 const maxNested = 64
 
 var errNested = errors.New("references stand in each other more than " + strconv.Itoa(maxNested) + " deep")
 
-func expandNested(s string, vars lookup, depth int) (string, error) {
+func expandNested(s string, vars lookup, unset func(string), depth int) (string, error) {
 	i := strings.IndexByte(s, '$')
 	if i < 0 {
 		return s, nil
@@ -29,7 +34,7 @@ func expandNested(s string, vars lookup, depth int) (string, error) {
 	}
 	var out strings.Builder
 	var first error
-	r := references{s: s, vars: vars, depth: depth}
+	r := references{s: s, vars: vars, unset: unset, depth: depth}
 	at := 0 // what comes before is expanded
 	for ; i >= 0; i = strings.IndexByte(s[at:], '$') {
 		out.WriteString(s[at : at+i])
@@ -48,6 +53,7 @@ func expandNested(s string, vars lookup, depth int) (string, error) {
 type references struct {
 	s          string
 	vars       lookup
+	unset      func(name string)
 	depth      int
 	line, last int // the end of the line that was looked at last, and the last closing brace of it
 }
@@ -98,8 +104,7 @@ func (r *references) reference(at int) (value string, n int, err error) {
 		if n == 0 {
 			return "$", 1, nil
 		}
-		value, _ := vars(s[1 : 1+n])
-		return value, 1 + n, nil
+		return r.value(s[1 : 1+n]), 1 + n, nil
 	}
 	end := 2 + nameLength(s[2:])
 	name, rest := s[2:end], s[end:]
@@ -107,8 +112,7 @@ func (r *references) reference(at int) (value string, n int, err error) {
 		return "", 2, errTemplate
 	}
 	if strings.HasPrefix(rest, "}") {
-		value, _ := vars(name)
-		return value, end + 1, nil
+		return r.value(name), end + 1, nil
 	}
 	colon := strings.HasPrefix(rest, ":")
 	op := byte(0)
@@ -129,10 +133,10 @@ func (r *references) reference(at int) (value string, n int, err error) {
 	set = set && (!colon || value != "")
 	switch {
 	case op == '-' && !set, op == '+' && set:
-		value, err = expandNested(argument, vars, r.depth+1)
+		value, err = expandNested(argument, vars, r.unset, r.depth+1)
 	case op == '?' && !set:
 		var reason string
-		if reason, err = expandNested(argument, vars, r.depth+1); err == nil {
+		if reason, err = expandNested(argument, vars, r.unset, r.depth+1); err == nil {
 			err = &missingError{name, reason}
 		}
 	}
@@ -140,6 +144,15 @@ func (r *references) reference(at int) (value string, n int, err error) {
 		return "", last + 1, err
 	}
 	return value, closing + 1, nil
+}
+
+// value is that of a variable which nothing stands in for.
+func (r *references) value(name string) string {
+	value, set := r.vars(name)
+	if !set && r.unset != nil {
+		r.unset(name)
+	}
+	return value
 }
 
 // nameLength is the length of the name of a variable that s begins with. compose-go matches it without regard to case,

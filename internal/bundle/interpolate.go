@@ -17,6 +17,7 @@ type interpolator struct {
 	vars   lookup
 	behind func(name string) []string // the variables that a variable was made of
 	probs  *problems
+	unset  func(at pos, name string) // unless nil, is told of variables without a value or a default
 }
 
 // tree interpolates n, which is at path; an item of a list has the path element "[]".
@@ -45,7 +46,8 @@ func (in *interpolator) tree(n *node, path []string) {
 // text interpolates a string.
 func (in *interpolator) text(n *node) {
 	raw := n.text
-	out, err := expand(raw, func(name string) (string, bool) {
+	var unset []string
+	out, err := expandNoting(raw, func(name string) { unset = append(unset, name) }, func(name string) (string, bool) {
 		for _, name := range append([]string{name}, in.behind(name)...) {
 			if !slices.Contains(n.vars, name) {
 				n.vars = append(n.vars, name)
@@ -55,6 +57,11 @@ func (in *interpolator) text(n *node) {
 	})
 	if err == nil {
 		n.text = out
+		for _, name := range unset {
+			if in.unset != nil {
+				in.unset(n.at, name)
+			}
+		}
 		return
 	}
 	n.text, n.bad = "", true

@@ -78,6 +78,7 @@ type loader struct {
 
 	services []*service
 	vault    *vault
+	warnings []Warning
 }
 
 // load reads sources into a bundle; base is the directory of the first, or empty for the built-in bundle.
@@ -117,6 +118,10 @@ func (l *loader) lookup(name string) (string, bool) {
 		return value, true
 	}
 	value, ok := l.dotenv[name]
+	if !ok && name == "COMPOSE_PROJECT_NAME" && l.reader.base != "" { // docker compose always has one
+		value = normalName(filepath.Base(l.reader.base))
+		ok = value != ""
+	}
 	return value, ok
 }
 
@@ -157,7 +162,7 @@ func (l *loader) merge(sources []source) *node {
 	tree := &node{kind: dict, at: pos{file: sources[0].name}}
 	m := &merger{l.probs}
 	for _, doc := range docs {
-		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs}
+		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs, unset: l.unset}
 		in.tree(doc.tree, make([]string, 0, 16))
 		for _, path := range doc.resets {
 			reset(tree, path)
@@ -174,9 +179,14 @@ func (l *loader) merge(sources []source) *node {
 // projectName finds the name: COMPOSE_PROJECT_NAME, else the last that a file gives. It may be interpolated, and
 // interpolation knows it as COMPOSE_PROJECT_NAME.
 func (l *loader) projectName(docs []document) {
-	if name, ok := l.lookup("COMPOSE_PROJECT_NAME"); ok && name != "" {
-		l.name, l.named = normalName(name), true
-		return
+	for _, values := range []map[string]string{l.env.values, l.dotenv} {
+		if name, ok := values["COMPOSE_PROJECT_NAME"]; ok {
+			if name != "" {
+				l.name, l.named = normalName(name), true
+				return
+			}
+			break
+		}
 	}
 	for _, doc := range docs {
 		n := doc.tree.child("name")
@@ -184,7 +194,7 @@ func (l *loader) projectName(docs []document) {
 			continue
 		}
 		name := &node{kind: text, at: n.at, text: n.text}
-		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs}
+		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs, unset: l.unset}
 		in.tree(name, nil)
 		l.name, l.named = normalName(name.text), true
 	}

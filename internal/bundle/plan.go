@@ -96,6 +96,9 @@ func (b *Bundle) Plan() *Plan {
 			p.Signals = append(p.Signals, PlanSignal{child.SignalName(sig), route.Forward, route.Restart, route.Shutdown, route.Reload, dropped})
 		}
 	}
+	for _, w := range b.Warnings {
+		p.Warnings = append(p.Warnings, w.String())
+	}
 	p.Warnings = append(p.Warnings, b.warnings(p.Stop)...)
 	return p
 }

@@ -48,6 +48,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	files := map[string]map[string]fileSource{
 		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
 	}
+	var running []*service
 	for _, s := range services {
 		b.PassedOver = append(b.PassedOver, s.passed...)
 		if !g.enabled[s] {
@@ -67,12 +68,16 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		}
 		b.services[s.name] = selected
 		if len(selected) > 0 {
+			l.suspect(s)
+			running = append(running, s)
 			b.Requirements, b.Notes = append(b.Requirements, s.requires...), append(b.Notes, s.notes...)
 		}
 		for _, name := range selected {
 			b.Daemons = append(b.Daemons, g.replica(d, s, name, selected[0]))
 		}
 	}
+	l.suspectAll(running)
+	b.Warnings = l.warnings
 	for _, e := range tree.keys {
 		if _, ok := passedTop[e.key]; ok {
 			b.PassedOver = append(b.PassedOver, passed(e, e.key))

@@ -174,6 +174,8 @@ func (s *Server) roll(w http.ResponseWriter, r *request) (rolled bool, err error
 	switch {
 	case errors.Is(err, root.ErrShuttingDown):
 		return true, errShutdown
+	case errors.Is(err, context.Canceled): // what it was done by has ended
+		return true, errEnded
 	case err != nil:
 		f.Message = err.Error()
 	}

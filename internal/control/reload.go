@@ -67,6 +67,8 @@ func (s *Server) reload(w http.ResponseWriter, r *request) error {
 		return errShutdown
 	case errors.Is(err, context.DeadlineExceeded):
 		return errTimeout
+	case errors.Is(err, context.Canceled): // what it was done by has ended
+		return errEnded
 	case err != nil:
 		return err
 	case answer.RolledBack:

@@ -23,6 +23,8 @@ func refused(err error) error {
 		return errShutdown
 	case errors.Is(err, context.DeadlineExceeded):
 		return errTimeout
+	case errors.Is(err, context.Canceled): // what it was done by has ended
+		return errEnded
 	}
 	return err
 }

@@ -106,6 +106,15 @@ services:
     cap_drop: [ALL]
   deaf: { command: [/testdaemon, "ignore TERM; print up; block"], stop_grace_period: 300ms }
 `,
+	"wants": `
+services:
+  web:
+    command: [/testdaemon, "print up; trap TERM { print bye; exit 0 }; block"]
+    volumes: ["data:/data"]
+    tmpfs: [/scratch]
+    extra_hosts: ["db=10.9.8.7"]
+    sysctls: { net.ipv4.ip_unprivileged_port_start: 80 }
+`,
 	"crash": `
 services:
   bad: { command: [/testdaemon, "print up; exit 3"] }
@@ -319,6 +328,38 @@ func TestCrash(t *testing.T) {
 }
 
 // TestRestricted runs the bundle where containers are usually tied down.
+func TestRequirements(t *testing.T) {
+	said, err := exec.Command("docker", "run", "--rm", "--network", "none", image, "run", "-f", "/wants.yaml").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 78 {
+		t.Errorf("got %v, want exit code 78", err)
+	}
+	// What it asks for is what docker run takes.
+	var flags []string
+	for _, line := range []string{
+		"/wants.yaml:5:15: volumes: /data is not there; start the container with -v data:/data",
+		"/wants.yaml:6:13: tmpfs: /scratch is not there; start the container with --tmpfs /scratch",
+		"/wants.yaml:7:19: extra_hosts: the name db means nothing; start the container with --add-host db=10.9.8.7",
+		`/wants.yaml:8:16: sysctls: the kernel parameter net.ipv4.ip_unprivileged_port_start is "0", not "80"; start the container with --sysctl net.ipv4.ip_unprivileged_port_start=80`,
+	} {
+		if strings.Count("\n"+string(said), "\n"+line+"\n") != 1 {
+			t.Errorf("there is no line %s in\n%s", line, said)
+		}
+		_, flag, _ := strings.Cut(line, "start the container with ")
+		flags = append(flags, strings.Fields(strings.Replace(flag, "db=", "db:", 1))...) // the old engine takes a colon alone
+	}
+	volume := fmt.Sprintf("sidecar-init-test-%d", os.Getpid())
+	defer exec.Command("docker", "volume", "rm", "-f", volume).Run()
+	for i := range flags {
+		flags[i] = strings.Replace(flags[i], "data:/data", volume+":/data", 1)
+	}
+	c := start(t, flags, "run", "-f", "/wants.yaml")
+	c.wait(`\[web\] up`)
+	if _, code := c.stop(); code != 0 {
+		t.Errorf("with the flags the exit code is %d", code)
+	}
+}
+
 func TestRestricted(t *testing.T) {
 	for name, run := range map[string]struct {
 		options []string

@@ -1,0 +1,130 @@
+package bundle
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A Warning is about something that is allowed, and most probably not meant.
+type Warning struct {
+	File      string
+	Line, Col int
+	Text      string // with the way out
+	// Run: it is so in this environment, and run tells it too.
+	Run bool
+}
+
+// String is the warning with its place.
+func (w Warning) String() string {
+	if w.Line == 0 {
+		return w.Text
+	}
+	return fmt.Sprintf("%s: %s", pos{w.File, w.Line, w.Col}, w.Text)
+}
+
+func (l *loader) warn(at pos, text string) {
+	w := Warning{File: at.file, Line: at.line, Col: at.col, Text: text}
+	if !slices.Contains(l.warnings, w) {
+		l.warnings = append(l.warnings, w)
+	}
+}
+
+// unset warns of a variable that has no value and no default.
+func (l *loader) unset(at pos, name string) {
+	w := Warning{at.file, at.line, at.col, "the variable " + name + " is not set, and nothing takes its place: set it, or write ${" + name + ":-DEFAULT}", true}
+	if !slices.Contains(l.warnings, w) {
+		l.warnings = append(l.warnings, w)
+	}
+}
+
+// suspect looks at a service that runs.
+func (l *loader) suspect(s *service) {
+	command := s.node.get("command")
+	switch image := s.node.get("image"); {
+	case command == nil || len(s.command) == 0 || len(s.entrypoint) > 0:
+	case strings.HasPrefix(s.command[0], "-"):
+		l.warn(command.at, fmt.Sprintf("the command of %s begins with %s, which is no program: the ENTRYPOINT of an image does not run here; write it as entrypoint",
+			s.name, s.command[0]))
+	case image != nil && s.node.get("entrypoint") == nil && !strings.Contains(s.command[0], "/") && !(l.options.Here && l.inPath(s.command[0])):
+		l.warn(command.at, fmt.Sprintf("%s has an image and no entrypoint: if the image has an ENTRYPOINT, that does not run here; entrypoint: [] says that %s is the program",
+			s.name, s.command[0]))
+	}
+}
+
+// inPath reports whether a program is in the PATH of the environment.
+func (l *loader) inPath(program string) bool {
+	for dir := range strings.SplitSeq(l.env.values["PATH"], ":") {
+		if info, err := os.Stat(filepath.Join(dir, program)); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Ports and names of services that run.
+var (
+	portTarget = regexp.MustCompile(`^(?:.*:)?(\d+)(/\w+)?$`)
+	hostKey    = regexp.MustCompile(`(?i)HOST|ADDR|URL|SERVER`)
+)
+
+// suspectAll looks at the services that run together: a port that two want, and names that mean nothing here.
+func (l *loader) suspectAll(running []*service) {
+	ports := map[string]*service{}
+	for _, s := range running {
+		e := s.node.get("ports")
+		if e == nil {
+			continue
+		}
+		for _, item := range e.val.items {
+			port := ""
+			if m := portTarget.FindStringSubmatch(item.text); m != nil && item.kind != dict {
+				port = m[1] + orDefault(m[2], "/tcp")
+			} else if target := item.get("target"); target != nil {
+				port = target.val.text + "/tcp"
+				if protocol := item.get("protocol"); protocol != nil {
+					port = target.val.text + "/" + protocol.val.text
+				}
+			}
+			if other := ports[port]; port != "" && other != nil && other != s {
+				l.warn(item.at, fmt.Sprintf("%s and %s both want the port %s, and all daemons share the container's network: let one listen at another", other.name, s.name, port))
+			}
+			ports[port] = s
+		}
+	}
+	for _, s := range running {
+		for _, v := range s.environment {
+			if v.value == nil {
+				continue
+			}
+			for _, other := range running {
+				if other != s && usesHost(v.key, *v.value, other.name) {
+					l.warn(v.at, fmt.Sprintf("%s uses %s as the name of a host, and no name of a service means an address here: write 127.0.0.1", v.key, other.name))
+				}
+			}
+		}
+	}
+}
+
+// usesHost reports whether the value of a variable has a name as a host: NAME:PORT, //NAME, or NAME alone where the key says so.
+func usesHost(key, value, name string) bool {
+	if value == name {
+		return hostKey.MatchString(key)
+	}
+	for rest := value; ; {
+		i := strings.Index(rest, name)
+		if i < 0 {
+			return false
+		}
+		before, after := rest[:i], rest[i+len(name):]
+		begins := before == "" || strings.ContainsAny(before[len(before)-1:], "/@,= ")
+		port := len(after) > 1 && after[0] == ':' && '0' <= after[1] && after[1] <= '9'
+		if begins && (port || (strings.HasSuffix(before, "//") || strings.HasSuffix(before, "@")) && (after == "" || after[0] == '/')) {
+			return true
+		}
+		rest = after
+	}
+}

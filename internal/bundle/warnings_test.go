@@ -1,0 +1,70 @@
+package bundle
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestWarnings: what is allowed and most probably not meant has a place and a way out; what is meant has none.
+func TestWarnings(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "nginx"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		services string
+		here     bool
+		want     []string
+	}{
+		{`a: {command: ["$V", "${W}", "${X:-default}", "${Y-}", "${Z:+other}", "$$V", "${SET}"]}`, false, []string{
+			"2:17: the variable V is not set, and nothing takes its place: set it, or write ${V:-DEFAULT}", "2:23: the variable W is not set",
+		}},
+		{`a: {command: ["${A:-${B}}"]}`, false, []string{"2:17: the variable B is not set"}},
+		{`a: {command: [-c, x]}`, false, []string{"2:7: the command of a begins with -c, which is no program"}},
+		{`a: {command: [-c, x], entrypoint: [sh]}`, false, nil},
+		{`a: {image: nginx, command: [nginx, -g, x]}`, false, []string{"2:21: a has an image and no entrypoint"}},
+		{`a: {image: nginx, command: [nginx, -g, x]}`, true, nil},
+		{`a: {image: nginx, command: [other]}`, true, []string{"2:21: a has an image and no entrypoint"}},
+		{`a: {image: nginx, command: [nginx], entrypoint: []}`, false, nil},
+		{`a: {image: nginx, command: [/usr/sbin/nginx]}`, false, nil},
+		{`a: {command: [x], ports: ["80:8080"]}` + "\n" + `  b: {command: [x], ports: ["81:8080/tcp"]}`, false, []string{"3:29: a and b both want the port 8080/tcp"}},
+		{`a: {command: [x], ports: [{target: 53, protocol: udp}, "1.2.3.4:80:53"]}` + "\n" + `  b: {command: [x], ports: ["53:53/udp"]}`, false, []string{"3:29: a and b both want the port 53/udp"}},
+		{`a: {command: [x], ports: ["80:80"]}` + "\n" + `  b: {command: [x], ports: ["80:81"]}` + "\n" + `  c: {command: [x], profiles: [p], ports: ["80"]}`, false, nil},
+		{`web: {command: [x], environment: {DB: "postgres://u:p@db:5432/x", CACHE_HOST: cache, N: db}}` + "\n  db: {command: [x]}\n  cache: {command: [x]}", false, []string{
+			"2:37: DB uses db as the name of a host", "2:69: CACHE_HOST uses cache as the name of a host",
+		}},
+		{`web: {command: [x], environment: {A: "http://db/x", B: "db:6379", C: "mydb:80", D: "/var/db:/x", E: "db"}}` + "\n  db: {command: [x]}", false, []string{
+			"2:37: A uses db", "2:55: B uses db",
+		}},
+	} {
+		b := mustLoad(t, "services:\n  "+tt.services+"\n", Options{Env: []string{"PATH=" + bin, "SET="}, Here: tt.here})
+		var got []string
+		for _, w := range b.Warnings {
+			_, text, _ := strings.Cut(w.String(), "bundle.yaml:")
+			got = append(got, text)
+		}
+		if !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+			t.Errorf("%s:\ngot  %q\nwant %q", tt.services, got, tt.want)
+		}
+	}
+}
+
+// TestDefaultName: as with docker compose there always is a COMPOSE_PROJECT_NAME, which is no name of the bundle.
+func TestDefaultName(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "My Shop", "bundle.yaml")
+	if err := os.Mkdir(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for env, want := range map[string]string{"A=b": "myshop", "COMPOSE_PROJECT_NAME=other": "other"} {
+		if err := os.WriteFile(file, []byte("services: {a: {command: [\"${COMPOSE_PROJECT_NAME}\"]}}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b, err := loadFiles(Options{Files: []string{file}, Env: []string{env}})
+		if err != nil || b.Daemons[0].Spec.Argv[0] != want || len(b.Warnings) > 0 || (b.Name == "") != (want == "myshop") {
+			t.Errorf("%s: got %+v, %v, want %s", env, b, err, want)
+		}
+	}
+}
