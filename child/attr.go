@@ -11,6 +11,10 @@ type Attr struct {
 	NoNewPrivileges bool
 	// OOMScoreAdj says how soon the process is killed for want of memory; nil means like the supervisor.
 	OOMScoreAdj *int
+	// Umask is the mask of file modes (umask(2)); nil means the supervisor's.
+	Umask *int
+	// CPUs are the processors that it may run on (sched_setaffinity(2)); none means the supervisor's.
+	CPUs []int
 	// PIDVariable, unless empty, is set to the process ID in the environment of the program.
 	PIDVariable string
 }

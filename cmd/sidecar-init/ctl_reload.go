@@ -31,6 +31,9 @@ nothing was changed.`,
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would happen, and do nothing")
 	cmd.Flags().BoolVar(&o.Rollback, "rollback", false, "go back if a daemon that was started does not become ready in its time")
 	cmd.RunE = func(*cobra.Command, []string) error {
+		if o.Rollback { // the supervisor counts: when the time is over it goes back, and says who was late
+			o.Timeout, c.timeout = c.timeout, 0
+		}
 		to, ctx, cancel, err := c.connect()
 		if err != nil {
 			return err

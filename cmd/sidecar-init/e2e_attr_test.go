@@ -20,6 +20,7 @@ func TestAttributes(t *testing.T) {
 			"ulimits: { nofile: 100, nproc: { soft: 1000, hard: 2000 }, core: 0 }"),
 		daemon("user", look, `user: "4242"`, "cap_drop: [ALL]", "cap_add: [NET_BIND_SERVICE]", `security_opt: ["no-new-privileges:true"]`),
 		daemon("plain", "status NoNewPrivs CapAmb"),
+		daemon("masked", "status Umask Cpus_allowed_list", "umask: 027", "cpuset: '0'"),
 	)})
 	s.exit(0)
 	s.expect(
@@ -27,6 +28,7 @@ func TestAttributes(t *testing.T) {
 		"[root] NoNewPrivs 0", "[root] 500",
 		"[user] Uid 4242 4242 4242 4242", "[user] CapBnd 0000000000000400", "[user] CapEff 0000000000000400", "[user] CapAmb 0000000000000400",
 		"[user] NoNewPrivs 1",
+		"[masked] Umask 0027", "[masked] Cpus_allowed_list 0",
 		"[plain] NoNewPrivs 0", "[plain] CapAmb 0000000000000000",
 	)
 	s.match(`\[root\] Max open files +100 +100 +files *`)

@@ -38,6 +38,8 @@ func variants(dir string) map[string][]string {
 		"cap_drop":          {"[ALL]", "[KILL]"},
 		"security_opt":      {"['no-new-privileges:true']"},
 		"oom_score_adj":     {"5", "0"},
+		"umask":             {"022", "0", "'077'"},
+		"cpuset":            {"'0'", "0-1"},
 		"secrets":           {"[one]", "[{ source: one, target: two }]"},
 		"configs":           {"[{ source: c, target: /c }]"},
 		"pre_start":         {"[{ command: [p] }]", "[{ command: [p], environment: { B: c } }]"},

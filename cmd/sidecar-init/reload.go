@@ -82,6 +82,11 @@ func (r *reloader) run(stop <-chan struct{}) error {
 		case <-r.asked:
 			_, _ = r.Reload(r.life, client.ReloadOptions{}) // what there is to say is in the log
 		case <-stop:
+			r.quit()
+			select { // what is under way has the last word, so that nothing is said after the end
+			case r.turn <- struct{}{}:
+			case <-time.After(watchEnds):
+			}
 			return nil
 		}
 	}

@@ -243,6 +243,10 @@ func (r *reloader) restart(ctx context.Context, names []string) error {
 func (r *reloader) take(ctx context.Context) error {
 	select {
 	case r.turn <- struct{}{}:
+		if err := r.life.Err(); err != nil {
+			r.leave()
+			return err
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -140,13 +140,24 @@ func (r *reloader) add(ctx context.Context, name string, o client.Transient) err
 			return errors.Join(err, r.remove(ctx, u))
 		}
 		if ttl > 0 {
-			u.expire(ttl, func() {
-				r.w.logger.Printf("%s: its time (%v) is over; removing", name, ttl)
-				_ = r.removeUnit(r.life, u) // else the bundle ends
-			})
+			u.expire(ttl, func() { r.expired(u, ttl) })
 		}
 	}
 	return nil
+}
+
+// expired removes a transient daemon whose time is over.
+func (r *reloader) expired(u *unit, ttl time.Duration) {
+	if r.take(r.life) != nil {
+		return
+	}
+	defer r.leave()
+	all, err := r.statuses(r.life)
+	if err != nil || r.end.began.Load() != nil || !slices.ContainsFunc(all, func(s child.Status) bool { return s.Data == u }) {
+		return // the bundle ends, or it has gone meanwhile
+	}
+	r.w.logger.Printf("%s: its time (%v) is over; removing", u.name, ttl)
+	_ = r.remove(r.life, u) // else the bundle ends
 }
 
 // bounds reads what a client wants of a transient daemon, within what the bundle allows.

@@ -117,11 +117,13 @@ type Daemon struct {
 	// Health is the healthcheck; nil where there is none, or where it is disabled. It counts as readiness too.
 	Health *Healthcheck
 
-	// Ulimits, CapAdd, CapDrop, NoNewPrivileges and OOMScoreAdj are attributes of the process.
+	// Ulimits, CapAdd, CapDrop, NoNewPrivileges, OOMScoreAdj, Umask and CPUs are attributes of the process.
 	Ulimits         []Ulimit
 	CapAdd, CapDrop []string // upper case, without CAP_; "ALL" is all
 	NoNewPrivileges bool
 	OOMScoreAdj     *int // nil: that of the supervisor
+	Umask           *int // the same
+	CPUs            []int
 
 	// Update is how the replicas change, where that is not all at once.
 	Update *UpdateConfig

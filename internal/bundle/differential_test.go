@@ -320,6 +320,11 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 	want("group_add", slices.Concat([]string{}, d.Spec.Groups), slices.Concat([]string{}, s.GroupAdd))
 	want("labels", maps.Collect(maps.All(d.Labels)), maps.Collect(maps.All(map[string]string(s.Labels))))
 	want("attach", !d.Detached, s.Attach == nil || *s.Attach)
+	if s.Umask != nil {
+		want("umask", valueOr(d.Umask, -1), int(*s.Umask))
+	} else {
+		want("umask", d.Umask, (*int)(nil))
+	}
 	want("oom_score_adj", valueOr(d.OOMScoreAdj, 0), int(s.OomScoreAdj))
 
 	after, expected := map[string]child.Dependency{}, map[string]child.Dependency{}
@@ -546,6 +551,9 @@ func compareRequirements(t *testing.T, b *Bundle, project *types.Project) {
 	t.Helper()
 	got, want := map[string][]string{}, map[string][]string{}
 	for _, q := range b.Requirements {
+		if q.Kind == NeedsNothing {
+			continue
+		}
 		line := fmt.Sprintf("%s %s %s %d", q.Kind, q.Target, q.Value, q.Size)
 		if !slices.Contains(got[q.Service], line) {
 			got[q.Service] = append(got[q.Service], line)

@@ -124,6 +124,8 @@ func castOf(path []string) cast {
 		switch key[0] {
 		case "scale", "oom_score_adj":
 			return castWhole
+		case "umask":
+			return castUmask
 		case "privileged", "read_only", "oom_kill_disable", "tty", "stdin_open", "init":
 			return castTruth
 		}
@@ -157,6 +159,16 @@ func castWhole(n *node) error {
 		return errWhole
 	}
 	n.kind, n.val = number, v
+	return nil
+}
+
+// castUmask reads a number as YAML does: with 0 or 0o in front it is octal.
+func castUmask(n *node) error {
+	v, err := strconv.ParseUint(n.text, 0, 32)
+	if err != nil {
+		return errWhole
+	}
+	n.kind, n.val = number, int(v)
 	return nil
 }
 

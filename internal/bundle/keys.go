@@ -6,10 +6,10 @@ var (
 	joined = []string{"ipc", "links", "network_mode", "pid", "volumes_from"}
 	// honoured keys are read in service.go and process.go.
 	honoured = []string{
-		"attach", "cap_add", "cap_drop", "command", "configs", "depends_on", "deploy", "devices", "dns", "dns_opt", "dns_search", "entrypoint",
+		"attach", "cap_add", "cap_drop", "command", "configs", "cpuset", "depends_on", "deploy", "devices", "dns", "dns_opt", "dns_search", "entrypoint",
 		"env_file", "environment", "extra_hosts", "group_add", "healthcheck", "labels", "oom_score_adj", "post_start", "pre_start", "pre_stop",
 		"profiles", "restart", "scale", "secrets", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "sysctls",
-		"tmpfs", "ulimits", "user", "volumes", "working_dir", "x-sidecar-init",
+		"tmpfs", "ulimits", "umask", "user", "volumes", "working_dir", "x-sidecar-init",
 	}
 	// passedOver keys mean nothing inside one container. Their type is checked, what is in them is not.
 	passedOver = map[string][]kind{
@@ -20,11 +20,11 @@ var (
 	// refused are the other keys of the Compose Specification: they would change what a service does, and cannot here.
 	refused = []string{
 		"blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
-		"cpu_rt_runtime", "cpu_shares", "cpus", "cpuset", "credential_spec", "device_cgroup_rules",
+		"cpu_rt_runtime", "cpu_shares", "cpus", "credential_spec", "device_cgroup_rules",
 		"extends", "gpus", "isolation",
 		"label_file", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "models",
 		"oom_kill_disable", "pids_limit", "privileged", "provider", "pull_refresh_after",
-		"read_only", "runtime", "stdin_open", "storage_opt", "umask",
+		"read_only", "runtime", "stdin_open", "storage_opt",
 		"use_api_socket", "userns_mode", "uts",
 	}
 )
@@ -50,7 +50,7 @@ func why(key string) string {
 	case "privileged":
 		return "a daemon cannot have more rights than the container: use cap_add, or say it to what runs the container"
 	case "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "cpus", "cpu_count", "cpu_percent",
-		"cpu_period", "cpu_quota", "cpu_shares", "cpuset", "pids_limit", "resources":
+		"cpu_period", "cpu_quota", "cpu_shares", "pids_limit", "resources":
 		return "all daemons share the limits of the container: say it to what runs the container"
 	case "stdin_open":
 		return "the standard input of a daemon is /dev/null"

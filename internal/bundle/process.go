@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,8 @@ type process struct {
 	capAdd, capDrop []string
 	noNewPrivileges bool
 	oomScoreAdj     *int
+	umask           *int
+	cpus            []int
 }
 
 // process reads the keys of a process.
@@ -36,11 +39,46 @@ func (r *reader) process(s *service, e entry) {
 				s.late.add(item.at, "security_opt can only have no-new-privileges:true here, not %s", item.show())
 			}
 		}
+	case "umask":
+		if n.kind == null {
+			break
+		}
+		if v := r.whole(n, e.key, 0, 0o7777); !n.bad {
+			p.umask = &v
+		}
+	case "cpuset":
+		p.cpus = r.cpus(s, n)
 	case "oom_score_adj":
 		if v := r.whole(n, e.key, -1000, 1000); v != 0 {
 			p.oomScoreAdj = &v
 		}
 	}
+}
+
+// maxCPU is the largest number of a processor that sched_setaffinity takes here (CPU_SETSIZE).
+const maxCPU = 1023
+
+// cpus reads cpuset: numbers of processors and ranges of them, such as 0-2,5.
+func (r *reader) cpus(s *service, n *node) (out []int) {
+	for part := range strings.SplitSeq(r.str(n, "cpuset"), ",") {
+		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		if part == "" {
+			continue
+		}
+		from, err := strconv.ParseUint(low, 10, 16)
+		to := from
+		if err == nil && isRange {
+			to, err = strconv.ParseUint(high, 10, 16)
+		}
+		if err != nil || to < from || to > maxCPU {
+			s.late.add(n.at, "cpuset must have numbers of processors and ranges, such as 0-2,5, not %s", n.show())
+			return nil
+		}
+		for c := from; c <= to; c++ {
+			out = append(out, int(c))
+		}
+	}
+	return out
 }
 
 // limitNames are the resources, by the kernel's number.

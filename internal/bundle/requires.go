@@ -19,6 +19,8 @@ const (
 	NeedsSysctl RequirementKind = "sysctl" // /proc/sys has Value for Target
 	NeedsDevice RequirementKind = "device" // the node Target is there
 	NeedsShm    RequirementKind = "shm"    // /dev/shm has Size bytes
+	// NeedsNothing is what is not looked for.
+	NeedsNothing RequirementKind = "nothing"
 )
 
 // What happens where the container lacks something.
@@ -62,6 +64,10 @@ type Note struct {
 	Text string `json:"text"`
 }
 
+func (s *service) warn(at pos, text string) {
+	s.warnings = append(s.warnings, Warning{File: at.file, Line: at.line, Col: at.col, Text: text})
+}
+
 func (s *service) note(at pos, text string) {
 	s.notes = append(s.notes, Note{at.file, at.line, at.col, text})
 }
@@ -80,7 +86,9 @@ func (r *reader) container(s *service, e entry) bool {
 		r.extraHosts(s, n)
 	case "dns", "dns_search", "dns_opt":
 		for _, item := range r.oneOrMore(n, e.key) {
-			s.note(item.at, e.key+" is the container's: --"+strings.Replace(e.key, "_opt", "-option", 1)+" "+item.text)
+			flag := "--" + strings.NewReplacer("_opt", "-option", "_", "-").Replace(e.key)
+			s.require(item.at, Requirement{Key: e.key, Kind: NeedsNothing, Value: item.text, Flag: []string{flag, item.text}})
+			s.warn(item.at, e.key+" is that of the container, for all daemons: start it with "+strings.Join(quoteWords([]string{flag, item.text}), " "))
 		}
 	case "sysctls":
 		for _, v := range r.pairs(n, e.key) {

@@ -166,6 +166,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		Ready: s.own.ready, Health: s.health, Labels: s.labels, Watch: s.own.watch, Update: s.update,
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
+		Umask: s.process.umask, CPUs: s.process.cpus,
 	}
 	for _, name := range s.argvVars {
 		if l.vault.private(name) && !slices.Contains(d.argvPrivate, name) {

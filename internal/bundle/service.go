@@ -19,9 +19,10 @@ type service struct {
 	late problems
 	// clean: it was read as it was meant, so that a command would have been seen; extends can bring one.
 	clean bool
-	// requires and notes are about its container.
+	// requires, notes and warnings are about its container.
 	requires []Requirement
 	notes    []Note
+	warnings []Warning
 	// passed are the keys that mean nothing here.
 	passed []PassedOver
 
@@ -162,7 +163,7 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 		r.container(s, e)
 	case "links", "volumes_from", "network_mode", "ipc", "pid":
 		r.joined(s, e)
-	case "ulimits", "cap_add", "cap_drop", "security_opt", "oom_score_adj":
+	case "ulimits", "cap_add", "cap_drop", "security_opt", "oom_score_adj", "umask", "cpuset":
 		r.process(s, e)
 	default:
 		switch {

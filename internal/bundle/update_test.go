@@ -60,3 +60,18 @@ func TestUpdateConfigIsWrong(t *testing.T) {
 	}
 	mustLoad(t, "services: {a: {command: [a]}, b: {profiles: [x], deploy: {update_config: {order: start-first}}}}", Options{})
 }
+
+// TestProcessors: which processors a cpuset means.
+func TestProcessors(t *testing.T) {
+	for text, want := range map[string][]int{"0": {0}, "0-2,5": {0, 1, 2, 5}, " 1 , 3-3": {1, 3}, "": nil} {
+		b := mustLoad(t, "services: {a: {command: [a], cpuset: \""+text+"\"}}", Options{})
+		if got := b.Daemons[0].CPUs; !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
+	}
+	for _, text := range []string{"a", "2-1", "1-", "-1", "0-5000", "1;2"} {
+		if _, err := loadText(t, "services: {a: {command: [a], cpuset: \""+text+"\"}}", Options{}); err == nil || !strings.Contains(err.Error(), "cpuset must have numbers") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}

@@ -43,6 +43,7 @@ func (l *loader) unset(at pos, name string) {
 
 // suspect looks at a service that runs.
 func (l *loader) suspect(s *service) {
+	l.warnings = append(l.warnings, s.warnings...)
 	command := s.node.get("command")
 	switch image := s.node.get("image"); {
 	case command == nil || len(s.command) == 0 || len(s.entrypoint) > 0:

@@ -27,6 +27,8 @@ var executed = []key{
 	{"cap_drop", func(d *bundle.Daemon) any { return d.CapDrop }},
 	{"security_opt", func(d *bundle.Daemon) any { return d.NoNewPrivileges }},
 	{"oom_score_adj", func(d *bundle.Daemon) any { return d.OOMScoreAdj }},
+	{"umask", func(d *bundle.Daemon) any { return d.Umask }},
+	{"cpuset", func(d *bundle.Daemon) any { return d.CPUs }},
 	{"secrets", func(d *bundle.Daemon) any { return contents(d, "secret") }},
 	{"configs", func(d *bundle.Daemon) any { return contents(d, "config") }},
 	{"ready", func(d *bundle.Daemon) any { return d.Ready.Kind() }},

@@ -129,6 +129,18 @@ func (r *request) privileged(was, to privilege) (what string, err error) {
 			}
 		}
 	}
+	if r.Umask != nil {
+		unix.Umask(*r.Umask)
+	}
+	if len(r.CPUs) > 0 {
+		var set unix.CPUSet
+		for _, c := range r.CPUs {
+			set.Set(c)
+		}
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return "cpuset", err
+		}
+	}
 	for _, l := range r.Rlimits {
 		// Not by a raw system call: syscall.Exec would set back the soft limit of files that the Go runtime has raised.
 		if err := syscall.Setrlimit(l.Resource, &syscall.Rlimit{Cur: uint64(l.Soft), Max: uint64(l.Hard)}); err != nil {

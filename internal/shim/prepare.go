@@ -24,7 +24,7 @@ const word = "__exec"
 // Prepare is child.Exec.Shim.
 func Prepare(cmd *exec.Cmd, attr *child.Attr) (executed func() error, err error) {
 	r := &request{
-		Rlimits: attr.Rlimits, NoNewPrivileges: attr.NoNewPrivileges, OOMScoreAdj: attr.OOMScoreAdj, PIDVariable: attr.PIDVariable,
+		Rlimits: attr.Rlimits, NoNewPrivileges: attr.NoNewPrivileges, OOMScoreAdj: attr.OOMScoreAdj, Umask: attr.Umask, CPUs: attr.CPUs, PIDVariable: attr.PIDVariable,
 		Credential: cmd.SysProcAttr.Credential, path: cmd.Path, dir: cmd.Dir, argv: cmd.Args, env: cmd.Environ(),
 	}
 	var errAdd, errDrop error

@@ -17,6 +17,8 @@ type request struct {
 	Caps            change
 	NoNewPrivileges bool
 	OOMScoreAdj     *int
+	Umask           *int
+	CPUs            []int
 	PIDVariable     string
 	Credential      *syscall.Credential
 	Argc            int

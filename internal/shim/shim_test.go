@@ -167,8 +167,9 @@ func TestUnprivileged(t *testing.T) {
 }
 
 func TestAttributes(t *testing.T) {
-	score := 321
+	score, umask := 321, 0o27
 	attr := &child.Attr{
+		Umask: &umask, CPUs: []int{0},
 		Rlimits: []child.Rlimit{
 			{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: 100, Hard: 200},
 			{Name: "core", Resource: unix.RLIMIT_CORE, Soft: 0, Hard: 0},
@@ -181,7 +182,7 @@ func TestAttributes(t *testing.T) {
 		PIDVariable: "WATCHDOG_PID",
 	}
 	dir := t.TempDir()
-	script := `cat /proc/self/limits /proc/self/oom_score_adj; echo "$0 $1"; echo "$A $WATCHDOG_PID $$"; pwd; cat <&5`
+	script := `cat /proc/self/limits /proc/self/oom_score_adj; echo "$0 $1"; echo "$A $WATCHDOG_PID $$"; pwd; cat <&5; umask; grep Cpus_allowed_list /proc/self/status`
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +217,7 @@ func TestAttributes(t *testing.T) {
 		"Max open files 100 200 files", "Max core file size 0 0 bytes", "Max processes 4000 5000 processes",
 		fmt.Sprintf("Max address space %d unlimited bytes", 1<<30), fmt.Sprintf("Max data size %d %d bytes", 1<<20, 1<<30),
 		fmt.Sprintf("Max stack size %d %d bytes", 1<<20, 1<<30), " 321 ", "zero one\xff",
-		fmt.Sprintf("\xff %d %[1]d %s from 5", p.PID(), dir),
+		fmt.Sprintf("\xff %d %[1]d %s from 5", p.PID(), dir), "0027 Cpus_allowed_list: 0",
 	} {
 		if !strings.Contains(squeezed, want) {
 			t.Errorf("%q is not in\n%s", want, out)
