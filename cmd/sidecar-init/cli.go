@@ -323,7 +323,7 @@ func (p *program) checkCommand() *cobra.Command {
 					return err
 				}
 				for _, w := range warnings {
-					fmt.Fprintln(p.stderr, w)
+					b.Warnings = append(b.Warnings, bundle.Warning{Text: strings.TrimPrefix(w, "warning: ")})
 				}
 			}
 			return b.Check(p.stdout, format)

@@ -26,14 +26,14 @@ func (p *program) demand(b *bundle.Bundle, flags *runFlags) (warnings []string, 
 	return warnings, err
 }
 
-// lacking are the problems of a file that is read again: what the container lacks.
-func lacking(b *bundle.Bundle, flags *runFlags) *bundle.Errors {
+// lacking are the problems of a file that is read again: what the container lacks. What is only a warning is told by warn.
+func lacking(b *bundle.Bundle, flags *runFlags, warn func(line string)) *bundle.Errors {
 	wrong := &bundle.Errors{}
-	if cmp.Or(flags.requires, b.Requires) == bundle.RequiresWarn {
-		return wrong
-	}
+	warns := cmp.Or(flags.requires, b.Requires) == bundle.RequiresWarn
 	for _, m := range needs.Missing(b.Requirements) {
-		if !m.Warning {
+		if warns || m.Warning {
+			warn("warning: " + m.String())
+		} else {
 			wrong.Problems = append(wrong.Problems, bundle.Problem{
 				File: m.File, Line: m.Line, Col: m.Col, Message: fmt.Sprintf("%s: %s; it takes a container with %s", m.Key, m.Why, m.FlagText()),
 			})

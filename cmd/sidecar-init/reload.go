@@ -200,7 +200,12 @@ func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error)
 	if len(next.Daemons) == 0 {
 		return nil, problem(firstFile(next), "no daemons are left, and a reload does not end the bundle: to end it, shut it down")
 	}
-	if wrong := lacking(next, r.flags); len(wrong.Problems) > 0 {
+	warn := func(line string) {
+		if !dry {
+			r.w.logger.Printf("%s", printable.Line(line))
+		}
+	}
+	if wrong := lacking(next, r.flags, warn); len(wrong.Problems) > 0 {
 		return nil, wrong
 	}
 	if !dry {

@@ -184,12 +184,13 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 			case "target":
 				f.target = r.str(e.val, e.key)
 			case "uid", "gid", "mode":
-				if e.key != "mode" {
+				switch {
+				case e.key != "mode":
 					r.str(e.val, e.key)
+				case e.val.kind == text && e.val.text == "", e.val.kind != text && e.val.kind != number:
+					r.want(e.val, e.key, "a whole number")
 				}
-				if e.key == "mode" || e.val.kind != text || e.val.text != "" {
-					s.late.add(e.at, "%s is not supported: the file is used where it is, as it is", e.key)
-				}
+				s.passed = append(s.passed, passed(e, "services", s.name, kind, e.key)) // the file is used where it is, as it is
 			default:
 				return false
 			}

@@ -358,8 +358,12 @@ func (r *reader) deploy(s *service, n *node) {
 		case "restart_policy":
 			r.restartPolicy(s, e.val)
 		case "mode":
-			if mode := r.str(e.val, "mode"); mode != "" && mode != "replicated" {
-				s.late.add(e.val.at, "deploy.mode %s is not supported: only replicated is", e.val.show())
+			switch mode := r.str(e.val, "mode"); mode {
+			case "", "replicated":
+			case "global": // one on each node, of which there is one
+				r.passOver(s, e, []kind{text}, "services", s.name, "deploy", e.key)
+			default:
+				s.late.add(e.val.at, "deploy.mode %s is not supported: only replicated is, and global", e.val.show())
 			}
 		case "resources":
 			if e.val.kind != dict || meansDeep(e.val) {
