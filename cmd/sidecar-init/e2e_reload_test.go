@@ -47,10 +47,14 @@ func TestReloadTouchesNothing(t *testing.T) {
 		}
 		return time.Since(begin), err
 	}
+	limit := 10 * time.Millisecond
+	if prebuilt != "" {
+		limit = 300 * time.Millisecond // the machine is emulated
+	}
 	again(t, func() error {
 		took, err := reload()
-		if err == nil && took > 10*time.Millisecond {
-			err = fmt.Errorf("50 services took %v, want less than 10ms", took)
+		if err == nil && took > limit {
+			err = fmt.Errorf("50 services took %v, want less than %v", took, limit)
 		}
 		return err
 	})
