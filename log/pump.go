@@ -63,7 +63,7 @@ func newPump(s *Stream, r *os.File, kind stdStream) *pump {
 	p := &pump{s: s, r: r, kind: kind, done: make(chan struct{}), frame: newFrame(s.log.options, s.name, kind)}
 	p.conn, _ = r.SyscallConn() // fails for a nil file only, in tests
 	p.split = p.frame.splitter()
-	p.mode = s.mode()
+	p.mode = s.now.Load()
 	return p
 }
 

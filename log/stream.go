@@ -81,14 +81,15 @@ func (s *Stream) newMode(o StreamOptions) *mode {
 // SetOptions treats what comes from now on otherwise, also of a process that writes already. Lines that wait in a queue are
 // written before. Ring is not looked at.
 func (s *Stream) SetOptions(o StreamOptions) {
-	if m, now := s.newMode(o), s.mode(); m.quiet != now.quiet || (m.queue == nil) != (now.queue == nil) {
+	// Only who writes changes to the next mode: a change while a line is on its way by the old one would let the next overtake it.
+	if m, now := s.newMode(o), s.now.Load(); m.quiet != now.quiet || (m.queue == nil) != (now.queue == nil) {
 		s.next.Store(m)
 	} else {
 		s.next.Store(nil)
 	}
 }
 
-// mode is the one that counts now.
+// mode is the one that counts now. It is for who writes, since it changes to the next.
 func (s *Stream) mode() *mode {
 	m := s.now.Load()
 	if next := s.next.Load(); next != nil && (m.queue == nil || m.queue.idles()) {
@@ -109,7 +110,7 @@ func (s *Stream) Close() {
 	defer l.mu.Unlock()
 	var left []*Stream
 	for _, s := range l.streams {
-		if s.closed.Load() && (s.mode().queue == nil || s.mode().queue.idles()) && !l.pumping(s) {
+		if s.closed.Load() && (s.now.Load().queue == nil || s.now.Load().queue.idles()) && !l.pumping(s) {
 			l.gone.Lines += s.lines.Load()
 			l.gone.Dropped += s.dropped.Load()
 			continue
@@ -304,7 +305,7 @@ func (f *life) exited() {
 			return
 		}
 	}
-	if q := f.s.mode().queue; q != nil {
+	if q := f.s.now.Load().queue; q != nil {
 		q.empty(ctx.Done())
 	}
 }
