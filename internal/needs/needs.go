@@ -77,7 +77,7 @@ func (l *look) holds(ctx context.Context, q *bundle.Requirement) string {
 		switch err := unix.Statfs(target, &st); {
 		case err != nil:
 			return q.Target + " is not there" + because(err)
-		case st.Type != unix.TMPFS_MAGIC:
+		case int64(st.Type) != unix.TMPFS_MAGIC:
 			return q.Target + " is not a tmpfs"
 		}
 	case bundle.NeedsHost:
@@ -97,7 +97,7 @@ func (l *look) holds(ctx context.Context, q *bundle.Requirement) string {
 		if err := unix.Statfs(target, &st); err != nil {
 			return q.Target + " is not there" + because(err)
 		}
-		if has := int64(st.Blocks) * st.Bsize; has < q.Size {
+		if has := int64(st.Blocks) * int64(st.Bsize); has < q.Size {
 			return fmt.Sprintf("%s has %d bytes, of which %d are wanted", q.Target, has, q.Size)
 		}
 	}
