@@ -19,8 +19,12 @@ type Msg interface{ childMsg() }
 
 // Messages to a Child.
 type (
-	// Start starts a daemon that waits or is dead; one that is being stopped is started again after that.
-	Start struct{}
+	// Start starts a daemon that waits or is dead; one that is being stopped is started again after that. A job runs once, unless a
+	// run of it is in progress: Trigger says what by, and Argv, unless nil, takes the place of Spec.Argv. For a daemon both are empty.
+	Start struct {
+		Trigger Trigger
+		Argv    []string
+	}
 	// Skip ends the waiting of a daemon that can never be started; Reason says why. It counts as exit code 1.
 	Skip struct{ Reason string }
 	// Terminate stops the daemon with its stop signal. Final means that the bundle ends, as with Retire; the only graces
@@ -194,7 +198,7 @@ func (h *handler) Receive(msg Msg) error {
 	h.set()
 	switch msg := msg.(type) {
 	case Start:
-		h.m.start()
+		h.m.start(msg)
 	case Skip:
 		h.m.skip(msg.Reason)
 	case Terminate:

@@ -32,6 +32,8 @@ const (
 	StateExited State = "exited"
 	// StateStopped: like StateExited, but by hand: it keeps the bundle alive.
 	StateStopped State = "stopped"
+	// StateScheduled: a job (Spec.Job) of which nothing runs. Start leads to StateStarting; it is where a run ends.
+	StateScheduled State = "scheduled"
 	// StateGaveUp: like StateExited, after too many restarts.
 	StateGaveUp State = "gave-up"
 )
@@ -49,7 +51,9 @@ func (s State) Alive() bool {
 func (s State) Up() bool { return s == StateRunning || s == StateReady }
 
 // Final reports whether the daemon is dead with nothing due: only a message starts it again.
-func (s State) Final() bool { return s == StateExited || s == StateStopped || s == StateGaveUp }
+func (s State) Final() bool {
+	return s == StateExited || s == StateStopped || s == StateGaveUp || s == StateScheduled
+}
 
 // A Status is what an actor tells root about its daemon after each message that it handled.
 type Status struct {
@@ -141,6 +145,8 @@ type Event struct {
 	Daemon    string
 	Gen       uint64 // Status.Gen at that time
 	PID       int
+	Trigger   Trigger // what the run of a job was started by; empty for a daemon
+	Overdue   bool    // EventExited: the run of a job that took longer than Spec.Timeout
 	Signal    syscall.Signal
 	Exit      Exit          // the end that Kind tells of; for EventDropped the last one
 	Requested bool          // the end was asked for: by shutdown, stop or restart

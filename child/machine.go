@@ -50,6 +50,10 @@ type machine struct {
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
 
+	trigger Trigger  // of the run of a job
+	argv    []string // the run's own
+	overdue bool     // it took longer than it may
+
 	reason   string
 	said     string // by the process, about itself
 	pid      int
@@ -68,7 +72,9 @@ type machine struct {
 }
 
 func newMachine(spec *Spec, now time.Time) *machine {
-	return &machine{spec: spec, now: now, state: StateWaiting, since: now, want: wantUp}
+	m := &machine{spec: spec, now: now, state: StateWaiting, since: now, want: wantUp}
+	m.state = m.resting(StateWaiting)
+	return m
 }
 
 // An effect is something that the actor has to do.
@@ -103,7 +109,7 @@ func (m *machine) main() bool { return m.step == len(m.pre) }
 func (m *machine) do(e effect) { m.out = append(m.out, e) }
 
 func (m *machine) emit(e Event) {
-	e.Time, e.Daemon, e.Gen = m.now, m.spec.Name, m.gen
+	e.Time, e.Daemon, e.Gen, e.Trigger = m.now, m.spec.Name, m.gen, m.trigger
 	m.do(effect{kind: doEmit, event: e})
 }
 
@@ -114,9 +120,11 @@ func (m *machine) enter(s State) {
 }
 
 // start: Start was received.
-func (m *machine) start() {
+func (m *machine) start(msg Start) {
 	switch {
 	case m.final:
+	case m.spec.Job != "":
+		m.runJob(msg)
 	case m.state == StateStopping: // a stop with a start after it is a restart
 		m.restart()
 	case m.spawning:
@@ -237,6 +245,9 @@ func (m *machine) begin(inPlace bool) {
 	if m.newer != nil {
 		m.spec, m.newer = m.newer, nil
 	}
+	if m.spec.Job == "" {
+		m.trigger, m.argv, m.overdue = "", nil, false // it may have been a job
+	}
 	m.want, m.leaving, m.killed, m.wasReady, m.inPlace = wantUp, false, false, false, inPlace
 	m.prepare()
 	m.enter(StateStarting)
@@ -252,6 +263,10 @@ func (m *machine) spawn() {
 	spec := m.spec
 	if !m.main() {
 		spec = &m.pre[m.step]
+	}
+	if m.main() && m.argv != nil {
+		own := *m.spec
+		own.Argv, spec = m.argv, &own
 	}
 	m.do(effect{kind: doSpawn, spec: spec, group: m.spec.KillMode != KillProcess})
 }
@@ -334,7 +349,8 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 			m.failures = 0
 		}
 	}
-	e.Success = main && m.spec.Success.Has(exit) || !main && !exit.Failed()
+	e.Success = (main && m.spec.Success.Has(exit) || !main && !exit.Failed()) && !m.overdue
+	e.Overdue = m.overdue
 	m.last, m.complete, m.result, m.pid = &exit, main && e.Success, m.judge(exit, e.Success), 0
 	m.left = left
 	m.after(e, exit.Signal != 0 || !slices.Contains(m.spec.NoRestart, exit.Code))
@@ -431,7 +447,7 @@ func (m *machine) proceed() {
 	case m.next == NextGiveUp:
 		m.enter(StateGaveUp)
 	default:
-		m.enter(StateExited)
+		m.enter(m.resting(StateExited))
 	}
 	m.dropPending()
 	if m.state == StateBackoff {
@@ -452,7 +468,7 @@ func (m *machine) end() {
 	m.dropPending()
 	switch {
 	case !m.final:
-		m.enter(StateStopped)
+		m.enter(m.resting(StateStopped))
 		m.emit(Event{Kind: EventStopped})
 		return
 	case !m.state.Final():
@@ -493,6 +509,8 @@ func (m *machine) timeout() {
 		}
 	case StateBackoff:
 		m.begin(false)
+	default:
+		m.late()
 	}
 }
 

@@ -213,7 +213,7 @@ func (w *world) command(name string) {
 	m := w.m
 	switch name {
 	case "start":
-		w.happen(m.start)
+		w.happen(func() { m.start(Start{}) })
 		if !w.final {
 			w.check(m.want != wantDown && m.state.Alive(), "after start: state %s, want %s", m.state, m.want)
 		}

@@ -20,7 +20,7 @@ func TestNote(t *testing.T) {
 		{"said meanwhile", func() { m.note(1, "stuck") }, "no answer"},
 		{"well again", func() { m.ready(1) }, "stuck"},
 		{"dead", func() { m.exited(1, Exit{}, false, false) }, ""},
-		{"the next life", func() { m.start(); m.spawned(2, 102) }, ""},
+		{"the next life", func() { m.start(Start{}); m.spawned(2, 102) }, ""},
 	} {
 		tt.do()
 		if got := m.status().Reason; got != tt.want {

@@ -26,6 +26,7 @@ func (s *Spec) Compare(newer *Spec) Change {
 		return SameSpec
 	}
 	type program struct {
+		job       bool
 		argv, env []string
 		dir, user string
 		groups    []string
@@ -33,7 +34,7 @@ func (s *Spec) Compare(newer *Spec) Change {
 		stamp     string
 	}
 	of := func(s *Spec) program {
-		return program{nonNil(s.Argv), nonNil(slices.Sorted(slices.Values(s.Env))), s.Dir, s.User, nonNil(s.Groups), s.Attr, s.Stamp}
+		return program{s.Job != "", nonNil(s.Argv), nonNil(slices.Sorted(slices.Values(s.Env))), s.Dir, s.User, nonNil(s.Groups), s.Attr, s.Stamp}
 	}
 	if !reflect.DeepEqual(of(s), of(newer)) {
 		return OtherProgram
@@ -65,6 +66,8 @@ func nonNil(list []string) []string {
 func (m *machine) revise(msg Revise) {
 	switch {
 	case m.final:
+	case m.spec.Job != "" || msg.Spec.Job != "":
+		m.reviseJob(msg.Spec)
 	case !msg.Restart:
 		if m.newer != nil { // one that is about to come in the place of m.spec
 			m.newer = msg.Spec
@@ -76,7 +79,7 @@ func (m *machine) revise(msg Revise) {
 	case m.state == StateStopping && m.want == wantDown, m.spawning && m.want == wantDown:
 		m.newer = msg.Spec
 		if msg.Start {
-			m.start()
+			m.start(Start{})
 		}
 	case m.state.Alive():
 		m.newer = msg.Spec
@@ -86,7 +89,7 @@ func (m *machine) revise(msg Revise) {
 		m.spec = msg.Spec
 	default:
 		m.spec = msg.Spec
-		m.start()
+		m.start(Start{})
 	}
 }
 

@@ -71,6 +71,12 @@ type Spec struct {
 	// After lists what must hold before the daemon is started. It is obeyed by package root.
 	After []Dependency
 
+	// Job, unless empty, says that it is not started with the bundle, but rests in StateScheduled and runs once for each Start:
+	// by hand alone (TriggerManual), or by itself too (TriggerSchedule), which package root is told from outside.
+	Job Trigger
+	// Timeout bounds a run of a job, its steps included; 0 is no bound.
+	Timeout time.Duration
+
 	// Labels are for people, and for programs that ask.
 	Labels map[string]string
 	// Stamp stands for what the program reads that is not in this Spec, such as the content of its secrets: with another
@@ -126,6 +132,15 @@ type Dependency struct {
 	// Restart: the daemon is restarted when the dependency has been, by a command or a signal (Compose: restart: true).
 	Restart bool
 }
+
+// A Trigger is what a job runs by.
+type Trigger string
+
+// The triggers.
+const (
+	TriggerManual   Trigger = "manual"
+	TriggerSchedule Trigger = "schedule"
+)
 
 // A Step is a kind of program that runs for a daemon; the names are Compose's.
 type Step string

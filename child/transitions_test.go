@@ -27,7 +27,7 @@ type happening struct {
 
 // The happenings, by their names in the table. Facts are about the present generation.
 var (
-	onStart      = happening{"start", (*machine).start}
+	onStart      = happening{"start", func(m *machine) { m.start(Start{}) }}
 	onSkip       = happening{"skip", func(m *machine) { m.skip("db is dead") }}
 	onRestart    = happening{"restart", (*machine).restart}
 	onTerminate  = happening{"terminate", func(m *machine) { m.terminate(false, 0) }}

@@ -79,6 +79,9 @@ func (r *Root) add(d Daemon) *node {
 	})
 	n.ref = n.child.Ref()
 	n.status = child.Status{Name: n.spec.Name, Spec: n.spec, State: child.StateWaiting, Since: time.Now()}
+	if n.spec.Job != "" {
+		n.status.State = child.StateScheduled
+	}
 	if n.Attach != nil {
 		n.Attach(func(m child.Msg) { hand(n.ref, m) })
 	}

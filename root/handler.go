@@ -58,7 +58,7 @@ func (h *handler) Refuse(msg Msg) {
 func (r *Root) changed(n *node, s child.Status) {
 	if s.State.Final() != n.status.State.Final() {
 		n.died = s.State.Final()
-		if n.died && n.leaving == stays {
+		if n.died && n.leaving == stays && n.spec.Job == "" {
 			r.held = false
 		}
 	}
@@ -191,6 +191,11 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 	default:
 		return Accepted{Err: fmt.Errorf("root: %T is not a command", m)}
 	}
+	for _, n := range nodes {
+		if err := n.refuses(m); err != nil {
+			return Accepted{Err: err}
+		}
+	}
 	seen := map[string]uint64{}
 	for _, n := range nodes {
 		switch m.(type) {
@@ -204,6 +209,22 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 		}
 	}
 	return Accepted{Seen: seen}
+}
+
+// refuses says why a command is not for a job, or only for one.
+func (n *node) refuses(m child.Msg) error {
+	job := n.spec.Job != ""
+	switch m := m.(type) {
+	case child.Start:
+		if job != (m.Trigger != "") {
+			return &JobError{n.spec.Name, job}
+		}
+	case child.Restart:
+		if job {
+			return &JobError{n.spec.Name, job}
+		}
+	}
+	return nil
 }
 
 // fact hands a fact on.

@@ -68,8 +68,22 @@ func (gone) rootMsg()     {}
 type Accepted struct {
 	// Seen has, for each daemon concerned, the Status.Seen from which on its status reflects the command.
 	Seen map[string]uint64
-	// Err is ErrShuttingDown, an *UnknownError, or nil.
+	// Err is ErrShuttingDown, an *UnknownError, a *JobError, or nil.
 	Err error
+}
+
+// A JobError refuses to start a job as a daemon (child.Start without a Trigger, child.Restart), or a daemon as a job.
+type JobError struct {
+	Name string
+	Job  bool // what it is
+}
+
+// Error says what it is.
+func (e *JobError) Error() string {
+	if e.Job {
+		return e.Name + " is a job: it is run, not started"
+	}
+	return e.Name + " is no job"
 }
 
 // ErrShuttingDown refuses a command that comes after the shutdown has begun.

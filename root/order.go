@@ -131,7 +131,7 @@ func (n *node) mayStart() (verdict, string) {
 func (r *Root) followers(n *node) {
 	for _, d := range n.dependents {
 		for _, dep := range d.spec.After {
-			if dep.Name == n.spec.Name && dep.Restart {
+			if dep.Name == n.spec.Name && dep.Restart && d.spec.Job == "" {
 				d.follows, d.followsAt = n, n.sent
 			}
 		}

@@ -184,7 +184,7 @@ func (r *Root) exitCode() int {
 	if r.code != nil {
 		return *r.code
 	}
-	nodes := slices.DeleteFunc(slices.Clone(r.nodes), func(n *node) bool { return n.leaving != stays })
+	nodes := slices.DeleteFunc(slices.Clone(r.nodes), func(n *node) bool { return n.leaving != stays || n.spec.Job != "" })
 	if r.cfg.ExitCodeFrom != "" {
 		nodes = r.find(r.cfg.ExitCodeFrom)
 	}

@@ -41,7 +41,7 @@ func (r *Root) stop(grace time.Duration) {
 func (r *Root) critical() {
 	for _, n := range r.nodes {
 		s := n.status
-		if n.spec.Critical && n.died && s.Seen == n.sent && s.Last != nil && (s.State == child.StateExited || s.State == child.StateGaveUp) {
+		if n.spec.Critical && n.spec.Job == "" && n.died && s.Seen == n.sent && s.Last != nil && (s.State == child.StateExited || s.State == child.StateGaveUp) {
 			code := s.Result
 			r.code = &code
 			r.shutdown(child.Event{Daemon: s.Name, Reason: s.Name + " is critical and has ended"})
@@ -54,17 +54,28 @@ func (r *Root) critical() {
 // orphans.
 const leftGrace = time.Second
 
-// finish ends the bundle when all daemons are dead with none to be restarted. One that was stopped by hand keeps it alive.
+// finish ends the bundle when all daemons are dead with none to be restarted. One that was stopped by hand keeps it alive, and so
+// does the run of a job; where no daemon has failed, a job with a schedule does too.
 // A projection can be trusted once its child has seen all commands: in those states nothing else can wake it.
 func (r *Root) finish() {
 	if r.phase != up || r.held {
 		return
 	}
+	scheduled, failed := false, false
 	for _, n := range r.nodes {
 		s := n.status.State
-		if n.status.Seen != n.sent || s != child.StateExited && s != child.StateGaveUp {
+		rests := s == child.StateExited || s == child.StateGaveUp
+		if n.spec.Job != "" {
+			rests = s == child.StateScheduled
+			scheduled = scheduled || n.spec.Job == child.TriggerSchedule
+		}
+		if n.status.Seen != n.sent || !rests {
 			return
 		}
+		failed = failed || n.spec.Job == "" && n.status.Result != 0
+	}
+	if scheduled && !failed {
+		return
 	}
 	r.stop(min(leftGrace, r.cfg.Grace))
 }

@@ -151,12 +151,12 @@ func (r *Root) revise(n *node, spec *child.Spec, done *Updated) {
 	back := n.leaving == stopped || n.revision != nil && n.revision.Start // it comes back while it is on its way out
 	n.leaving, n.revision = stays, nil
 	switch {
-	case change == child.OtherProgram || back:
+	case (change == child.OtherProgram || back) && (has.Job == "" || spec.Job == ""): // the run of a job goes on as it was begun
 		n.spec, n.died = spec, false // what it would have ended the bundle by has come too late
 		n.revision = &child.Revise{Spec: spec, Restart: true, Start: back}
 		r.tellOf(EventRevised, n)
 		done.Restarted = append(done.Restarted, spec.Name)
-	case change == child.OtherRules || has != n.spec:
+	case change != child.SameSpec || has != n.spec:
 		n.spec, n.died = spec, false
 		r.tell(n, child.Revise{Spec: spec})
 		r.tellOf(EventRevised, n)

@@ -49,7 +49,7 @@ type Bundle struct {
 	// Inputs are Files, and the other files that the bundle is read from or would be if they were there: .env beside the first,
 	// and each env_file whose path has no variable in it.
 	Inputs []string
-	// Daemons are the selected ones, in file order; of a scaled service NAME-1, NAME-2, ….
+	// Daemons are the selected ones, in file order; of a scaled service NAME-1, NAME-2, …. Jobs are among them.
 	Daemons []Daemon
 	// Grace is the time from the first shutdown signal to the deadline.
 	Grace time.Duration
@@ -130,6 +130,9 @@ type Daemon struct {
 
 	// Transient: it is in no file.
 	Transient bool
+
+	// Job, unless nil, says when it runs: it is not a daemon, but a job.
+	Job *Job
 
 	// Watch are the paths whose changes mean something to the daemon.
 	Watch []Watch

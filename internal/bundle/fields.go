@@ -162,6 +162,9 @@ func (r *reader) mapping(n *node, what string, known []string, read func(e entry
 		if !read(e) {
 			if known == nil {
 				known = slices.Concat(honoured, joined, refused, keysOf(passedOver))
+				if strings.HasPrefix(what, "jobs.") {
+					known = slices.DeleteFunc(append(known, "triggers"), func(k string) bool { return slices.Contains(notOfJobs, k) })
+				}
 			}
 			r.unknown(e, what, known)
 		}

@@ -126,7 +126,7 @@ func TestLoaderIsNotLinked(t *testing.T) {
 		t.Fatal(err)
 	}
 	may := []string{
-		"github.com/bot-bottle/sidecar-init", "go.yaml.in/yaml/v4", "golang.org/x/sys/unix",
+		"github.com/bot-bottle/sidecar-init", "go.yaml.in/yaml/v4", "golang.org/x/sys/unix", "github.com/netresearch/go-cron",
 	}
 	for dep := range strings.Lines(string(out)) {
 		dep = strings.TrimSpace(dep)

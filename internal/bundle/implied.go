@@ -14,7 +14,7 @@ func (r *reader) joined(s *service, e entry) {
 	switch n := e.val; e.key {
 	case "links", "volumes_from":
 		if !empty(e.key, n) {
-			r.passOver(s, e, []kind{list}, "services", s.name, e.key)
+			r.passOver(s, e, []kind{list}, s.section(), s.name, e.key)
 		}
 		r.strings(n, e.key, true)
 		for _, item := range n.items {
@@ -37,7 +37,7 @@ func (r *reader) joined(s *service, e entry) {
 			fallthrough
 		case strings.HasPrefix(mode, "container:"), e.key == "network_mode" && mode != "none" && mode != "",
 			e.key == "ipc" && (mode == "shareable" || mode == "private"):
-			r.passOver(s, e, []kind{text}, "services", s.name, e.key)
+			r.passOver(s, e, []kind{text}, s.section(), s.name, e.key)
 		case mode != "":
 			s.late.add(e.at, "%s: %s is not supported: %s", e.key, n.show(), why(e.key))
 		}

@@ -107,7 +107,7 @@ func castOf(path []string) cast {
 		}
 		return nil
 	}
-	if path[0] != "services" {
+	if path[0] != "services" && path[0] != "jobs" {
 		return nil
 	}
 	key := path[2:]

@@ -31,9 +31,9 @@ var (
 
 // Keys at the top of a file.
 var (
-	honouredTop = []string{"configs", "name", "secrets", "services", "x-sidecar-init"}
+	honouredTop = []string{"configs", "jobs", "name", "secrets", "services", "x-sidecar-init"}
 	passedTop   = map[string]kind{"networks": dict, "version": text, "volumes": dict}
-	refusedTop  = map[string]kind{"include": list, "jobs": dict, "models": dict} // accepted if empty
+	refusedTop  = map[string]kind{"include": list, "models": dict} // accepted if empty
 )
 
 // why says, for a refused key, what to do instead.
@@ -56,8 +56,6 @@ func why(key string) string {
 		return "the standard input of a daemon is /dev/null"
 	case "label_file":
 		return "use labels"
-	case "jobs":
-		return "it has no schedule yet here: use a service without restart for what runs once"
 	}
 	return "it cannot be had for one daemon of a container"
 }

@@ -134,7 +134,7 @@ func (r *reader) hooks(s *service, n *node, what string) (out []hook) {
 			case e.key == "per_replica":
 				h.perReplica = r.truth(e.val, e.key)
 			case passedOver[e.key] != nil:
-				r.passOver(s, e, passedOver[e.key], "services", s.name, what, e.key)
+				r.passOver(s, e, passedOver[e.key], s.section(), s.name, what, e.key)
 			case slices.Contains(refused, e.key) || slices.Contains(honoured, e.key):
 				if !empty(e.key, e.val) {
 					s.late.add(e.at, "%s is not supported in pre_start: a step runs with what the service has", e.key)
@@ -190,7 +190,7 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 				case e.val.kind == text && e.val.text == "", e.val.kind != text && e.val.kind != number:
 					r.want(e.val, e.key, "a whole number")
 				}
-				s.passed = append(s.passed, passed(e, "services", s.name, kind, e.key)) // the file is used where it is, as it is
+				s.passed = append(s.passed, passed(e, s.section(), s.name, kind, e.key)) // the file is used where it is, as it is
 			default:
 				return false
 			}

@@ -99,7 +99,7 @@ func specialOf(path []string) special {
 		return mergeReplace
 	case len(path) == 3 && path[2] == "labels" && (path[0] == "secrets" || path[0] == "configs"):
 		return mergeKeyValues
-	case len(path) < 3 || path[0] != "services":
+	case len(path) < 3 || path[0] != "services" && path[0] != "jobs":
 		return mergePlain
 	}
 	key := path[2]
@@ -297,6 +297,9 @@ func (m *merger) canonical(tree *node) {
 			default:
 				canonicalContainer(e)
 			}
+			if e.key == "triggers" {
+				canonicalSchedule(e.val.child("schedule"))
+			}
 			if e.key == "pre_start" {
 				for _, step := range e.val.items {
 					for j := range step.keys {
@@ -306,6 +309,18 @@ func (m *merger) canonical(tree *node) {
 			}
 		}
 	})
+}
+
+// canonicalSchedule writes out crontab expressions.
+func canonicalSchedule(n *node) {
+	if n == nil || n.kind != list {
+		return
+	}
+	for i, item := range n.items {
+		if item.kind == text {
+			n.items[i] = &node{kind: dict, at: item.at, keys: []entry{{"cron", item.at, item}}}
+		}
+	}
 }
 
 // canonicalContainer writes out the keys that a pre_start step can have too.
@@ -333,13 +348,15 @@ func canonicalContainer(e *entry) {
 }
 
 func (m *merger) eachService(tree *node, do func(service *node)) {
-	services := tree.child("services")
-	if services == nil || services.kind != dict {
-		return
-	}
-	for _, e := range services.keys {
-		if e.val.kind == dict {
-			do(e.val)
+	for _, key := range []string{"services", "jobs"} {
+		services := tree.child(key)
+		if services == nil || services.kind != dict {
+			continue
+		}
+		for _, e := range services.keys {
+			if e.val.kind == dict {
+				do(e.val)
+			}
 		}
 	}
 }

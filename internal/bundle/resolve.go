@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +30,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		l.probs.add(tree.at, "no services: a bundle file must have the key services, with a daemon in it")
 	}
 	g.dependencies()
+	g.jobDependencies()
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
 		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires,
@@ -59,7 +62,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", phrase(p.Message))
 		}
 		if len(s.entrypoint)+len(s.command) == 0 && s.clean {
-			l.probs.add(s.at, "the service %s has no command, and nothing supplies one here: give it a command or an entrypoint", s.name)
+			l.probs.add(s.at, "the %s %s has no command, and nothing supplies one here: give it a command or an entrypoint", strings.TrimSuffix(s.section(), "s"), s.name)
 		}
 		d := l.daemon(s, files)
 		selected := g.selectedOf(s)
@@ -67,6 +70,8 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			b.Unselected = append(b.Unselected, s.name)
 		}
 		b.services[s.name] = selected
+		d.Job = l.makeJob(s)
+		d.Spec.Job = d.Job.kind()
 		if len(selected) > 0 {
 			l.suspect(s)
 			running = append(running, s)
@@ -96,7 +101,7 @@ func (l *loader) topKeys(tree *node) {
 			if e.key == "name" {
 				l.reader.str(e.val, "name")
 			}
-			if e.key != "services" {
+			if e.key != "services" && e.key != "jobs" {
 				l.vault.search(e.val, nil, l.probs)
 			}
 		case refused:
@@ -172,6 +177,9 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		if l.vault.private(name) && !slices.Contains(d.argvPrivate, name) {
 			d.argvPrivate = append(d.argvPrivate, name)
 		}
+	}
+	if s.job != nil {
+		d.Spec.Restart, d.Spec.Timeout = child.RestartPolicy{}, s.job.timeout
 	}
 	if s.restart != nil {
 		d.Spec.Restart = *s.restart
@@ -287,6 +295,9 @@ func (l *loader) routes(b *Bundle, g *graph, routes []route) {
 	for _, to := range routes {
 		forward, restart := g.address(b, to.signal, to.forward), g.address(b, to.signal, to.restart)
 		for _, name := range restart {
+			if s := g.serviceOf(name); s != nil && s.job != nil {
+				l.probs.add(to.at, "%s cannot restart %s, which is a job", child.SignalName(to.signal), name)
+			}
 			if slices.Contains(forward, name) {
 				l.probs.add(to.at, "%s cannot both be forwarded to %s and restart it", child.SignalName(to.signal), name)
 			}
@@ -307,6 +318,14 @@ func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *node) error {
 		name = from.text
 	}
 	s := g.serviceOf(name)
+	if s != nil && s.job != nil {
+		reason := fmt.Sprintf("%s is a job, and no job counts for the exit code of the bundle: name a service", name)
+		if l.options.ExitCodeFrom != "" {
+			return errors.New(reason)
+		}
+		l.probs.add(from.at, "exit_code_from: %s", phrase(reason))
+		return nil
+	}
 	if s == nil {
 		known := append(keysOf(g.byName), keysOf(g.daemons)...)
 		if l.options.ExitCodeFrom != "" {

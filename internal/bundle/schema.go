@@ -70,6 +70,16 @@ type serviceSchema struct {
 	Overflow string `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the daemon waits (default), or whole lines are discarded and counted."`
 }
 
+type jobSchema struct {
+	PrivateEnv []string `json:"private_env" doc:"Names of variables, or patterns such as TOKEN_*, that no other daemon, probe, hook or notifier sees."`
+	KillMode   string   `json:"kill_mode" enum:"group,process" doc:"Who is stopped: the whole process group (default), or the main process alone."`
+	Critical   bool     `json:"critical" doc:"The bundle is not healthy while the last run of this job has failed."`
+	Overflow   string   `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the job waits (default), or whole lines are discarded and counted."`
+
+	SuccessExitCodes endingsSchema  `json:"success_exit_codes" doc:"What counts as success beside exit code 0: exit codes, and signals that ended the process."`
+	Timeout          durationSchema `json:"timeout" doc:"How long a run may take; then it is stopped, and has failed. Default: no limit."`
+}
+
 type watchSchema struct {
 	Path     string         `json:"path" doc:"A file or a directory."`
 	Action   string         `json:"action" enum:"restart,signal,exec,reload" doc:"What happens: restart the daemon (default), send it a signal, execute a program, or reload the bundle."`

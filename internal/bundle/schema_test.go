@@ -137,8 +137,11 @@ func wholeSchema() object {
 			"services": object{
 				"additionalProperties": object{"properties": object{"x-sidecar-init": object{"$ref": "#/$defs/service"}}},
 			},
+			"jobs": object{
+				"additionalProperties": object{"properties": object{"x-sidecar-init": object{"$ref": "#/$defs/job"}}},
+			},
 		},
-		"$defs": object{"top": schemaOf(reflect.TypeFor[topSchema]()), "service": schemaOf(reflect.TypeFor[serviceSchema]())},
+		"$defs": object{"top": schemaOf(reflect.TypeFor[topSchema]()), "service": schemaOf(reflect.TypeFor[serviceSchema]()), "job": schemaOf(reflect.TypeFor[jobSchema]())},
 	}
 }
 
@@ -161,6 +164,7 @@ func TestSchemaKeys(t *testing.T) {
 	}{
 		{reflect.TypeFor[topSchema](), topKeys},
 		{reflect.TypeFor[serviceSchema](), ownKeys},
+		{reflect.TypeFor[jobSchema](), jobKeys},
 		{reflect.TypeFor[readySchema](), append(slices.Clip(readyKeys), "timeout")},
 		{reflect.TypeFor[watchSchema](), watchKeys},
 	}

@@ -48,6 +48,7 @@ type service struct {
 	postStart, preStop  []hook
 	files               []fileRef
 	own                 own
+	job                 *triggers // nil: it is a service
 }
 
 // A dependency is an entry of depends_on.
@@ -65,35 +66,56 @@ type envFile struct {
 	raw      bool // format: raw
 }
 
-// services reads all services, in file order.
-func (r *reader) services(tree *node) []*service {
-	e := tree.get("services")
-	if e == nil {
-		return nil
-	}
-	if e.val.kind != dict {
-		r.want(e.val, "services", "a mapping")
-		return nil
-	}
-	var out []*service
-	for _, e := range e.val.keys {
-		if !validName(e.key) {
-			r.probs.add(e.at, "%q is no name of a service: use letters, digits, dots, dashes and underscores", e.key)
+// services reads all services and jobs, in file order.
+func (r *reader) services(tree *node) (out []*service) {
+	for _, e := range tree.keys {
+		if e.key != "services" && e.key != "jobs" {
 			continue
 		}
-		if e.key == supervisorName {
-			r.probs.add(e.at, "a service cannot be called %s, as the supervisor itself is: give it another name", e.key)
+		if e.val.kind != dict {
+			r.want(e.val, e.key, "a mapping")
 			continue
 		}
-		s := &service{name: e.key, at: e.at, node: e.val, attach: true}
-		before := r.probs.count
-		r.mapping(e.val, "services."+e.key, nil, func(e entry) bool { return r.serviceKey(s, e) })
-		s.takeImplied()
-		r.own(s, e.val)
-		s.clean = r.probs.count == before && s.node.child("extends") == nil
-		out = append(out, s)
+		what := strings.TrimSuffix(e.key, "s")
+		for _, e := range e.val.keys {
+			if !validName(e.key) {
+				r.probs.add(e.at, "%q is no name of a %s: use letters, digits, dots, dashes and underscores", e.key, what)
+				continue
+			}
+			if e.key == supervisorName {
+				r.probs.add(e.at, "a %s cannot be called %s, as the supervisor itself is: give it another name", what, e.key)
+				continue
+			}
+			if i := slices.IndexFunc(out, func(o *service) bool { return o.name == e.key }); i >= 0 {
+				r.probs.add(e.at, "%s is the name of a service and of a job (%s): rename one", e.key, out[i].at)
+				continue
+			}
+			s := &service{name: e.key, at: e.at, node: e.val, attach: true}
+			read := r.serviceKey
+			if what == "job" {
+				s.job = &triggers{at: e.at}
+				read = r.jobKey
+			}
+			before := r.probs.count
+			ok := r.mapping(e.val, s.section()+"."+e.key, nil, func(e entry) bool { return read(s, e) })
+			if ok && s.job != nil && e.val.get("triggers") == nil {
+				r.probs.add(e.at, "the job %s needs triggers, such as {manual: true} or {schedule: [\"0 3 * * *\"]}", e.key)
+			}
+			s.takeImplied()
+			r.own(s, e.val)
+			s.clean = r.probs.count == before && s.node.child("extends") == nil
+			out = append(out, s)
+		}
 	}
 	return out
+}
+
+// section is the key at the top of the file under which it stands.
+func (s *service) section() string {
+	if s.job != nil {
+		return "jobs"
+	}
+	return "services"
 }
 
 // supervisorName is the supervisor's in its log, and in the arguments of commands.
@@ -168,7 +190,7 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 	default:
 		switch {
 		case passedOver[e.key] != nil:
-			r.passOver(s, e, passedOver[e.key], "services", s.name, e.key)
+			r.passOver(s, e, passedOver[e.key], s.section(), s.name, e.key)
 		case slices.Contains(refused, e.key):
 			if !empty(e.key, n) {
 				s.late.add(e.at, "%s is not supported: %s", e.key, why(e.key))
@@ -361,7 +383,7 @@ func (r *reader) deploy(s *service, n *node) {
 			switch mode := r.str(e.val, "mode"); mode {
 			case "", "replicated":
 			case "global": // one on each node, of which there is one
-				r.passOver(s, e, []kind{text}, "services", s.name, "deploy", e.key)
+				r.passOver(s, e, []kind{text}, s.section(), s.name, "deploy", e.key)
 			default:
 				s.late.add(e.val.at, "deploy.mode %s is not supported: only replicated is, and global", e.val.show())
 			}
@@ -373,12 +395,12 @@ func (r *reader) deploy(s *service, n *node) {
 			s.update = r.updateConfig(s, e.val)
 		case "placement", "rollback_config":
 			if e.val.kind != dict || meansDeep(e.val) {
-				r.passOver(s, e, []kind{dict}, "services", s.name, "deploy", e.key)
+				r.passOver(s, e, []kind{dict}, s.section(), s.name, "deploy", e.key)
 			}
 		case "labels":
-			r.passOver(s, e, []kind{dict, list}, "services", s.name, "deploy", e.key)
+			r.passOver(s, e, []kind{dict, list}, s.section(), s.name, "deploy", e.key)
 		case "endpoint_mode":
-			r.passOver(s, e, []kind{text}, "services", s.name, "deploy", e.key)
+			r.passOver(s, e, []kind{text}, s.section(), s.name, "deploy", e.key)
 		default:
 			return false
 		}

@@ -46,14 +46,28 @@ func (p pattern) matches(name string) bool {
 
 var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "watch", "pre_start", "success_exit_codes", "no_restart_exit_codes"}
 
+// jobKeys are those of a job.
+var jobKeys = []string{"private_env", "kill_mode", "critical", "overflow", "success_exit_codes", "timeout"}
+
 // own reads the x-sidecar-init of a service.
 func (r *reader) own(s *service, n *node) {
 	e := n.get("x-sidecar-init")
 	if e == nil {
 		return
 	}
-	r.strict(e.val, "x-sidecar-init", ownKeys, func(e entry) bool {
+	known := ownKeys
+	if s.job != nil {
+		known = jobKeys
+	}
+	r.strict(e.val, "x-sidecar-init", known, func(e entry) bool {
+		if !slices.Contains(known, e.key) {
+			return false
+		}
 		switch n := e.val; e.key {
+		case "timeout":
+			if s.job.timeout = r.duration(n, e.key); s.job.timeout == 0 {
+				r.probs.bad(n, "timeout must be more than 0")
+			}
 		case "private_env":
 			for i, glob := range r.strings(n, e.key, false) {
 				at := n.items[i].at

@@ -55,53 +55,62 @@ func TestClockChanges(t *testing.T) {
 	}
 }
 
-// match is a second reading of the expressions that TestWalk makes: of lists, ranges and steps of numbers.
-func match(field string, value, low, high int) bool {
-	for item := range strings.SplitSeq(field, ",") {
-		from, to, step := low, high, 1
-		body, by, stepped := strings.Cut(item, "/")
-		if stepped {
-			fmt.Sscan(by, &step)
-		}
-		if body != "*" {
-			a, b, ranged := strings.Cut(body, "-")
-			fmt.Sscan(a, &from)
-			if to = from; ranged {
-				fmt.Sscan(b, &to)
-			}
-		}
-		for v := from; v <= to; v += step {
-			if v == value || high == 7 && v%7 == value {
-				return true
-			}
-		}
-	}
-	return false
+// A reading is a second reading of the expressions that TestWalk makes: of lists, ranges and steps of numbers.
+type reading struct {
+	minute, hour, dom, month, dow [60]bool
+	either                        bool
+	hourly                        bool
 }
 
-func matches(expression string, shown time.Time) bool {
+func read(expression string) *reading {
 	f := strings.Fields(expression)
-	dom, dow := match(f[2], shown.Day(), 1, 31), match(f[4], int(shown.Weekday()), 0, 7)
-	day := dom && dow
-	if f[2] != "*" && f[4] != "*" {
-		day = dom || dow
+	r := &reading{either: f[2] != "*" && f[4] != "*", hourly: true}
+	for i, of := range []struct {
+		to        *[60]bool
+		low, high int
+	}{{&r.minute, 0, 59}, {&r.hour, 0, 23}, {&r.dom, 1, 31}, {&r.month, 1, 12}, {&r.dow, 0, 7}} {
+		for item := range strings.SplitSeq(f[i], ",") {
+			from, to, step := of.low, of.high, 1
+			body, by, stepped := strings.Cut(item, "/")
+			if stepped {
+				fmt.Sscan(by, &step)
+			}
+			if body != "*" {
+				a, b, ranged := strings.Cut(body, "-")
+				fmt.Sscan(a, &from)
+				if to = from; ranged {
+					fmt.Sscan(b, &to)
+				}
+			}
+			for v := from; v <= to; v += step {
+				of.to[v] = true
+			}
+		}
 	}
-	return day && match(f[0], shown.Minute(), 0, 59) && match(f[1], shown.Hour(), 0, 23) && match(f[3], int(shown.Month()), 1, 12)
+	r.dow[0] = r.dow[0] || r.dow[7]
+	for h := range 24 {
+		r.hourly = r.hourly && r.hour[h]
+	}
+	return r
+}
+
+func (r *reading) matches(shown time.Time) bool {
+	if !r.minute[shown.Minute()] || !r.hour[shown.Hour()] || !r.month[shown.Month()] {
+		return false
+	}
+	dom, dow := r.dom[shown.Day()], r.dow[shown.Weekday()]
+	return dom && dow || r.either && (dom || dow)
 }
 
 // walk finds the first fire in (after, until] minute by minute.
-func walk(expression string, zone *time.Location, after, until time.Time) time.Time {
-	hourly := true
-	for h := range 24 {
-		hourly = hourly && match(strings.Fields(expression)[1], h, 0, 23)
-	}
+func (r *reading) walk(zone *time.Location, after, until time.Time) time.Time {
 	begin := after.Truncate(time.Minute).Add(-26 * time.Hour) // the clock has shown before what it shows twice
 	seen := wall(begin.In(zone))
 	for at := begin.Add(time.Minute); !at.After(until); at = at.Add(time.Minute) {
 		shown := wall(at.In(zone))
-		fires := (hourly || shown.After(seen)) && matches(expression, shown)
-		for skipped := seen.Add(time.Minute); !hourly && skipped.Before(shown); skipped = skipped.Add(time.Minute) {
-			fires = fires || matches(expression, skipped)
+		fires := (r.hourly || shown.After(seen)) && r.matches(shown)
+		for skipped := seen.Add(time.Minute); !r.hourly && skipped.Before(shown); skipped = skipped.Add(time.Minute) {
+			fires = fires || r.matches(skipped)
 		}
 		if shown.After(seen) {
 			seen = shown
@@ -172,7 +181,7 @@ func TestWalk(t *testing.T) {
 			t.Fatalf("%s: %v", e, err)
 		}
 		until := at.Add(30 * time.Hour)
-		want, got := walk(e, z, at, until), s.Next(at)
+		want, got := read(e).walk(z, at, until), s.Next(at)
 		if got.After(until) {
 			got = time.Time{}
 		}

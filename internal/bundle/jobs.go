@@ -1,0 +1,200 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/schedule"
+)
+
+// A Job is what a daemon has that runs now and then (Compose: jobs).
+type Job struct {
+	// Manual: it may be run by hand.
+	Manual bool
+	// Triggers are when it runs by itself.
+	Triggers []Trigger
+	// Timeout bounds a run, its stop not counted; 0 is no bound.
+	Timeout time.Duration
+	// Entrypoint stands before the arguments of a run by hand that brings its own.
+	Entrypoint []string
+}
+
+// A Trigger is an entry of triggers.schedule.
+type Trigger struct {
+	Cron     string
+	Timezone string // the zone's name
+	// Queue: a fire during a run waits for its turn; else it is skipped.
+	Queue bool
+	// SkipMissed: what could not fire in time does not at all; else one run stands for all.
+	SkipMissed bool
+	When       *schedule.Schedule
+}
+
+// kind is how a trigger is told to package child.
+func (j *Job) kind() child.Trigger {
+	switch {
+	case j == nil:
+		return ""
+	case len(j.Triggers) > 0:
+		return child.TriggerSchedule
+	}
+	return child.TriggerManual
+}
+
+// triggers are those of a job as the file has them.
+type triggers struct {
+	manual   *bool
+	at       pos
+	schedule []scheduled
+	timeout  time.Duration // of x-sidecar-init
+}
+
+// scheduled is an entry of triggers.schedule.
+type scheduled struct {
+	at                pos
+	cron, timezone    *node
+	queue, skipMissed bool
+}
+
+// notOfJobs are the keys of a service that a job does not have, in Compose either.
+var notOfJobs = []string{
+	"attach", "container_name", "deploy", "develop", "extends", "external_links", "links", "post_start", "pre_start", "pre_stop", "provider", "restart", "scale",
+}
+
+// jobKey reads a key of a job; false is a key that nobody knows.
+func (r *reader) jobKey(s *service, e entry) bool {
+	switch {
+	case e.key == "triggers":
+		r.triggers(s, e.val)
+	case slices.Contains(notOfJobs, e.key):
+		r.probs.add(e.at, "a job has no %s: it runs to its end, one run at a time", e.key)
+	case e.key == "healthcheck":
+		if h := r.healthcheck(s, e.val); h != nil {
+			s.note(e.at, "the healthcheck of the job "+s.name+" is not run: what its exit code says is what counts")
+		}
+	default:
+		return r.serviceKey(s, e)
+	}
+	return true
+}
+
+func (r *reader) triggers(s *service, n *node) {
+	s.job.at = n.at
+	r.mapping(n, "triggers", []string{"manual", "schedule"}, func(e entry) bool {
+		switch e.key {
+		case "manual":
+			manual := r.truth(e.val, e.key)
+			s.job.manual = &manual
+		case "schedule":
+			if e.val.kind != list {
+				r.want(e.val, e.key, `a list, such as ["0 3 * * *"]`)
+				break
+			}
+			for _, item := range e.val.items {
+				r.schedule(s, item)
+			}
+		default:
+			return false
+		}
+		return true
+	})
+	if n.kind == dict && n.get("manual") == nil && n.get("schedule") == nil {
+		r.probs.add(n.at, "triggers needs manual or schedule")
+	}
+}
+
+// schedule reads an entry of triggers.schedule: a crontab expression, or a mapping.
+func (r *reader) schedule(s *service, n *node) {
+	t := scheduled{at: n.at, cron: n}
+	switch n.kind {
+	case text:
+		r.str(n, "schedule")
+	case dict:
+		r.mapping(n, "schedule", []string{"cron", "timezone", "concurrency", "missed_fires"}, func(e entry) bool {
+			switch e.key {
+			case "cron":
+				t.cron = e.val
+				r.str(e.val, e.key)
+			case "timezone":
+				t.timezone = e.val
+				r.str(e.val, e.key)
+			case "concurrency":
+				t.queue = r.oneOf(e.val, e.key, "forbid", "queue") == "queue"
+			case "missed_fires":
+				t.skipMissed = r.oneOf(e.val, e.key, "one", "skip") == "skip"
+			default:
+				return false
+			}
+			return true
+		})
+		if n.get("cron") == nil {
+			r.probs.add(n.at, "an entry of schedule needs a cron")
+		}
+	default:
+		r.want(n, "an entry of schedule", "a crontab expression or a mapping")
+	}
+	if t.cron.kind == text && !t.cron.bad && (t.timezone == nil || t.timezone.kind == text) {
+		s.job.schedule = append(s.job.schedule, t)
+	}
+}
+
+// makeJob makes the Job of s; nil where that is a service. What is wrong with its schedule counts only if it is in the bundle.
+func (l *loader) makeJob(s *service) *Job {
+	if s.job == nil {
+		return nil
+	}
+	j := &Job{Manual: s.job.manual == nil || *s.job.manual, Timeout: s.job.timeout, Entrypoint: s.entrypoint}
+	for _, t := range s.job.schedule {
+		trigger := Trigger{Cron: strings.TrimSpace(t.cron.text), Queue: t.queue, SkipMissed: t.skipMissed}
+		zone, err := schedule.Zone("UTC")
+		tz := l.env.values["TZ"]
+		switch {
+		case t.timezone != nil && t.timezone.text != "":
+			if zone, err = schedule.Zone(t.timezone.text); err != nil {
+				l.probs.add(t.timezone.at, "timezone: %s", phrase(err.Error()))
+				continue
+			}
+		default:
+			if zone, err = schedule.LocalZone(tz); err != nil {
+				l.probs.add(t.at, "the schedule is in the zone of the variable TZ: %s; or give it a timezone", phrase(err.Error()))
+				continue
+			}
+			if zone.String() != "UTC" {
+				s.note(t.at, fmt.Sprintf("the schedule of %s is in the zone of the variable TZ, %s; Docker takes UTC: timezone says which", s.name, zone))
+			}
+		}
+		if trigger.When, err = schedule.Parse(trigger.Cron, zone); err != nil {
+			l.probs.add(t.cron.at, "cron %s: %s", t.cron.show(), phrase(err.Error()))
+			continue
+		}
+		if beyond := schedule.Beyond(trigger.Cron); beyond != "" {
+			s.note(t.cron.at, fmt.Sprintf("the schedule of %s has %s: Docker takes numbers alone", s.name, beyond))
+		}
+		trigger.Timezone = zone.String()
+		j.Triggers = append(j.Triggers, trigger)
+	}
+	switch at := s.job.at; {
+	case len(s.job.schedule) > 1:
+		s.note(at, "the job "+s.name+" has several schedules: Docker takes one")
+	case len(s.job.schedule) > 0 && s.job.manual != nil && *s.job.manual:
+		s.note(at, "the job "+s.name+" has manual: true beside a schedule: Docker takes one of them")
+	case len(s.job.schedule) == 0 && !j.Manual:
+		s.warn(at, "the job "+s.name+" never runs: it has no schedule, and manual is false; give it one, or manual: true")
+	}
+	return j
+}
+
+// jobDependencies checks what goes wrong between jobs and services.
+func (g *graph) jobDependencies() {
+	for _, s := range g.services {
+		for _, d := range s.dependsOn {
+			if on := g.byName[d.Name]; on != nil && on.job != nil && s.job == nil {
+				g.probs.add(d.name.at, "the service %s cannot depend on the job %s, which runs now and then: make that a service without restart, and wait for service_completed_successfully",
+					s.name, on.name)
+			}
+		}
+	}
+}
