@@ -190,9 +190,7 @@ func TestJobModel(t *testing.T) {
 				}
 				process = false
 				left = rapid.Bool().Draw(t, "left")
-				stays := left && m.state != StateStopping
 				step(func() { m.exited(m.gen, Exit{Code: rapid.IntRange(0, 1).Draw(t, "code")}, left, false) })
-				left = left && !stays
 			},
 			"emptied": func(t *rapid.T) {
 				if !left || m.state != StateStopping {
