@@ -160,9 +160,13 @@ func TestJobModel(t *testing.T) {
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"start":  func(*rapid.T) { step(func() { m.start(Start{Trigger: TriggerManual}) }) },
-			"stop":   func(*rapid.T) { step(func() { m.terminate(false, 0) }) },
-			"revise": func(*rapid.T) { step(func() { m.revise(Revise{Spec: &Spec{Name: "j", Argv: []string{"/x"}, Job: TriggerManual, Timeout: time.Second}}) }) },
+			"start": func(*rapid.T) { step(func() { m.start(Start{Trigger: TriggerManual}) }) },
+			"stop":  func(*rapid.T) { step(func() { m.terminate(false, 0) }) },
+			"revise": func(*rapid.T) {
+				step(func() {
+					m.revise(Revise{Spec: &Spec{Name: "j", Argv: []string{"/x"}, Job: TriggerManual, Timeout: time.Second}})
+				})
+			},
 			"retire": func(*rapid.T) { final = true; step(m.retire) },
 			"timeout": func(t *rapid.T) {
 				if !m.state.Alive() {

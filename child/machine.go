@@ -373,6 +373,12 @@ func (m *machine) emptied(gen uint64) {
 // signal that ended the process, or that its exit code names.
 func (m *machine) judge(exit Exit, success bool) int {
 	status := exit.Status()
+	if m.spec.Job != "" && m.state == StateStopping { // whatever it ends with
+		if m.overdue {
+			return max(status, 1)
+		}
+		return 0
+	}
 	if success {
 		return 0
 	}

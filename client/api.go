@@ -17,6 +17,7 @@ const (
 	StateExited    State = "exited"    // has ended, and is not started again by itself
 	StateStopped   State = "stopped"   // was stopped by hand, and stays so until it is started by hand
 	StateGaveUp    State = "gave-up"   // has ended, after too many restarts
+	StateScheduled State = "scheduled" // a job of which nothing runs
 )
 
 // Phrase is the state in the words of a sentence that begins with the name of the daemon.
@@ -62,6 +63,8 @@ type Daemon struct {
 	RSS int64   `json:"rss"`
 	// Labels are those of the bundle file.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Job says, of a job, what it runs by: manual, or schedule too. It is empty for a daemon.
+	Job string `json:"job,omitempty"`
 	// Transient: it is in no file, but was added by Add. Expires is when it is removed; nil if that is not limited.
 	Transient bool       `json:"transient,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
@@ -150,6 +153,13 @@ const (
 	EventRemoved    = "dev.sidecar-init.daemon.removed"    // it has left the bundle
 	EventUpdated    = "dev.sidecar-init.daemon.updated"    // it has a new definition
 
+	EventJobStarted   = "dev.sidecar-init.job.started"   // a run of it was begun; Trigger says by what
+	EventJobSucceeded = "dev.sidecar-init.job.succeeded" // the run has ended, and well
+	EventJobFailed    = "dev.sidecar-init.job.failed"    // the run has ended otherwise, or could not be started
+	EventJobCancelled = "dev.sidecar-init.job.cancelled" // the run was ended by hand, or by a shutdown
+	EventJobSkipped   = "dev.sidecar-init.job.skipped"   // its time had come, and the run before was in progress
+	EventJobMissed    = "dev.sidecar-init.job.missed"    // its time had come Missed times while nobody could act
+
 	EventReloaded     = "dev.sidecar-init.bundle.reloaded"      // its files were read anew, and applied; Reason counts what was done
 	EventReloadFailed = "dev.sidecar-init.bundle.reload-failed" // its files are wrong, or it was rolled back; Reason says why
 	// EventLost is only in the stream that it is about: events are missing here, because this client was too slow.
@@ -202,6 +212,10 @@ type EventData struct {
 	Reason string `json:"reason,omitempty"`
 	// Log are the last lines, at most 20, before an unexpected end.
 	Log []string `json:"log,omitempty"`
+	// Trigger is what the run of a job was begun by: manual or schedule.
+	Trigger string `json:"trigger,omitempty"`
+	// Missed is how many fires EventJobMissed is about.
+	Missed int `json:"missed,omitempty"`
 	// Lost is how many events are missing, in EventLost.
 	Lost int `json:"lost,omitempty"`
 }

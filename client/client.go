@@ -54,10 +54,15 @@ func New(path string) *Client {
 	return c
 }
 
-// Daemons returns the daemons of these names, or of these services; all, if there are none. They come in the order of
+// Daemons returns the daemons of these names, or of these services; all but the jobs, if there are none. They come in the order of
 // the bundle file.
 func (c *Client) Daemons(ctx context.Context, names ...string) ([]Daemon, error) {
 	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names}, nil)
+}
+
+// DaemonsAndJobs is Daemons, but where there are no names the jobs are among them.
+func (c *Client) DaemonsAndJobs(ctx context.Context, names ...string) ([]Daemon, error) {
+	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names, "all": {"1"}}, nil)
 }
 
 // Start starts a daemon, or all of a service, and returns them once each has been executed, or is seen to have failed.

@@ -44,9 +44,13 @@ func (c *Client) Events(ctx context.Context, follow bool) iter.Seq2[Event, error
 
 // stream reads one JSON object a line.
 func stream[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
+	return streamOf[T](ctx, c, http.MethodGet, path, q, nil)
+}
+
+func streamOf[T any](ctx context.Context, c *Client, method, path string, q url.Values, body []byte) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		resp, err := c.do(ctx, http.MethodGet, path, q, nil)
+		resp, err := c.do(ctx, method, path, q, body)
 		if err != nil {
 			yield(zero, err)
 			return

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	stdlog "log"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/control"
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/metrics"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
@@ -83,7 +85,11 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, w *workshop, 
 		return nil, &usageError{err.Error()}
 	}
 	ops.metrics = metrics.New(metrics.Options{
-		Reload:  func() (bool, time.Time) { return ops.reload.succeeded.Load(), time.Unix(ops.reload.at.Load(), 0) },
+		Reload: func() (bool, time.Time) { return ops.reload.succeeded.Load(), time.Unix(ops.reload.at.Load(), 0) },
+		Jobs: func() []jobs.Status {
+			all, _ := w.jobs.List(context.Background()) // at the end of the bundle there are none
+			return all
+		},
 		Counts:  func(s *child.Status) *metrics.Counts { return &s.Data.(*unit).counts },
 		Version: strings.Fields(versionLine())[1], Log: w.logger.Stats, Events: ops.hub.Stats,
 		Notify: ops.notifier.Stats, Orphans: p.orphans.Reaped, RootQueue: func() int { return ops.queue() }, Usage: &ops.usage,
@@ -122,7 +128,7 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 	})
 	o := control.Options{
 		Root: to, Logs: func(s *child.Status) []*log.Stream { return s.Data.(*unit).logs() },
-		Absent: func() []string { return ops.reload.now.Load().Unselected }, Reloader: ops.reload,
+		Absent: func() []string { return ops.reload.now.Load().Unselected }, Reloader: ops.reload, Jobs: ops.reload.w.jobs,
 		Transient: func(s *child.Status) (bool, time.Time) {
 			return s.Spec.Data.(*definition).Transient, s.Data.(*unit).expires()
 		},

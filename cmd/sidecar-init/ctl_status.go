@@ -18,12 +18,13 @@ const watchTime = time.Second
 
 func (p *program) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "status [--watch] [--format text|json] [DAEMON...]",
+		Use:   "status [--all] [--watch] [--format text|json] [DAEMON...]",
 		Short: "Show how the daemons are",
 		Long: `Show how the daemons are. CPU is the processor time of a daemon and what it has started, RSS their resident
 memory. With --watch the table is drawn anew every second; as JSON each one is a line then.`,
 	}
 	c := p.newCaller(cmd).withFormat(cmd)
+	jobs := cmd.Flags().BoolP("all", "a", false, "the jobs too")
 	watch := cmd.Flags().BoolP("watch", "w", false, "go on, once a second")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		to, ctx, cancel, err := c.connect()
@@ -31,12 +32,16 @@ memory. With --watch the table is drawn anew every second; as JSON each one is a
 			return err
 		}
 		defer cancel()
-		if *watch {
-			return c.watch(ctx, to, args)
+		ask := to.Daemons
+		if *jobs {
+			ask = to.DaemonsAndJobs
 		}
-		all, err := c.known(ctx, to, args)
+		if *watch {
+			return c.watch(ctx, ask, args)
+		}
+		all, err := ask(ctx, args...)
 		if err != nil {
-			return err
+			return c.failed(err)
 		}
 		if c.format == "json" {
 			return c.printJSON(all)
@@ -53,12 +58,12 @@ memory. With --watch the table is drawn anew every second; as JSON each one is a
 }
 
 // watch prints the table again and again, on a terminal in its place.
-func (c *caller) watch(ctx context.Context, to *client.Client, names []string) error {
+func (c *caller) watch(ctx context.Context, ask func(context.Context, ...string) ([]client.Daemon, error), names []string) error {
 	terminal := isTerminal(c.stdout)
 	for lines := 0; ; {
-		all, err := c.known(ctx, to, names)
+		all, err := ask(ctx, names...)
 		if err != nil {
-			return err
+			return c.failed(err)
 		}
 		var out bytes.Buffer
 		switch {

@@ -297,6 +297,7 @@ func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan)
 		r.w.logger.Printf("%s", printable.Text(err.Error()))
 	}
 	r.watcher.set()
+	r.w.jobs.Set(definitions(next))
 	all, err := r.statuses(ctx)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -51,6 +52,11 @@ func fit(reason string) string {
 // promised to users. stopping says that no daemons survive this one.
 func message(e child.Event, stopping bool) string {
 	name := e.Daemon
+	if e.Trigger != "" {
+		if line, is := jobMessage(e); is {
+			return line
+		}
+	}
 	switch e.Kind {
 	case child.EventStarting:
 		return "starting " + name
@@ -125,6 +131,47 @@ func message(e child.Event, stopping bool) string {
 		return fmt.Sprintf("restart %s skipped; supervisor is shutting down", name)
 	}
 	return ""
+}
+
+// jobMessage is message for what only runs of jobs have.
+func jobMessage(e child.Event) (line string, is bool) {
+	line = "job " + e.Daemon
+	switch e.Kind {
+	case child.EventStarting:
+		return fmt.Sprintf("%s started (%s)", line, e.Trigger), true
+	case child.EventStarted, child.EventStopped:
+		return "", true
+	case child.EventExited:
+		switch {
+		case e.Overdue:
+			line += " failed: it took longer than its timeout"
+		case e.Requested:
+			line += " cancelled"
+		case e.Success:
+			line += fmt.Sprintf(" succeeded in %s", round(e.Uptime))
+		default:
+			line += fmt.Sprintf(" failed with %s", e.Exit)
+		}
+		if e.Exit.OOM {
+			line += "; the kernel's OOM killer"
+		}
+		return line, true
+	case child.EventFailed:
+		return fmt.Sprintf("%s failed: %s", line, e.Reason), true
+	case jobs.EventSkipped:
+		return line + " skipped; the run before is in progress", true
+	case jobs.EventMissed:
+		return fmt.Sprintf("%s missed %d %s; %s", line, e.Attempt, plural(e.Attempt, "fire"), e.Reason), true
+	}
+	return "", false
+}
+
+// plural is a noun as it follows a number.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
 }
 
 // next says what follows an end.

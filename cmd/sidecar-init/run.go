@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
@@ -94,6 +95,9 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 			w.report.bundle(e)
 			w.collector.Observe(e)
 			w.hub.Observe(e, nil)
+			if e.Kind == root.EventShutdown {
+				w.jobs.Observe(e)
+			}
 		},
 	}
 	for i := range b.Daemons {
@@ -107,6 +111,11 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	w.jobs = jobs.New(jobs.Options{Root: r.Ref(), Printf: logger.Printf, Observe: func(e child.Event) {
+		w.report.bundle(e)
+		w.hub.Observe(e, nil)
+	}})
+	w.jobs.Set(definitions(b))
 
 	var result atomic.Pointer[outcome]
 	soFar := func() outcome {
@@ -157,6 +166,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	reload.to, reload.ops, ops.reload = r.Ref(), ops, reload
 	reload.watcher = newWatcher(reload)
 	g.Add(reload.watcher.run, func(error) { reload.watcher.close() })
+	g.Add(w.jobs.Run, func(error) { w.jobs.Close() })
 	stop := make(chan struct{})
 	g.Add(func() error { return reload.run(stop) }, func(error) { close(stop) })
 	ops.join(&g, flags, r.Ref())

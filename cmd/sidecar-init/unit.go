@@ -11,6 +11,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/metrics"
 	"github.com/bot-bottle/sidecar-init/internal/oom"
 	"github.com/bot-bottle/sidecar-init/internal/probe"
@@ -37,7 +38,7 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	for _, f := range d.Files {
 		spec.Stamp += fmt.Sprintf("\n%s %s %s %x", f.Kind, f.Source, f.Target, f.Digest)
 	}
-	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Detached, d.Watch, deref(d.Update), slices.Sorted(slices.Values(d.PrivateNames))})
+	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Detached, d.Watch, deref(d.Update), jobRules(d.Job), slices.Sorted(slices.Values(d.PrivateNames))})
 	if r := d.Ready; r != nil && r.Log != "" {
 		var err error
 		if def.line, err = regexp.Compile(r.Log); err != nil {
@@ -55,6 +56,28 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	return spec, nil
 }
 
+// jobRules is when a job runs.
+func jobRules(j *bundle.Job) (rules []any) {
+	if j == nil {
+		return nil
+	}
+	rules = []any{j.Manual, j.Entrypoint}
+	for _, t := range j.Triggers {
+		rules = append(rules, t.Cron, t.Timezone, t.Queue, t.SkipMissed)
+	}
+	return rules
+}
+
+// definitions are those of the jobs of a bundle.
+func definitions(b *bundle.Bundle) (all []jobs.Definition) {
+	for i := range b.Daemons {
+		if d := &b.Daemons[i]; d.Job != nil {
+			all = append(all, jobs.Definition{Job: *d.Job, Name: d.Spec.Name, After: d.Spec.After})
+		}
+	}
+	return all
+}
+
 // deref is what p points to, for fmt; nil if there is nothing.
 func deref[T any](p *T) any {
 	if p == nil {
@@ -69,6 +92,7 @@ type workshop struct {
 	report    *reporter
 	hub       *events.Hub
 	collector *termination.Collector
+	jobs      *jobs.Keeper
 	helpers   child.Exec // starts probes
 	spawner   child.Spawner
 }
@@ -291,6 +315,10 @@ func (d *unit) observe(e child.Event) {
 	d.report.daemon(e, d.critical())
 	d.hub.Observe(e, d.tail)
 	d.counts.Observe(e)
+	if e.Trigger != "" { // the run of a job, which is nobody's failure but its own
+		d.jobs.Observe(e)
+		return
+	}
 	d.collector.Observe(e)
 }
 

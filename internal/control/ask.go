@@ -110,12 +110,13 @@ func (s *Server) tell(ctx context.Context, name string, names set, m child.Msg, 
 
 // lookup returns the daemons that a name stands for: root's list says.
 func (s *Server) lookup(ctx context.Context, name string) (set, error) {
-	names, _, err := s.lookups(ctx, []string{name})
+	names, _, err := s.lookups(ctx, []string{name}, false)
 	return names, err
 }
 
-// lookups returns the daemons that several names stand for, or all if there are no names; and the statuses of all.
-func (s *Server) lookups(ctx context.Context, asked []string) (set, []child.Status, error) {
+// lookups returns the daemons that several names stand for, or all if there are no names, the jobs only if they are wanted; and the
+// statuses of all.
+func (s *Server) lookups(ctx context.Context, asked []string, jobs bool) (set, []child.Status, error) {
 	all, err := s.statuses(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -134,7 +135,9 @@ func (s *Server) lookups(ctx context.Context, asked []string) (set, []child.Stat
 	}
 	if len(asked) == 0 {
 		for i := range all {
-			names[all[i].Name] = true
+			if jobs || all[i].Spec.Job == "" {
+				names[all[i].Name] = true
+			}
 		}
 	}
 	return names, all, nil

@@ -22,7 +22,8 @@ import (
 
 // list is GET /v1/daemons.
 func (s *Server) list(w http.ResponseWriter, r *request) error {
-	names, _, err := s.lookups(r.Context(), r.URL.Query()["name"])
+	all := r.URL.Query().Get("all")
+	names, _, err := s.lookups(r.Context(), r.URL.Query()["name"], all == "1" || all == "true")
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 		*d = client.Daemon{
 			Name: st.Name, Service: cmp.Or(st.Spec.Service, st.Name), State: client.State(st.State), Ready: st.State.Up(), Reason: printable.Text(st.Reason),
 			Since: st.Since.UTC(), PID: st.PID, Starts: st.Starts, Restarts: st.Restarts, Failures: st.Failures,
-			LastExit: exitOf(st.Last), Labels: st.Spec.Labels,
+			LastExit: exitOf(st.Last), Labels: st.Spec.Labels, Job: string(st.Spec.Job),
 		}
 		if s.o.Transient != nil {
 			var expires time.Time
@@ -253,7 +254,10 @@ func handled(*child.Status) bool { return true }
 // each what is wrong with the result, if anything is.
 func (s *Server) act(w http.ResponseWriter, r *request, m child.Msg, done func(*child.Status) bool, failed func(*child.Status) string) error {
 	name := r.PathValue("name")
-	names, err := s.lookup(r.Context(), name)
+	names, now, err := s.lookups(r.Context(), []string{name}, false)
+	if err == nil {
+		err = notForJobs(now, names)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/log"
 )
 
@@ -18,12 +19,15 @@ type follow struct {
 	stream *stream
 	all    []follower
 	next   int // which is looked at first, so that none is always the last
+
+	ended *jobs.Run // the run whose output it is, when that is over
 }
 
 // A follower reads one stream of a daemon.
 type follower struct {
 	daemon string
 	*log.Follower
+	until time.Time // what comes after it is of no interest; zero means that all is
 }
 
 // append appends what comes next, if there is something.
@@ -35,7 +39,9 @@ func (f *follower) append(p *piece) bool {
 		p.out = appendLost(p.out, f.daemon, lost)
 	default:
 		p.line = line.Text
-		p.out = appendLine(p.out, f.daemon, &line)
+		if f.until.IsZero() || !line.Time.After(f.until) {
+			p.out = appendLine(p.out, f.daemon, &line)
+		}
 	}
 	return ok
 }
@@ -92,33 +98,42 @@ func (f *follow) last() error {
 	return nil
 }
 
-// run writes lines as they come, until ctx or the server ends, or all logs do.
-func (f *follow) run(ctx context.Context) {
+// run writes lines as they come, until ctx or the server ends, or all logs do; or the run does whose output it is. It then has written
+// what there was. The error is that of the connection, or ctx's.
+func (f *follow) run(ctx context.Context, run <-chan jobs.Run) error {
 	s := f.stream.s
 	for {
 		// In this order, so that nothing is overlooked that comes meanwhile.
 		news := s.news.wait()
-		closing := false
+		closing := f.ended != nil
 		select {
 		case <-s.closing:
 			closing = true
 		default:
 		}
 		more, over := f.ready()
-		if over || closing && !more {
-			return
+		if over && run == nil || closing && !more {
+			return nil
 		}
 		if more {
-			if f.stream.send(s.follows, f.take) != nil {
-				return
+			if err := f.stream.send(s.follows, f.take); err != nil {
+				return err
 			}
 			continue
 		}
 		select {
 		case <-news:
+		case r, ok := <-run:
+			if !ok { // nobody will tell
+				return errEnded
+			}
+			f.ended = &r
+			for i := range f.all {
+				f.all[i].until = r.Ended
+			}
 		case <-s.closing:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // wait is GET /v1/wait?for=ready|exited&name=…&timeout=….
 func (s *Server) wait(w http.ResponseWriter, r *request) error {
 	q := r.URL.Query()
-	names, _, err := s.lookups(r.Context(), q["name"])
+	names, _, err := s.lookups(r.Context(), q["name"], false)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
@@ -31,6 +32,8 @@ type Options struct {
 	Logs func(*child.Status) []*log.Stream
 	// Reloader reloads the bundle; nil means that it cannot be.
 	Reloader Reloader
+	// Jobs keeps the jobs; nil means that there are none.
+	Jobs *jobs.Keeper
 	// Transient reports whether a daemon is in no file, and when its time is over, if that is limited; nil means that there are none.
 	Transient func(*child.Status) (transient bool, expires time.Time)
 	// Absent returns the names of services that the bundle's file has and that do not run; nil means none.

@@ -153,7 +153,7 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	if name := r.PathValue("name"); name != "" {
 		asked = []string{name}
 	}
-	names, all, err := s.lookups(r.Context(), asked)
+	names, all, err := s.lookups(r.Context(), asked, true)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	var logs []*log.Stream
 	for _, d := range names.pick(all) {
 		for _, l := range s.o.Logs(&d) {
-			f.all = append(f.all, follower{d.Name, l.Follow(n)})
+			f.all = append(f.all, follower{daemon: d.Name, Follower: l.Follow(n)})
 			logs = append(logs, l)
 		}
 	}
@@ -186,7 +186,7 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	if on {
 		s.news.join(logs)
 		defer s.news.leave(logs)
-		f.run(r.Context())
+		_ = f.run(r.Context(), nil) // the client's leaving is nobody's business
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (s *Server) add(w http.ResponseWriter, r *request) error {
 
 // takeAway is DELETE /v1/daemons/{name}. It answers with the daemon as it was.
 func (s *Server) takeAway(w http.ResponseWriter, r *request) error {
-	names, all, err := s.lookups(r.Context(), []string{r.PathValue("name")})
+	names, all, err := s.lookups(r.Context(), []string{r.PathValue("name")}, false)
 	if err != nil {
 		return err
 	}

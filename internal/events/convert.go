@@ -7,6 +7,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
@@ -27,10 +28,36 @@ func wanted(k child.Kind) bool {
 	switch k {
 	case child.EventStarted, child.EventReady, child.EventUnhealthy, child.EventExited, child.EventFailed,
 		child.EventNotStarted, child.EventRestarting, child.EventStopped,
-		root.EventAdded, root.EventRemoved, root.EventRevised, Reloaded, ReloadFailed:
+		root.EventAdded, root.EventRemoved, root.EventRevised, Reloaded, ReloadFailed, jobs.EventSkipped, jobs.EventMissed:
 		return true
 	}
 	return false
+}
+
+// ofJob is the type of an event of a job; "" where it is none of these.
+func ofJob(e *child.Event) string {
+	if e.Trigger == "" {
+		return ""
+	}
+	switch e.Kind {
+	case child.EventStarted:
+		return client.EventJobStarted
+	case child.EventFailed:
+		return client.EventJobFailed
+	case jobs.EventSkipped:
+		return client.EventJobSkipped
+	case jobs.EventMissed:
+		return client.EventJobMissed
+	case child.EventExited:
+		switch {
+		case e.Success:
+			return client.EventJobSucceeded
+		case e.Requested && !e.Overdue:
+			return client.EventJobCancelled
+		}
+		return client.EventJobFailed
+	}
+	return ""
 }
 
 // unexpected reports whether e tells of an end that nobody asked for.
@@ -53,6 +80,20 @@ func convert(e *child.Event, log []string) []client.Event {
 			SpecVersion: "1.0", Type: kind, Subject: e.Daemon, Time: e.Time.UTC().Truncate(time.Microsecond),
 			DataContentType: "application/json", Data: data,
 		}
+	}
+	if kind := ofJob(e); kind != "" {
+		data.Trigger, data.Attempt = string(e.Trigger), 0
+		switch kind {
+		case client.EventJobMissed:
+			data.Missed = e.Attempt
+		case client.EventJobStarted, client.EventJobSkipped:
+		default:
+			setExit(&data, e)
+		}
+		return []client.Event{make(kind, data)}
+	}
+	if e.Trigger != "" {
+		return nil // EventStopped, which tells nothing of a job
 	}
 	switch e.Kind {
 	case root.EventAdded:
@@ -86,12 +127,7 @@ func convert(e *child.Event, log []string) []client.Event {
 	if e.Requested {
 		data.Cause = client.CauseRequested
 	}
-	if e.Exit.Signal != 0 {
-		name := child.SignalName(e.Exit.Signal)
-		data.Signal = &name
-	} else {
-		data.Code = &e.Exit.Code
-	}
+	setExit(&data, e)
 	if e.Next == child.NextRestart {
 		delay := seconds(e.Delay)
 		data.NextDelay = &delay
@@ -105,6 +141,16 @@ func convert(e *child.Event, log []string) []client.Event {
 		all = append(all, make(client.EventGaveUp, data))
 	}
 	return all
+}
+
+// setExit says how the process has ended.
+func setExit(data *client.EventData, e *child.Event) {
+	if e.Exit.Signal != 0 {
+		name := child.SignalName(e.Exit.Signal)
+		data.Signal = &name
+	} else {
+		data.Code = &e.Exit.Code
+	}
 }
 
 func seconds(d time.Duration) float64 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -32,6 +33,8 @@ type Options struct {
 	RootQueue func() int
 	// Reload tells whether the last reload has succeeded, and when one has, or else the start.
 	Reload func() (succeeded bool, at time.Time)
+	// Jobs tells how the jobs are.
+	Jobs func() []jobs.Status
 	// Usage tells what daemons use; nil means a Sampler of its own.
 	Usage *usage.Sampler
 }
@@ -114,8 +117,10 @@ func (c *Counts) Observe(e child.Event) {
 
 // Write writes all metrics; all are the statuses of all daemons.
 func (m *Metrics) Write(w io.Writer, all []child.Status) error {
+	all = slices.DeleteFunc(slices.Clone(all), func(s child.Status) bool { return s.Spec != nil && s.Spec.Job != "" })
 	p := &page{}
 	m.daemons(p, all)
+	m.jobs(p)
 	m.parts(p, all)
 	m.process(p)
 	_, err := w.Write(p.b)
@@ -187,6 +192,35 @@ func (c *Counts) signalCounts(p *page, daemon string, dropped bool) {
 	for _, name := range names {
 		p.sample(float64(c.signals[signalKey{name, dropped}]), "daemon", daemon, "signal", name)
 	}
+}
+
+// jobs writes what there is for each job.
+func (m *Metrics) jobs(p *page) {
+	if m.o.Jobs == nil {
+		return
+	}
+	all := m.o.Jobs()
+	if len(all) == 0 {
+		return
+	}
+	p.family("sidecar_init_job_runs_total", counter, "Runs of the job that are over, and fires of which none came, by result: succeeded, failed, cancelled, skipped, missed.")
+	for i := range all {
+		for _, result := range jobs.Results {
+			p.sample(float64(all[i].Counts[result]), "job", all[i].Name, "result", string(result))
+		}
+	}
+	stamp := func(name, help string, at func(*jobs.Status) time.Time) {
+		p.family("sidecar_init_job_"+name, gauge, help)
+		for i := range all {
+			if t := at(&all[i]); t.IsZero() {
+				p.sample(0, "job", all[i].Name)
+			} else {
+				p.sample(float64(t.UnixMilli())/1000, "job", all[i].Name)
+			}
+		}
+	}
+	stamp("last_success_timestamp_seconds", "When the latest run that has succeeded has ended, in seconds since 1970; 0 before any.", func(s *jobs.Status) time.Time { return s.LastSuccess })
+	stamp("next_fire_timestamp_seconds", "When the job runs next by itself, in seconds since 1970; 0 if it does not.", func(s *jobs.Status) time.Time { return s.Next })
 }
 
 // parts writes what the parts of the supervisor have counted.

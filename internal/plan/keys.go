@@ -55,6 +55,8 @@ var supervised = []key{
 	{"private_env", func(d *bundle.Daemon) any { return slices.Sorted(slices.Values(d.PrivateNames)) }}, // which hooks and probes do not see
 	{"watch", func(d *bundle.Daemon) any { return d.Watch }},
 	{"update_config", func(d *bundle.Daemon) any { return d.Update }},
+	{"triggers", func(d *bundle.Daemon) any { return triggers(d.Job) }},
+	{"timeout", func(d *bundle.Daemon) any { return d.Spec.Timeout }},
 	{"attach", func(d *bundle.Daemon) any { return d.Detached }},
 	{"labels", func(d *bundle.Daemon) any { return d.Labels }},
 }
@@ -80,6 +82,19 @@ func empty(v any) bool {
 		return r.Len() == 0
 	}
 	return false
+}
+
+// triggers are those of a job, and what belongs to them.
+func triggers(j *bundle.Job) (all []any) {
+	if j == nil {
+		return nil
+	}
+	all = []any{j.Manual, j.Entrypoint}
+	for _, t := range j.Triggers {
+		t.When = nil // made of the others
+		all = append(all, t)
+	}
+	return all
 }
 
 // contents are the files of a kind that the daemon reads, with what stands for their contents.

@@ -89,8 +89,15 @@ func (p *planner) add(name string, a Action, causes ...string) {
 func (p *planner) daemon(d *bundle.Daemon) {
 	name := d.Spec.Name
 	was := p.was[name]
-	if was == nil {
+	switch {
+	case was == nil && d.Job != nil:
+		p.add(name, Update, p.comes(d)) // nothing is started by it
+		return
+	case was == nil:
 		p.add(name, Start, p.comes(d))
+		return
+	case was.Job == nil && d.Job != nil:
+		p.add(name, Update, "a job from now on")
 		return
 	}
 	if reflect.DeepEqual(was, d) { // the most usual case, and soon seen
@@ -103,6 +110,10 @@ func (p *planner) daemon(d *bundle.Daemon) {
 	switch state := p.states[name]; {
 	case len(causes) == 0:
 		p.plan.Unchanged++
+	case was.Job != nil && d.Job == nil && !state.Alive():
+		p.add(name, Start, "a service from now on")
+	case d.Job != nil: // the run that is in progress goes on as it was begun
+		p.add(name, Update, causes...)
 	case len(program) == 0, state == child.StateWaiting, state == child.StateStopped:
 		p.add(name, Update, causes...)
 	case state == child.StateExited, state == child.StateGaveUp, state == child.StateBackoff:
