@@ -96,6 +96,9 @@ type Status struct {
 	Seen uint64
 }
 
+// IsJob reports whether it is a job, not a daemon.
+func (s *Status) IsJob() bool { return s.Spec != nil && s.Spec.Job != "" }
+
 // Settled reports whether a start has come to its end: the program runs, or will not by itself.
 func (s *Status) Settled() bool {
 	return s.State != StateStopping && s.Executed() || s.State.Final() || s.State == StateBackoff

@@ -9,7 +9,7 @@ const proof = 10 * time.Second
 // Well reports whether the daemon does not count against the health of the bundle. One that has ended with exit code 0
 // does not, and one that was stopped by hand. A job does only if it is critical and its last run has failed.
 func (s *Status) Well(now time.Time) bool {
-	if s.Spec.Job != "" { // what runs, or is cancelled, has not failed
+	if s.IsJob() { // what runs, or is cancelled, has not failed
 		return !s.Spec.Critical || s.Result == 0
 	}
 	switch s.State {

@@ -40,7 +40,11 @@ func (p *Plan) text(b *Bundle) string {
 	if len(p.Files) > 0 {
 		from = strings.Join(p.Files, ", ")
 	}
-	line("%s: %s", from, count(len(p.Daemons), "daemon"))
+	what := count(len(p.Daemons), "daemon")
+	if len(p.Jobs) > 0 {
+		what += ", " + count(len(p.Jobs), "job")
+	}
+	line("%s: %s", from, what)
 	if p.Name != "" {
 		line("name: %s", p.Name)
 	}
@@ -53,12 +57,8 @@ func (p *Plan) text(b *Bundle) string {
 		line("  %d. %s", i+1, strings.Join(wave, ", "))
 	}
 	line("\ndaemons")
-	for i, d := range p.Daemons {
-		command := strings.Join(quoteWords(d.Command), " ")
-		if hidden := b.Daemons[i].argvPrivate; len(hidden) > 0 {
-			command = "(not shown: " + strings.Join(hidden, ", ") + " is in it)"
-		}
-		line("  %s: %s", d.Name, command)
+	for _, d := range p.Daemons {
+		line("  %s: %s", d.Name, commandText(d.Command, d.hidden))
 		details := []string{"restart " + d.Restart}
 		for _, s := range [][2]string{{"user ", d.User}, {"in ", d.Dir}, {"ready by ", d.Ready}} {
 			if s[1] != "" {
@@ -72,6 +72,31 @@ func (p *Plan) text(b *Bundle) string {
 			details = append(details, "after "+on)
 		}
 		line("    %s", strings.Join(details, "; "))
+	}
+	if len(p.Jobs) > 0 {
+		line("\njobs")
+		for _, j := range p.Jobs {
+			line("  %s: %s", j.Name, commandText(j.Command, j.hidden))
+			var details []string
+			for _, t := range j.Schedule {
+				details = append(details, fmt.Sprintf("at %q in %s (concurrency %s, missed_fires %s)", t.Cron, t.Timezone, t.Concurrency, t.MissedFires))
+			}
+			if j.Manual {
+				details = append(details, "by hand")
+			}
+			for _, s := range [][2]string{{"for ", j.Timeout}, {"user ", j.User}, {"in ", j.Dir}} {
+				if s[1] != "" {
+					details = append(details, s[0]+s[1])
+				}
+			}
+			if j.Critical {
+				details = append(details, "critical")
+			}
+			for _, on := range j.DependsOn {
+				details = append(details, "after "+on)
+			}
+			line("    %s", strings.Join(details, "; "))
+		}
 	}
 	line("\nstop (grace period %s; every daemon has its stop signal by half of it)", p.Grace)
 	for _, s := range p.Stop {
@@ -148,6 +173,14 @@ func (p *Plan) text(b *Bundle) string {
 		}
 	}
 	return out.String()
+}
+
+// commandText is a command for people, unless there is something private in it.
+func commandText(command, hidden []string) string {
+	if len(hidden) > 0 {
+		return "(not shown: " + strings.Join(hidden, ", ") + " is in it)"
+	}
+	return strings.Join(quoteWords(command), " ")
 }
 
 // count is a number with its noun.

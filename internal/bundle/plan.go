@@ -15,6 +15,7 @@ type Plan struct {
 	Name         string        `json:"name,omitempty"`
 	Files        []string      `json:"files,omitempty"`
 	Daemons      []PlanDaemon  `json:"daemons"`
+	Jobs         []PlanJob     `json:"jobs,omitempty"`
 	Unselected   []string      `json:"unselected,omitempty"`
 	StartWaves   [][]string    `json:"start_waves"`
 	Grace        string        `json:"grace_period"`
@@ -39,6 +40,31 @@ type PlanDaemon struct {
 	Ready     string   `json:"ready,omitempty"` // how it is found out
 	Critical  bool     `json:"critical,omitempty"`
 	DependsOn []string `json:"depends_on,omitempty"` // NAME: CONDITION
+
+	hidden []string // the private variables that are in Command
+}
+
+// A PlanJob is a job of a Plan.
+type PlanJob struct {
+	Name      string        `json:"name"`
+	Command   []string      `json:"command,omitempty"` // absent where a private value is in it
+	User      string        `json:"user,omitempty"`
+	Dir       string        `json:"working_dir,omitempty"`
+	Manual    bool          `json:"manual"`
+	Schedule  []PlanTrigger `json:"schedule"`
+	Timeout   string        `json:"timeout,omitempty"`
+	Critical  bool          `json:"critical,omitempty"`
+	DependsOn []string      `json:"depends_on,omitempty"` // NAME: CONDITION; for runs by hand
+
+	hidden []string // the private variables that are in Command
+}
+
+// A PlanTrigger is an entry of the schedule of a PlanJob.
+type PlanTrigger struct {
+	Cron        string `json:"cron"`
+	Timezone    string `json:"timezone"`
+	Concurrency string `json:"concurrency"`
+	MissedFires string `json:"missed_fires"`
 }
 
 // A PlanStop is the end of a daemon at shutdown. Times count from the first signal.
@@ -81,13 +107,22 @@ func (b *Bundle) Plan() *Plan {
 	}
 	for i := range b.Daemons {
 		d := &b.Daemons[i]
-		p.Daemons = append(p.Daemons, planDaemon(d))
+		if d.Job != nil {
+			p.Jobs = append(p.Jobs, planJob(d))
+		} else {
+			p.Daemons = append(p.Daemons, planDaemon(d))
+		}
 		if len(d.Private) > 0 {
 			p.Private = append(p.Private, PlanPrivate{d.Spec.Name, d.Private, append([]string{}, d.PrivateNames...)})
 		}
 	}
 	dependencies, dependents := b.edges()
-	p.StartWaves = waves(len(b.Daemons), dependencies, func(i int) string { return b.Daemons[i].Spec.Name })
+	p.StartWaves = waves(len(b.Daemons), dependencies, func(i int) string {
+		if b.Daemons[i].Job != nil {
+			return "" // it is not started
+		}
+		return b.Daemons[i].Spec.Name
+	})
 	p.Stop = b.stopPlan(dependents)
 	for sig := syscall.Signal(1); sig <= rtMax; sig++ {
 		route, routed := b.Routes[sig]
@@ -106,7 +141,7 @@ func (b *Bundle) Plan() *Plan {
 func planDaemon(d *Daemon) PlanDaemon {
 	out := PlanDaemon{
 		Name: d.Spec.Name, Service: d.Spec.Service, User: d.Spec.User, Dir: d.Spec.Dir,
-		Restart: FormatRestart(d.Spec.Restart), Critical: d.Spec.Critical,
+		Restart: FormatRestart(d.Spec.Restart), Critical: d.Spec.Critical, hidden: d.argvPrivate,
 	}
 	if len(d.argvPrivate) == 0 {
 		out.Command = d.Spec.Argv
@@ -131,6 +166,29 @@ func planDaemon(d *Daemon) PlanDaemon {
 	}
 	for _, dep := range d.Spec.After {
 		out.DependsOn = append(out.DependsOn, dep.Name+": "+string(orDefault(dep.Condition, child.ServiceStarted)))
+	}
+	return out
+}
+
+// planJob is a job for people and programs.
+func planJob(d *Daemon) PlanJob {
+	common := planDaemon(d)
+	out := PlanJob{
+		Name: common.Name, Command: common.Command, User: common.User, Dir: common.Dir, Manual: d.Job.Manual, Schedule: []PlanTrigger{},
+		Critical: common.Critical, DependsOn: common.DependsOn, hidden: d.argvPrivate,
+	}
+	if d.Job.Timeout > 0 {
+		out.Timeout = d.Job.Timeout.String()
+	}
+	for _, t := range d.Job.Triggers {
+		one := PlanTrigger{t.Cron, t.Timezone, "forbid", "one"}
+		if t.Queue {
+			one.Concurrency = "queue"
+		}
+		if t.SkipMissed {
+			one.MissedFires = "skip"
+		}
+		out.Schedule = append(out.Schedule, one)
 	}
 	return out
 }
@@ -178,9 +236,11 @@ func waves(n int, before [][]int, name func(int) string) [][]string {
 		for len(out) < depth {
 			out = append(out, nil)
 		}
-		out[depth-1] = append(out[depth-1], name(i))
+		if name := name(i); name != "" {
+			out[depth-1] = append(out[depth-1], name)
+		}
 	}
-	return out
+	return slices.DeleteFunc(out, func(wave []string) bool { return len(wave) == 0 })
 }
 
 // stopPlan is the end of each daemon in the worst case: its dependents take all the time that they have, yet it has its
@@ -237,7 +297,7 @@ func (b *Bundle) warnings(stops []PlanStop) (out []string) {
 	for i := range b.Daemons {
 		for _, dep := range b.Daemons[i].Spec.After {
 			on := daemon[dep.Name]
-			if dep.Condition == child.ServiceHealthy && !on.Spec.Readiness {
+			if dep.Condition == child.ServiceHealthy && !on.Spec.Readiness && on.Job == nil {
 				out = append(out, fmt.Sprintf("%s waits for %s to be healthy, but that has neither healthcheck nor ready: it counts as ready once it runs",
 					b.Daemons[i].Spec.Name, dep.Name))
 			}
@@ -246,8 +306,11 @@ func (b *Bundle) warnings(stops []PlanStop) (out []string) {
 			}
 		}
 	}
-	if len(b.Daemons) == 0 {
+	switch {
+	case len(b.Daemons) == 0:
 		out = append(out, "no daemons are selected: run would end at once")
+	case !slices.ContainsFunc(b.Daemons, func(d Daemon) bool { return d.Spec.Job != child.TriggerManual }):
+		out = append(out, "there are jobs without a schedule alone, and these keep no bundle running: run would end at once; add a service, or give one a schedule")
 	}
 	return out
 }

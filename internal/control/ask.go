@@ -135,7 +135,7 @@ func (s *Server) lookups(ctx context.Context, asked []string, jobs bool) (set, [
 	}
 	if len(asked) == 0 {
 		for i := range all {
-			if jobs || all[i].Spec.Job == "" {
+			if jobs || !all[i].IsJob() {
 				names[all[i].Name] = true
 			}
 		}

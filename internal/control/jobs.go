@@ -122,7 +122,7 @@ func (s *Server) noJob(r *request, name string) error {
 	var known []string
 	for i := range all {
 		switch {
-		case all[i].Spec.Job != "":
+		case all[i].IsJob():
 			known = append(known, all[i].Name)
 		case all[i].Name == name, all[i].Spec.Service == name:
 			return &failure{Status: http.StatusBadRequest, Message: name + " is a service, not a job: 'sidecar-init start " + name + "' starts it"}
@@ -286,7 +286,7 @@ func (s *Server) toJob(w http.ResponseWriter, r *request, do func(*jobs.Keeper, 
 // notForJobs refuses what is for daemons alone.
 func notForJobs(all []child.Status, names set) error {
 	for i := range all {
-		if s := &all[i]; names[s.Name] && s.Spec.Job != "" {
+		if s := &all[i]; names[s.Name] && s.IsJob() {
 			return &failure{Status: http.StatusBadRequest, Message: s.Name + " is a job: 'sidecar-init job run " + s.Name + "' runs it, 'sidecar-init job cancel " + s.Name + "' ends the run"}
 		}
 	}

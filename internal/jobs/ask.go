@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
@@ -49,7 +48,7 @@ func (h *handler) Receive(m message) error {
 	k := (*Keeper)(h)
 	switch m := m.(type) {
 	case tick:
-		k.wake(time.Now())
+		k.wake(k.o.Now())
 		k.arm()
 	case closing:
 		return actor.ErrStop
@@ -219,7 +218,7 @@ func (k *Keeper) Cancel(ctx context.Context, name string, id int) error {
 // Pause lets the schedule of a job rest until Resume, which lets it go on with what is due then. What is in progress goes on.
 func (k *Keeper) Pause(ctx context.Context, name string, paused bool) error {
 	_, err := ask(ctx, k, name, func(j *job) (struct{}, error) {
-		k.due(j, time.Now())
+		k.due(j, k.o.Now())
 		j.paused = paused
 		if paused {
 			for _, r := range j.waiting {

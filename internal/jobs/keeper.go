@@ -42,6 +42,8 @@ type Options struct {
 	Printf func(format string, a ...any)
 	// NewTimer makes the timer, when there is a schedule; nil means schedule.NewTimer.
 	NewTimer func() (Timer, error)
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
 }
 
 // A Keeper keeps the jobs of a bundle. Make one with New. The methods may be called from any goroutine; its shape is that of oklog/run.
@@ -84,6 +86,9 @@ func New(o Options) *Keeper {
 	if o.NewTimer == nil {
 		o.NewTimer = func() (Timer, error) { return schedule.NewTimer() }
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &Keeper{o: o, actor: actor.New[message](queueLimit), ended: make(chan error, 1)}
 }
 
@@ -117,7 +122,7 @@ func (k *Keeper) find(name string) *job {
 
 // set takes the jobs of a new definition of the bundle.
 func (k *Keeper) set(definitions []Definition) {
-	now := time.Now()
+	now := k.o.Now()
 	k.wake(now) // what is due under the old ones
 	var jobs []*job
 	for _, d := range definitions {
@@ -246,7 +251,7 @@ func (k *Keeper) arm() {
 			k.o.Printf("jobs: no schedule can be kept: %v", err)
 			return
 		}
-		k.wake(time.Now()) // the clock was set before the timer was
+		k.wake(k.o.Now()) // the clock was set before the timer was
 	}
 }
 

@@ -116,7 +116,7 @@ func (k *Keeper) prepared(p prepared) {
 
 // failedToStart ends a run of which there was no process.
 func (k *Keeper) failedToStart(j *job, r *run, err error) {
-	now := time.Now()
+	now := k.o.Now()
 	r.Result, r.Ended, r.Code, r.Reason = Failed, now, 1, err.Error()
 	k.o.Printf("job %s failed: %s", j.Name, r.Reason)
 	k.done(j, r)
@@ -248,7 +248,7 @@ func (k *Keeper) release(j *job) {
 
 // cancelled ends a run of which there is no process.
 func (k *Keeper) cancelled(j *job, r *run, reason string) {
-	r.Result, r.Ended, r.Code, r.Reason = Cancelled, time.Now(), CodeCancelled, reason
+	r.Result, r.Ended, r.Code, r.Reason = Cancelled, k.o.Now(), CodeCancelled, reason
 	k.done(j, r)
 }
 

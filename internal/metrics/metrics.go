@@ -117,7 +117,7 @@ func (c *Counts) Observe(e child.Event) {
 
 // Write writes all metrics; all are the statuses of all daemons.
 func (m *Metrics) Write(w io.Writer, all []child.Status) error {
-	all = slices.DeleteFunc(slices.Clone(all), func(s child.Status) bool { return s.Spec != nil && s.Spec.Job != "" })
+	all = slices.DeleteFunc(slices.Clone(all), func(s child.Status) bool { return s.IsJob() })
 	p := &page{}
 	m.daemons(p, all)
 	m.jobs(p)

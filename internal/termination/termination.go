@@ -122,7 +122,7 @@ func (c *Collector) Record(code int, all []child.Status, from []string, dropped 
 		from = []string{c.critical}
 	}
 	for i := range all {
-		if all[i].Spec.Job == "" && all[i].Result == code && (len(from) == 0 || slices.Contains(from, all[i].Name)) {
+		if !all[i].IsJob() && all[i].Result == code && (len(from) == 0 || slices.Contains(from, all[i].Name)) {
 			r.Daemon = all[i].Name
 			break
 		}
