@@ -23,7 +23,7 @@ func TestDocs(t *testing.T) {
 	var want []string
 	for _, s := range []State{
 		StateWaiting, StateStarting, StateRunning, StateReady, StateUnhealthy, StateStopping, StateBackoff, StateExited,
-		StateStopped, StateGaveUp,
+		StateStopped, StateGaveUp, StateScheduled,
 	} {
 		want = append(want, string(s))
 	}
@@ -32,6 +32,11 @@ func TestDocs(t *testing.T) {
 		EventAdded, EventRemoved, EventUpdated,
 	} {
 		want = append(want, strings.TrimPrefix(kind, "dev.sidecar-init.daemon."))
+	}
+	for _, kind := range []string{
+		EventJobStarted, EventJobSucceeded, EventJobFailed, EventJobCancelled, EventJobSkipped, EventJobMissed,
+	} {
+		want = append(want, strings.TrimPrefix(kind, "dev.sidecar-init."))
 	}
 	data := reflect.TypeFor[EventData]()
 	for i := range data.NumField() {

@@ -243,6 +243,9 @@ func compareOwn(t *testing.T, c corpusCase, project *types.Project) {
 	for name, s := range project.Services {
 		want(name+".x-sidecar-init", tree.child("services").child(name).child("x-sidecar-init"), s.Extensions)
 	}
+	for name, j := range project.Jobs {
+		want(name+".x-sidecar-init", tree.child("jobs").child(name).child("x-sidecar-init"), j.Extensions)
+	}
 }
 
 // plain is a tree as encoding/json and the YAML library have it.
@@ -287,8 +290,9 @@ func compare(t *testing.T, b *Bundle, project *types.Project) {
 	if project.Name != "without-a-name" || b.Name != "" {
 		want("name", b.Name, project.Name)
 	}
+	all := workloads(project)
 	var names []string
-	for name, s := range project.Services {
+	for name, s := range all {
 		switch n := s.GetScale(); n {
 		case 1:
 			names = append(names, name)
@@ -307,9 +311,46 @@ func compare(t *testing.T, b *Bundle, project *types.Project) {
 	want("daemons", got, names)
 	for i := range b.Daemons {
 		d := &b.Daemons[i]
-		s := project.Services[d.Spec.Service]
+		s := all[d.Spec.Service]
+		want(d.Spec.Name+": triggers", triggersOf(d.Job), theirTriggers(project, d.Spec.Name))
 		compareDaemon(func(what string, got, w any) { t.Helper(); want(d.Spec.Name+": "+what, got, w) }, d, &s, project)
 	}
+}
+
+// workloads are the services and jobs.
+func workloads(project *types.Project) map[string]types.ServiceConfig {
+	all := maps.Clone(map[string]types.ServiceConfig(project.Services))
+	if all == nil {
+		all = map[string]types.ServiceConfig{}
+	}
+	for name, j := range project.Jobs {
+		all[name] = types.ServiceConfig{Name: name, Profiles: j.Profiles, ContainerSpec: j.ContainerSpec, WorkloadSpec: j.WorkloadSpec, Extensions: j.Extensions}
+	}
+	return all
+}
+
+// triggersOf are ours, as theirTriggers are compose-go's.
+func triggersOf(j *Job) (all []string) {
+	if j == nil {
+		return nil
+	}
+	all = []string{fmt.Sprint(j.Manual)}
+	for _, t := range j.Triggers {
+		all = append(all, fmt.Sprint(t.Cron, " ", t.Timezone, " ", t.Queue, " ", t.SkipMissed))
+	}
+	return all
+}
+
+func theirTriggers(project *types.Project, name string) (all []string) {
+	j, ok := project.Jobs[name]
+	if !ok {
+		return nil
+	}
+	all = []string{fmt.Sprint(valueOr(j.Triggers.Manual, true))}
+	for _, t := range j.Triggers.Schedule {
+		all = append(all, fmt.Sprint(strings.TrimSpace(t.Cron), " ", orDefault(t.Timezone, "UTC"), " ", t.Concurrency == "queue", " ", t.MissedFires == "skip"))
+	}
+	return all
 }
 
 func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.ServiceConfig, project *types.Project) {
@@ -334,7 +375,7 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 		}
 	}
 	for name, dep := range s.DependsOn {
-		on, ok := project.Services[name]
+		on, ok := workloads(project)[name]
 		if !ok {
 			continue // of a profile that is not active: dropped
 		}
@@ -375,7 +416,9 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 		grace = max(grace, 1)
 	}
 	want("stop_grace_period", d.Spec.StopGrace, grace)
-	want("healthcheck", d.Health, healthOf(s.HealthCheck))
+	if d.Job == nil {
+		want("healthcheck", d.Health, healthOf(s.HealthCheck))
+	}
 
 	want("ulimits", limitsOf(d.Ulimits), theirLimits(s.Ulimits))
 	want("cap_add", d.CapAdd, capsOf(s.CapAdd))

@@ -69,6 +69,7 @@ func (r *reader) jobKey(s *service, e entry) bool {
 	switch {
 	case e.key == "triggers":
 		r.triggers(s, e.val)
+	case e.key == "name" && e.val.text == s.name: // docker compose config prints it, though no file may have it (compose-go 2.16.2)
 	case slices.Contains(notOfJobs, e.key):
 		r.probs.add(e.at, "a job has no %s: it runs to its end, one run at a time", e.key)
 	case e.key == "healthcheck":

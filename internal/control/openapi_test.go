@@ -89,7 +89,7 @@ func TestOpenAPIFields(t *testing.T) {
 	a := openAPI(t)
 	types := map[string]any{
 		"Daemon": client.Daemon{}, "Exit": client.Exit{}, "Health": client.Health{}, "Problem": client.Problem{},
-		"LogLine": client.LogLine{}, "Bundle": client.Bundle{}, "ReloadStep": client.ReloadStep{}, "Transient": client.Transient{}, "Event": client.Event{}, "EventData": client.EventData{}, "Error": failure{},
+		"LogLine": client.LogLine{}, "Bundle": client.Bundle{}, "ReloadStep": client.ReloadStep{}, "Transient": client.Transient{}, "Job": client.Job{}, "Schedule": client.Schedule{}, "Run": client.Run{}, "Event": client.Event{}, "EventData": client.EventData{}, "Error": failure{},
 	}
 	for name, v := range types {
 		schema := a.at("components", "schemas", name)
@@ -120,7 +120,7 @@ func TestOpenAPIFields(t *testing.T) {
 		}
 	}
 	states := a.at("components", "schemas", "State")["enum"].([]any)
-	if len(states) != 10 || !slices.Contains(states, any(string(client.StateGaveUp))) {
+	if len(states) != 11 || !slices.Contains(states, any(string(client.StateGaveUp))) {
 		t.Errorf("the states are %v", states)
 	}
 }

@@ -27,8 +27,11 @@ type Definition struct {
 
 // A Timer wakes when a moment of the wall clock has come, and when the clock is set: *schedule.Timer.
 type Timer interface {
+	// Set makes it wake then, in place of what was set before; the zero Time is never. The error can be schedule.ErrClockSet.
 	Set(time.Time) error
+	// Run calls wake each time, until Close.
 	Run(wake func()) error
+	// Close ends Run.
 	Close() error
 }
 
