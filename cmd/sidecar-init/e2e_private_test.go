@@ -107,6 +107,9 @@ func testNothingPrivate(t *testing.T, format string) {
 		defer mu.Unlock()
 		return told(string(text)) && told(seen["what a sink gets"])
 	})
+	for _, line := range []string{"cannot send events to http://127.0.0.1", "cannot send events to exec:/bin/false", "it answers 307"} {
+		eventually(t, "the log has: "+line, func() bool { return strings.Contains(s.output(), line) })
+	}
 
 	for _, what := range []string{
 		"/v1/daemons", "/v1/daemons?name=crash", "/v1/daemons/web", "/v1/daemons/web/logs", "/v1/logs", "/v1/events", "/v1/healthy",
