@@ -150,23 +150,11 @@ func (l *loader) makeJob(s *service) *Job {
 	j := &Job{Manual: s.job.manual == nil || *s.job.manual, Timeout: s.job.timeout, Entrypoint: s.entrypoint}
 	for _, t := range s.job.schedule {
 		trigger := Trigger{Cron: strings.TrimSpace(t.cron.text), Queue: t.queue, SkipMissed: t.skipMissed}
-		zone, err := schedule.Zone("UTC")
-		tz := l.env.values["TZ"]
-		switch {
-		case t.timezone != nil && t.timezone.text != "":
-			if zone, err = schedule.Zone(t.timezone.text); err != nil {
-				l.probs.add(t.timezone.at, "timezone: %s", phrase(err.Error()))
-				continue
-			}
-		default:
-			if zone, err = schedule.LocalZone(tz); err != nil {
-				l.probs.add(t.at, "the schedule is in the zone of the variable TZ: %s; or give it a timezone", phrase(err.Error()))
-				continue
-			}
-			if zone.String() != "UTC" {
-				s.note(t.at, fmt.Sprintf("the schedule of %s is in the zone of the variable TZ, %s; Docker takes UTC: timezone says which", s.name, zone))
-			}
+		zone, ok := l.zone(s, t)
+		if !ok {
+			continue
 		}
+		var err error
 		if trigger.When, err = schedule.Parse(trigger.Cron, zone); err != nil {
 			l.probs.add(t.cron.at, "cron %s: %s", t.cron.show(), phrase(err.Error()))
 			continue
@@ -186,6 +174,26 @@ func (l *loader) makeJob(s *service) *Job {
 		s.warn(at, "the job "+s.name+" never runs: it has no schedule, and manual is false; give it one, or manual: true")
 	}
 	return j
+}
+
+// zone is the time zone of a trigger.
+func (l *loader) zone(s *service, t scheduled) (zone *time.Location, ok bool) {
+	if t.timezone != nil && t.timezone.text != "" {
+		zone, err := schedule.Zone(t.timezone.text)
+		if err != nil {
+			l.probs.add(t.timezone.at, "timezone: %s", phrase(err.Error()))
+		}
+		return zone, err == nil
+	}
+	zone, err := schedule.LocalZone(l.env.values["TZ"])
+	if err != nil {
+		l.probs.add(t.at, "the schedule is in the zone of the variable TZ: %s; or give it a timezone", phrase(err.Error()))
+		return nil, false
+	}
+	if zone.String() != "UTC" {
+		s.note(t.at, fmt.Sprintf("the schedule of %s is in the zone of the variable TZ, %s; Docker takes UTC: timezone says which", s.name, zone))
+	}
+	return zone, true
 }
 
 // jobDependencies checks what goes wrong between jobs and services.

@@ -120,8 +120,8 @@ func (m *Metrics) Write(w io.Writer, all []child.Status) error {
 	all = slices.DeleteFunc(slices.Clone(all), func(s child.Status) bool { return s.IsJob() })
 	p := &page{}
 	m.daemons(p, all)
-	m.jobs(p)
 	m.parts(p, all)
+	m.jobs(p)
 	m.process(p)
 	_, err := w.Write(p.b)
 	return err

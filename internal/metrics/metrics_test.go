@@ -16,6 +16,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/events"
+	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
 	"github.com/bot-bottle/sidecar-init/log"
 )
@@ -26,6 +27,12 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func example() (*Metrics, []child.Status) {
 	web, job := &Counts{}, &Counts{}
 	m := New(Options{
+		Jobs: func() []jobs.Status {
+			return []jobs.Status{{
+				Definition: jobs.Definition{Name: "backup"}, Counts: map[jobs.Result]uint64{jobs.Succeeded: 3, jobs.Missed: 1},
+				Next: time.Unix(1_800_000_000, 0), LastSuccess: time.Unix(1_700_000_000, 500_000_000),
+			}}
+		},
 		Counts:  func(s *child.Status) *Counts { return map[string]*Counts{"web": web, "job": job}[s.Name] },
 		Version: "1.2.3",
 		Log: func() log.Stats {

@@ -110,7 +110,9 @@ func (p *planner) daemon(d *bundle.Daemon) {
 	switch state := p.states[name]; {
 	case len(causes) == 0:
 		p.plan.Unchanged++
-	case was.Job != nil && d.Job == nil && !state.Alive():
+	case was.Job != nil && d.Job == nil && state.Alive():
+		p.add(name, Restart, "a service from now on")
+	case was.Job != nil && d.Job == nil:
 		p.add(name, Start, "a service from now on")
 	case d.Job != nil: // the run that is in progress goes on as it was begun
 		p.add(name, Update, causes...)

@@ -241,3 +241,43 @@ func TestPrivate(t *testing.T) {
 		t.Errorf("got %s, %v", b, err)
 	}
 }
+
+// TestJobs: nothing is started or restarted for a job; what becomes one, or was one, is.
+func TestJobs(t *testing.T) {
+	file := func(jobs string) *bundle.Bundle { return load(t, "services:\n  web: { command: [w] }\n"+jobs) }
+	job := func(more string) *bundle.Bundle {
+		return file("jobs:\n  j: { command: [j], triggers: { schedule: [\"0 3 * * *\"] }" + more + " }\n")
+	}
+	plain := job("")
+	for _, tt := range []struct {
+		name   string
+		next   *bundle.Bundle
+		action plan.Action
+		cause  string
+	}{
+		{"command", file("jobs:\n  j: { command: [k], triggers: { schedule: [\"0 3 * * *\"] } }\n"), plan.Update, "command"},
+		{"schedule", file("jobs:\n  j: { command: [j], triggers: { schedule: [\"0 4 * * *\"] } }\n"), plan.Update, "triggers"},
+		{"manual", file("jobs:\n  j: { command: [j], triggers: { schedule: [\"0 3 * * *\"], manual: false } }\n"), plan.Update, "triggers"},
+		{"timeout", job(", x-sidecar-init: { timeout: 1s }"), plan.Update, "timeout"},
+		{"gone", file(""), plan.Stop, "no longer in the file"},
+		{"a service", load(t, "services:\n  web: { command: [w] }\n  j: { command: [j] }\n"), plan.Start, "a service from now on"},
+		{"the same", job(""), "", ""},
+	} {
+		for _, state := range []child.State{child.StateScheduled, child.StateRunning} {
+			p := plan.New(plain, tt.next, running(plain, map[string]child.State{"j": state}))
+			if tt.action == plan.Start && state == child.StateRunning {
+				tt.action = plan.Restart
+			}
+			if got := p.Action("j"); got != tt.action || got != "" && tt.action != plan.Restart && p.Steps[0].Causes[0] != tt.cause {
+				t.Errorf("%s, %s: got %+v, want %s", tt.name, state, p.Steps, tt.action)
+			}
+		}
+	}
+	if p := plan.New(file(""), plain, running(file(""), nil)); p.Action("j") != plan.Update {
+		t.Errorf("a new job: %+v", p.Steps)
+	}
+	service := load(t, "services:\n  web: { command: [w] }\n  j: { command: [j] }\n")
+	if p := plan.New(service, plain, running(service, nil)); p.Action("j") != plan.Update || p.Steps[0].Causes[0] != "a job from now on" {
+		t.Errorf("a service that becomes a job: %+v", p.Steps)
+	}
+}
