@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,8 +11,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +25,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/sidecar-init/client"
 )
 
 // The examples with programs of Debian's packages, run as they stand, as PID 1.
@@ -32,7 +37,7 @@ func example(t *testing.T, folder string, mounts map[string]string, env []string
 	asRoot.require(t)
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is not installed: apt-get install nginx-light redis-server mitmproxy git python3", p)
+			t.Skipf("%s is not installed: apt-get install nginx-light redis-server postgresql mitmproxy git python3", p)
 		}
 	}
 	dir = openDir(t)
@@ -44,8 +49,12 @@ func example(t *testing.T, folder string, mounts map[string]string, env []string
 			t.Fatal(err)
 		}
 	}
+	args := []string{"run", "-f", "bundle.yaml"}
+	if folder == "stack" {
+		args = []string{"run", "-f", "compose.yaml", "-f", "jobs.yaml"}
+	}
 	return start(t, call{
-		args: []string{"run", "-f", "bundle.yaml"},
+		args: args,
 		env:  append(env, "PATH="+filepath.Dir(shipped())+":/usr/sbin:/usr/bin:/sbin:/bin", "HOME="+dir),
 		adapt: func(cmd *exec.Cmd) {
 			cmd.Dir = dir
@@ -204,4 +213,78 @@ func certificate(t *testing.T, name string) map[string]string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
 	}
 	return map[string]string{"tls.crt": text("CERTIFICATE", der), "tls.key": text("PRIVATE KEY", private)}
+}
+
+// TestExampleStack: services of a Compose file as it stands, with jobs in a second one: a backup that is run by hand.
+func TestExampleStack(t *testing.T) {
+	if postgres, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres"); len(postgres) == 0 {
+		t.Skip("there is no PostgreSQL (Debian package postgresql)")
+	}
+	socket := filepath.Join(openDir(t), "s")
+	s, dir := example(t, "stack", nil, []string{"SIDECAR_INIT_CONTROL=" + socket}, "nginx", "redis-server", "redis-cli", "psql", "/usr/bin/python3")
+	c, ctx := client.New(socket), context.Background()
+	s.expect("[app] listening")
+	if _, err := c.Wait(ctx, client.Ready); err != nil {
+		t.Fatal(err)
+	}
+	const front = "http://127.0.0.1:18082/"
+	eventually(t, "nginx listens", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:18082")
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	for i := range 2 {
+		if got, want := get(t, front, ""), fmt.Sprintf("visit %d, %d since the cache was started", i+1, i+1); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for _, args := range [][]string{nil, {"other.sql"}} {
+		var lines []string
+		var last client.Run
+		for o, err := range c.RunJob(ctx, "backup", args...) {
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case o.Run != nil:
+				last = *o.Run
+			default:
+				lines = append(lines, o.Line)
+			}
+		}
+		file := append(args, "backup.sql")[0]
+		if last.Result != client.RunSucceeded || !slices.Equal(lines, []string{"2 visits are in " + file}) {
+			t.Errorf("the backup said %q, %+v", lines, last)
+		}
+		if dump, err := os.ReadFile(filepath.Join(dir, file)); err != nil || !strings.Contains(string(dump), "COPY public.visits") {
+			t.Errorf("the dump: %v", err)
+		}
+	}
+	s.signal(syscall.SIGHUP)
+	s.expect("sidecar-init: forwarded SIGHUP to web")
+	s.signal(syscall.SIGTERM)
+	s.exit(0)
+}
+
+// TestExampleStackCompose: docker-compose 1.29 reads the services, and does not know jobs.
+func TestExampleStackCompose(t *testing.T) {
+	compose, err := exec.LookPath("docker-compose")
+	if err != nil {
+		t.Skip("there is no docker-compose (Debian package docker-compose)")
+	}
+	for _, tt := range []struct {
+		files []string
+		fine  bool
+	}{{[]string{"compose.yaml"}, true}, {[]string{"compose.yaml", "jobs.yaml"}, false}} {
+		cmd := exec.Command(compose)
+		for _, f := range tt.files {
+			cmd.Args = append(cmd.Args, "-f", f)
+		}
+		cmd.Args = append(cmd.Args, "config")
+		cmd.Dir = "../../examples/stack"
+		if out, err := cmd.CombinedOutput(); (err == nil) != tt.fine {
+			t.Errorf("%v: %v\n%s", tt.files, err, out)
+		}
+	}
 }
