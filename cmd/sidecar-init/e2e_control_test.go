@@ -347,6 +347,10 @@ func TestHealthyCrashLoop(t *testing.T) {
 	s, path := controlled(t, call{bundle: services(daemon("loop", "sleep 50ms; exit 3", "restart: always",
 		"x-sidecar-init: { backoff: { initial: 10ms, max: 10ms } }"))})
 	s.match(`sidecar-init: loop exited with code 3; restarting in .*`)
+	eventually(t, "root has heard of it", func() bool { // the line comes first
+		h, err := client.New(path).Healthy(t.Context())
+		return err == nil && !h.Healthy
+	})
 	states := map[client.State]string{}
 	for i := 0; i < 100 || i < 10_000 && states[client.StateRunning] == ""; i++ {
 		h, err := client.New(path).Healthy(t.Context())
