@@ -29,7 +29,7 @@ type Wall struct {
 	// Signals: nobody outside can be signalled either, from ABI 6 (Linux 6.12) on.
 	Signals bool
 	// ReadOnly: content and names of files can be changed at and below Writable alone. (Owner, mode, times and extended attributes
-	// are no matter of Landlock; truncate(2) is one from ABI 3, Linux 6.2, on. Open descriptors stay what they are.)
+	// are no matter of Landlock; truncate(2), and O_TRUNC without opening for writing, are from ABI 3, Linux 6.2, on. Open descriptors stay what they are.)
 	ReadOnly bool
 	// Closed are paths at and below which nothing can be changed, unless one of Writable is further down. Where there are any, the
 	// directories above them are closed themselves, and so is what others make in these later.

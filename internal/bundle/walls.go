@@ -165,7 +165,9 @@ func (b *Bundle) readsAny(d *Daemon) bool {
 }
 
 // steps are all of a daemon.
-func steps(d *Daemon) []child.Spec { return slices.Concat(d.Spec.PreStart, d.Spec.PostStart, d.Spec.PreStop) }
+func steps(d *Daemon) []child.Spec {
+	return slices.Concat(d.Spec.PreStart, d.Spec.PostStart, d.Spec.PreStop)
+}
 
 // userID is the number of USER[:GROUP], as package child finds it; or the name, where nobody here has it.
 func userID(spec string) string {
@@ -183,7 +185,7 @@ func userID(spec string) string {
 func (r *reader) readOnly(s *service, e entry) {
 	if s.readOnly = r.truth(e.val, e.key); s.readOnly {
 		s.require(e.at, Requirement{Key: e.key, Kind: NeedsReadOnly})
-		s.note(e.at, "read_only of "+s.name+" is made by Landlock, and covers neither owner, mode, times nor extended attributes of files, and truncate(2) from Linux 6.2 on only; without Landlock the container must be started with --read-only")
+		s.note(e.at, "read_only of "+s.name+" is made by Landlock, and covers neither owner, mode, times nor extended attributes of files, and truncation of what is not open for writing from Linux 6.2 on only; without Landlock the container must be started with --read-only")
 	}
 }
 

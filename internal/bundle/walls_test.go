@@ -80,7 +80,8 @@ func TestEnforced(t *testing.T) {
 		{"mighty, nothing kept", two + ", cap_drop: [ALL] } }", Ground{Mighty: []string{"SYS_ADMIN", "PERFMON"}}, promised, enforced},
 		{
 			"mighty, by cap_add", "services: { a: { command: [x], " + privateTo + ` }, b: { command: [x], user: "4000", cap_drop: [ALL], cap_add: [PERFMON] } }`,
-			Ground{Mighty: []string{"PERFMON"}}, promised, "by environment only: b has CAP_PERFMON",
+			Ground{Mighty: []string{"PERFMON"}},
+			promised, "by environment only: b has CAP_PERFMON",
 		},
 		{"alone", "services: { a: { command: [x], user: root, " + privateTo + " } }", Ground{Mighty: []string{"SYS_ADMIN"}}, promised, enforced},
 		{"off", `{ x-sidecar-init: { walls: "off" }, ` + two + " } } }", Ground{}, "by environment only: walls are off", "by environment only: walls are off"},
@@ -150,7 +151,8 @@ func TestChanges(t *testing.T) {
 		{"read_only: true", nil, nil},
 		{
 			`read_only: true, volumes: [va:/a, "./b:/b:ro", /c/, { type: bind, source: ., target: /d, read_only: true }, { type: tmpfs, target: /e }], tmpfs: [/t:size=1m], x-sidecar-init: { writable: [/w/] }`,
-			[]string{"/a", "/c", "/e", "/t", "/w"}, []string{"/b", "/d"},
+			[]string{"/a", "/c", "/e", "/t", "/w"},
+			[]string{"/b", "/d"},
 		},
 		{`volumes: ["va:/a:z,ro", vb:/a/b]`, []string{"/a/b"}, []string{"/a"}},
 	} {

@@ -140,7 +140,9 @@ func TestWallTable(t *testing.T) {
 			}
 			for abi := 2; abi <= newest; abi++ {
 				for _, wall := range []child.Wall{
-					{ABI: abi}, {ABI: abi, Signals: true}, {ABI: abi, Signals: true, ReadOnly: true, Writable: []string{"/proc", "/dev"}},
+					{ABI: abi},
+					{ABI: abi, Signals: true},
+					{ABI: abi, Signals: true, ReadOnly: true, Writable: []string{"/proc", "/dev"}},
 					{ABI: abi, Closed: []string{"/tmp"}},
 				} {
 					attr := *ordinary()
@@ -266,4 +268,3 @@ func TestWallWrites(t *testing.T) {
 		}
 	}
 }
-
