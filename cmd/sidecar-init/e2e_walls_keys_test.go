@@ -145,10 +145,10 @@ func TestWallsReload(t *testing.T) {
 
 // TestWallsCost: a hundred daemons that have a shim start as fast with walls as without.
 func TestWallsCost(t *testing.T) {
-	landlock(t, scopeABI)
 	if testing.Short() {
-		t.Skip("it measures")
+		t.Skip("-short is set")
 	}
+	landlock(t, scopeABI)
 	shim := strings.ReplaceAll(manyDaemons(100), "] }", "], security_opt: [no-new-privileges] }")
 	measure := func(walls string) (time.Duration, error) {
 		begin := time.Now()

@@ -21,7 +21,7 @@ const tryIn, tryFree = "SHIM_TEST_TRY", "SHIM_TEST_FREE"
 func TestTry(t *testing.T) {
 	dir, free := os.Getenv(tryIn), os.Getenv(tryFree)
 	if dir == "" {
-		t.Skip("it is for TestWallReadOnly")
+		return
 	}
 	open := func(file string, flags int) (int, error) {
 		return unix.Open(filepath.Join(dir, file), flags|unix.O_CLOEXEC, 0o644)
