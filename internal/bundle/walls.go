@@ -88,6 +88,9 @@ const (
 	unenforced = "by environment only: "
 )
 
+// maxWhy is how many daemons are named that can read what is private.
+const maxWhy = 3
+
 // Enforced says how the private variables of d are kept from the other daemons; "" where it has none.
 func (b *Bundle) Enforced(d *Daemon) string {
 	switch {
@@ -110,6 +113,8 @@ func (b *Bundle) Enforced(d *Daemon) string {
 		}
 	}
 	switch {
+	case len(why) > maxWhy:
+		return fmt.Sprintf("%s%s and %d more", unenforced, strings.Join(why[:maxWhy], ", "), len(why)-maxWhy)
 	case len(why) > 0:
 		return unenforced + strings.Join(why, ", ")
 	case b.ground == nil:
