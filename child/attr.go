@@ -17,6 +17,25 @@ type Attr struct {
 	CPUs []int
 	// PIDVariable, unless empty, is set to the process ID in the environment of the program.
 	PIDVariable string
+	// Wall, unless nil, is put around the process.
+	Wall *Wall
+}
+
+// A Wall is a Landlock domain (landlock(7)) around a process and all that it starts. From inside nobody can trace a process
+// outside, nor read its environment, memory, maps, descriptors, root and working directory in /proc. A wall sets NoNewPrivileges.
+type Wall struct {
+	// ABI is the version of Landlock that is used, at least 2 (Linux 5.19), and at most the kernel's.
+	ABI int
+	// Signals: nobody outside can be signalled either, from ABI 6 (Linux 6.12) on.
+	Signals bool
+	// ReadOnly: content and names of files can be changed at and below Writable alone. (Owner, mode, times and extended attributes
+	// are no matter of Landlock; truncate(2), and O_TRUNC without opening for writing, are from ABI 3, Linux 6.2, on. Open descriptors stay what they are.)
+	ReadOnly bool
+	// Closed are paths at and below which nothing can be changed, unless one of Writable is further down. Where there are any, the
+	// directories above them are closed themselves, and so is what others make in these later.
+	Closed []string
+	// Writable are absolute paths. Those that are not there do not count.
+	Writable []string
 }
 
 // An Rlimit is one resource limit.

@@ -68,6 +68,11 @@ type Daemon struct {
 	// Transient: it is in no file, but was added by Add. Expires is when it is removed; nil if that is not limited.
 	Transient bool       `json:"transient,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
+	// Wall: it is behind a wall, from where it can read no process outside.
+	Wall bool `json:"wall,omitempty"`
+	// Private says how its private variables are kept from other daemons: "enforced by the kernel", or "by environment only: "
+	// and why; empty where it has none.
+	Private string `json:"private,omitempty"`
 }
 
 // An Exit says how a process ended.

@@ -318,6 +318,10 @@ func (p *program) checkCommand() *cobra.Command {
 				return exitError(exitConfig)
 			}
 			if here {
+				if err := b.Stand(ground()); err != nil {
+					fmt.Fprintln(p.stderr, err)
+					return exitError(exitConfig)
+				}
 				warnings, err := p.demand(b, &flags)
 				if err != nil {
 					return err

@@ -132,6 +132,10 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 		Transient: func(s *child.Status) (bool, time.Time) {
 			return s.Spec.Data.(*definition).Transient, s.Data.(*unit).expires()
 		},
+		Wall: func(s *child.Status) (bool, string) {
+			d := s.Spec.Data.(*definition).Daemon
+			return d.Wall, ops.reload.now.Load().Enforced(d)
+		},
 		Events: ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
 		Idle: func() {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 // watchTime is the time between two looks of status --watch.
@@ -18,14 +19,16 @@ const watchTime = time.Second
 
 func (p *program) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "status [--all] [--watch] [--format text|json] [DAEMON...]",
+		Use:   "status [--all] [--watch] [--wide] [--format text|json] [DAEMON...]",
 		Short: "Show how the daemons are",
 		Long: `Show how the daemons are. CPU is the processor time of a daemon and what it has started, RSS their resident
-memory. With --watch the table is drawn anew every second; as JSON each one is a line then.`,
+memory. With --watch the table is drawn anew every second; as JSON each one is a line then. With --wide it says who is behind a
+wall, and how private variables are kept from other daemons.`,
 	}
 	c := p.newCaller(cmd).withFormat(cmd)
 	jobs := cmd.Flags().BoolP("all", "a", false, "the jobs too")
 	watch := cmd.Flags().BoolP("watch", "w", false, "go on, once a second")
+	wide := cmd.Flags().Bool("wide", false, "more columns")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		to, ctx, cancel, err := c.connect()
 		if err != nil {
@@ -37,7 +40,7 @@ memory. With --watch the table is drawn anew every second; as JSON each one is a
 			ask = to.DaemonsAndJobs
 		}
 		if *watch {
-			return c.watch(ctx, ask, args)
+			return c.watch(ctx, ask, args, *wide)
 		}
 		all, err := ask(ctx, args...)
 		if err != nil {
@@ -46,8 +49,13 @@ memory. With --watch the table is drawn anew every second; as JSON each one is a
 		if c.format == "json" {
 			return c.printJSON(all)
 		}
-		if err := printTable(p.stdout, statusTable(all), 2, p.colours()); err != nil {
+		if err := printTable(p.stdout, statusTable(all, *wide), 2, p.colours()); err != nil {
 			return err
+		}
+		for i := range all {
+			if *wide && all[i].Private != "" {
+				fmt.Fprintf(p.stdout, "private variables of %s: %s\n", printable.Text(all[i].Name), printable.Text(all[i].Private))
+			}
 		}
 		if b, err := to.Bundle(ctx); err == nil && b.Changed { // a supervisor of an older version does not know
 			fmt.Fprintln(p.stdout, "the bundle file has changed since; see 'sidecar-init reload --dry-run'")
@@ -58,7 +66,7 @@ memory. With --watch the table is drawn anew every second; as JSON each one is a
 }
 
 // watch prints the table again and again, on a terminal in its place.
-func (c *caller) watch(ctx context.Context, ask func(context.Context, ...string) ([]client.Daemon, error), names []string) error {
+func (c *caller) watch(ctx context.Context, ask func(context.Context, ...string) ([]client.Daemon, error), names []string, wide bool) error {
 	terminal := isTerminal(c.stdout)
 	for lines := 0; ; {
 		all, err := ask(ctx, names...)
@@ -79,14 +87,14 @@ func (c *caller) watch(ctx context.Context, ask func(context.Context, ...string)
 			}
 			// Without the wrapping of long lines, so that a line is a line; what was below is erased.
 			out.WriteString("\x1b[?7l\x1b[J")
-			_ = printTable(&out, statusTable(all), 2, c.colours())
+			_ = printTable(&out, statusTable(all, wide), 2, c.colours())
 			out.WriteString("\x1b[?7h")
 			lines = len(all) + 1
 		default:
 			if lines > 0 {
 				out.WriteByte('\n')
 			}
-			_ = printTable(&out, statusTable(all), 2, false)
+			_ = printTable(&out, statusTable(all, wide), 2, false)
 			lines = 1
 		}
 		if _, err := c.stdout.Write(out.Bytes()); err != nil {
@@ -97,10 +105,13 @@ func (c *caller) watch(ctx context.Context, ask func(context.Context, ...string)
 }
 
 // statusTable is the table that status prints.
-func statusTable(all []client.Daemon) [][]cell {
+func statusTable(all []client.Daemon, wide bool) [][]cell {
 	rows := [][]cell{{}}
 	for _, title := range []string{"NAME", "STATE", "PID", "UPTIME", "RESTARTS", "LAST-EXIT", "CPU", "RSS"} {
 		rows[0] = append(rows[0], cell{text: title})
+	}
+	if wide {
+		rows[0] = append(rows[0], cell{text: "WALL"})
 	}
 	for i := range all {
 		d := &all[i]
@@ -118,6 +129,13 @@ func statusTable(all []client.Daemon) [][]cell {
 			{cpu, ""},
 			{rss, ""},
 		})
+		if wide {
+			wall := "-"
+			if d.Wall {
+				wall = "yes"
+			}
+			rows[i+1] = append(rows[i+1], cell{wall, ""})
+		}
 	}
 	return rows
 }

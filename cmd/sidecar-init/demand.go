@@ -34,8 +34,12 @@ func lacking(b *bundle.Bundle, flags *runFlags, warn func(line string)) *bundle.
 		if warns || m.Warning {
 			warn("warning: " + m.String())
 		} else {
+			way := m.Way()
+			if len(m.Flag) > 0 {
+				way = "it takes a container with " + m.FlagText()
+			}
 			wrong.Problems = append(wrong.Problems, bundle.Problem{
-				File: m.File, Line: m.Line, Col: m.Col, Message: fmt.Sprintf("%s: %s; it takes a container with %s", m.Key, m.Why, m.FlagText()),
+				File: m.File, Line: m.Line, Col: m.Col, Message: m.Key + ": " + m.Why + "; " + way,
 			})
 		}
 	}

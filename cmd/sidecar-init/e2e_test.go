@@ -32,6 +32,10 @@ import (
 func TestMain(m *testing.M) {
 	pidns.Main()
 	testproc.Main()
+	if len(os.Args) > 1 && os.Args[1] == hostileWord {
+		hostile(os.Args[2])
+		return
+	}
 	if os.Args[0] == stageName {
 		panic(stage(os.Args[1], os.Args[2], os.Args[3:]))
 	}

@@ -44,6 +44,7 @@ type reloader struct {
 	now   atomic.Pointer[bundle.Bundle]
 	drift drift
 	seen  [][sha256.Size]byte // of the files when they were read last
+	about []string            // what was said of the walls last
 	// brought are the services that start has brought in.
 	brought atomic.Pointer[[]string]
 
@@ -208,7 +209,17 @@ func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error)
 	if wrong := lacking(next, r.flags, warn); len(wrong.Problems) > 0 {
 		return nil, wrong
 	}
+	about, err := walls(next)
+	if err != nil {
+		return nil, err
+	}
 	if !dry {
+		if about = append(about, shut(next)...); !slices.Equal(about, r.about) {
+			for _, line := range about {
+				warn(line)
+			}
+			r.about = about
+		}
 		if err := files.Ensure(filesOf(next)); err != nil {
 			return nil, &bundle.Errors{Problems: []bundle.Problem{{Message: err.Error()}}}
 		}

@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,6 +42,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	early.Store(log.New(p.stdout, logOptions(flags, &bundle.Bundle{})))
 	handOver := beforehand(signals, func(sig syscall.Signal) { endEarly(early.Load(), sig) })
 
+	flags.here = true
 	b, err := p.load(flags, daemons)
 	if err != nil {
 		return 0, err
@@ -47,6 +50,11 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	lacks, err := p.demand(b, flags)
 	if err != nil {
 		return 0, err
+	}
+	about, err := walls(b)
+	if err != nil {
+		fmt.Fprintln(p.stderr, err)
+		return 0, exitError(exitConfig)
 	}
 	for _, w := range b.Warnings {
 		if w.Run {
@@ -62,8 +70,9 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	if p.exposed != "" && b.Private {
 		p.warnings = append(p.warnings, p.exposed)
 	}
-	for _, w := range p.warnings {
-		logger.Printf("%s", w)
+	about = append(about, shut(b)...)
+	for _, line := range slices.Concat(p.warnings, about) {
+		logger.Printf("%s", line)
 	}
 	for _, name := range b.UnknownSubset {
 		logger.Printf("there is no daemon %q to select; ignored", printable.Text(name))
@@ -82,7 +91,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}
 	digest(b)
 	reload := newReloader(p, flags, daemons, w, b)
-	reload.end = end
+	reload.end, reload.about = end, about
 	ops, err := p.newOperations(b, flags, w, end)
 	if err != nil {
 		return 0, err

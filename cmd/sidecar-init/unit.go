@@ -33,7 +33,7 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	def := &definition{Daemon: d}
 	spec := d.Spec
 	spec.RestartGrace, spec.Labels, spec.Data = flags.restartGrace, d.Labels, def
-	setAttr(&spec, attr(d))
+	setAttr(&spec, attr(d), helperAttr(d))
 	spec.Stamp = d.Ready.Kind()
 	for _, f := range d.Files {
 		spec.Stamp += fmt.Sprintf("\n%s %s %s %x", f.Kind, f.Source, f.Target, f.Digest)
@@ -231,7 +231,7 @@ func (d *unit) plan(def *definition) (plan probe.Plan) {
 // helper is a check that executes a program for the daemon, as its user, and without what is private to it.
 func (d *unit) helper(def *definition, argv []string) probe.Check {
 	return probe.Exec(d.helpers, &child.Spec{
-		Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: attr(def.Daemon),
+		Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: helperAttr(def.Daemon),
 	})
 }
 

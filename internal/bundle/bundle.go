@@ -87,7 +87,12 @@ type Bundle struct {
 	Warnings []Warning
 	// Requires is RequiresWarn, RequiresRefuse, or "" where the file says nothing.
 	Requires string
+	// Walls says around which daemons there is a wall.
+	Walls Walls
 
+	wallsAt  pos                 // of Walls
+	ground   *Ground             // nil where it is not known
+	exposed  map[string]bool     // IDs of users who have something private
 	private  []pattern           // of all services, selected or not
 	services map[string][]string // every service of the file, with the names of its selected daemons
 }
@@ -124,6 +129,13 @@ type Daemon struct {
 	OOMScoreAdj     *int // nil: that of the supervisor
 	Umask           *int // the same
 	CPUs            []int
+
+	// Wall: there is to be a wall around the daemon, where the kernel can (Stand); HelperWall: and around its steps and probes.
+	// WallsOff: the file wants none.
+	Wall, HelperWall, WallsOff bool
+	// ReadOnly: the daemon can change files at and below Writable alone. Closed are volumes that are read-only for it.
+	ReadOnly         bool
+	Writable, Closed []string
 
 	// Update is how the replicas change, where that is not all at once.
 	Update *UpdateConfig

@@ -68,6 +68,9 @@ func (p *Plan) text(b *Bundle) string {
 		if d.Critical {
 			details = append(details, "critical")
 		}
+		if d.Wall {
+			details = append(details, "behind a wall")
+		}
 		for _, on := range d.DependsOn {
 			details = append(details, "after "+on)
 		}
@@ -134,7 +137,7 @@ func (p *Plan) text(b *Bundle) string {
 			if len(v.Names) > 0 {
 				set = strings.Join(v.Names, ", ")
 			}
-			line("  %s alone sees %s: %s", v.Daemon, strings.Join(v.Patterns, ", "), set)
+			line("  %s alone sees %s: %s (%s)", v.Daemon, strings.Join(v.Patterns, ", "), set, v.Enforced)
 		}
 	}
 	if p.ExitCodeFrom != "" {
@@ -142,11 +145,14 @@ func (p *Plan) text(b *Bundle) string {
 	} else {
 		line("\nexit code: the largest of all")
 	}
-	if len(p.Requirements) > 0 {
+	if slices.ContainsFunc(p.Requirements, func(q Requirement) bool { return len(q.Flag) > 0 }) {
 		line("\nthe container")
 		var flags []string
 		for i := range p.Requirements {
 			q := &p.Requirements[i]
+			if len(q.Flag) == 0 {
+				continue
+			}
 			line("  requires: %s (services.%s.%s, %s)", q.FlagText(), q.Service, q.Key, q.String())
 			if !slices.Contains(flags, q.FlagText()) {
 				flags = append(flags, q.FlagText())

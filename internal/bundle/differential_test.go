@@ -594,10 +594,13 @@ func compareRequirements(t *testing.T, b *Bundle, project *types.Project) {
 	t.Helper()
 	got, want := map[string][]string{}, map[string][]string{}
 	for _, q := range b.Requirements {
-		if q.Kind == NeedsNothing {
+		if q.Kind == NeedsNothing || strings.HasPrefix(q.Key, "x-sidecar-init.") {
 			continue
 		}
 		line := fmt.Sprintf("%s %s %s %d", q.Kind, q.Target, q.Value, q.Size)
+		if q.ReadOnly {
+			line += " ro"
+		}
 		if !slices.Contains(got[q.Service], line) {
 			got[q.Service] = append(got[q.Service], line)
 		}
@@ -606,17 +609,24 @@ func compareRequirements(t *testing.T, b *Bundle, project *types.Project) {
 		if len(b.services[name]) == 0 {
 			continue
 		}
-		add := func(kind RequirementKind, target, value string, size int64) {
-			if line := fmt.Sprintf("%s %s %s %d", kind, target, value, size); !slices.Contains(want[name], line) {
+		add := func(kind RequirementKind, target, value string, size int64, more ...string) {
+			if line := strings.Join(append([]string{fmt.Sprintf("%s %s %s %d", kind, target, value, size)}, more...), " "); !slices.Contains(want[name], line) {
 				want[name] = append(want[name], line)
 			}
 		}
+		if s.ReadOnly {
+			add(NeedsReadOnly, "", "", 0)
+		}
 		for _, v := range s.Volumes {
+			var more []string
+			if v.ReadOnly {
+				more = []string{"ro"}
+			}
 			switch v.Type {
 			case types.VolumeTypeBind:
-				add(NeedsPath, path.Clean(v.Target), v.Source, 0)
+				add(NeedsPath, path.Clean(v.Target), v.Source, 0, more...)
 			case types.VolumeTypeVolume:
-				add(NeedsMount, path.Clean(v.Target), v.Source, 0)
+				add(NeedsMount, path.Clean(v.Target), v.Source, 0, more...)
 			case types.VolumeTypeTmpfs:
 				add(NeedsTmpfs, path.Clean(v.Target), "", 0)
 			}

@@ -8,7 +8,7 @@ var (
 	honoured = []string{
 		"attach", "cap_add", "cap_drop", "command", "configs", "cpuset", "depends_on", "deploy", "devices", "dns", "dns_opt", "dns_search", "entrypoint",
 		"env_file", "environment", "extra_hosts", "group_add", "healthcheck", "labels", "oom_score_adj", "post_start", "pre_start", "pre_stop",
-		"profiles", "restart", "scale", "secrets", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "sysctls",
+		"profiles", "read_only", "restart", "scale", "secrets", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "sysctls",
 		"tmpfs", "ulimits", "umask", "user", "volumes", "working_dir", "x-sidecar-init",
 	}
 	// passedOver keys mean nothing inside one container. Their type is checked, what is in them is not.
@@ -24,7 +24,7 @@ var (
 		"extends", "gpus", "isolation",
 		"label_file", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "models",
 		"oom_kill_disable", "pids_limit", "privileged", "provider", "pull_refresh_after",
-		"read_only", "runtime", "stdin_open", "storage_opt",
+		"runtime", "stdin_open", "storage_opt",
 		"use_api_socket", "userns_mode", "uts",
 	}
 )
@@ -41,8 +41,6 @@ func why(key string) string {
 	switch key {
 	case "extends", "include":
 		return "run `docker compose config` first, and use what it prints"
-	case "read_only":
-		return "all daemons share the file system of the container: say it to what runs the container"
 	case "network_mode":
 		return "all daemons share the network of the container, and reach each other as 127.0.0.1"
 	case "ipc", "pid":
@@ -64,7 +62,7 @@ func why(key string) string {
 // have one. Such a key is accepted.
 func empty(key string, n *node) bool {
 	switch key {
-	case "privileged", "read_only", "stdin_open", "oom_kill_disable", "use_api_socket":
+	case "privileged", "stdin_open", "oom_kill_disable", "use_api_socket":
 		return n.kind == truth && !n.val.(bool)
 	case "volumes_from", "device_cgroup_rules", "links", "external_links":
 		return n.kind == list && len(n.items) == 0

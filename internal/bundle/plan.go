@@ -39,6 +39,7 @@ type PlanDaemon struct {
 	Restart   string   `json:"restart"`
 	Ready     string   `json:"ready,omitempty"` // how it is found out
 	Critical  bool     `json:"critical,omitempty"`
+	Wall      bool     `json:"wall,omitempty"`
 	DependsOn []string `json:"depends_on,omitempty"` // NAME: CONDITION
 
 	hidden []string // the private variables that are in Command
@@ -96,6 +97,8 @@ type PlanPrivate struct {
 	Daemon   string   `json:"daemon"`
 	Patterns []string `json:"patterns"`
 	Names    []string `json:"names"` // of the environment at hand
+	// Enforced says how they are kept from other daemons.
+	Enforced string `json:"enforced"`
 }
 
 // Plan returns what the bundle would do.
@@ -113,7 +116,7 @@ func (b *Bundle) Plan() *Plan {
 			p.Daemons = append(p.Daemons, planDaemon(d))
 		}
 		if len(d.Private) > 0 {
-			p.Private = append(p.Private, PlanPrivate{d.Spec.Name, d.Private, append([]string{}, d.PrivateNames...)})
+			p.Private = append(p.Private, PlanPrivate{d.Spec.Name, d.Private, append([]string{}, d.PrivateNames...), b.Enforced(d)})
 		}
 	}
 	dependencies, dependents := b.edges()
@@ -141,7 +144,7 @@ func (b *Bundle) Plan() *Plan {
 func planDaemon(d *Daemon) PlanDaemon {
 	out := PlanDaemon{
 		Name: d.Spec.Name, Service: d.Spec.Service, User: d.Spec.User, Dir: d.Spec.Dir,
-		Restart: FormatRestart(d.Spec.Restart), Critical: d.Spec.Critical, hidden: d.argvPrivate,
+		Restart: FormatRestart(d.Spec.Restart), Critical: d.Spec.Critical, Wall: d.Wall, hidden: d.argvPrivate,
 	}
 	if len(d.argvPrivate) == 0 {
 		out.Command = d.Spec.Argv

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"fmt"
 	"math"
 	"path"
 	"slices"
@@ -19,6 +20,8 @@ const (
 	NeedsSysctl RequirementKind = "sysctl" // /proc/sys has Value for Target
 	NeedsDevice RequirementKind = "device" // the node Target is there
 	NeedsShm    RequirementKind = "shm"    // /dev/shm has Size bytes
+	// NeedsReadOnly: the kernel has Landlock, else / is read-only.
+	NeedsReadOnly RequirementKind = "read-only"
 	// NeedsNothing is what is not looked for.
 	NeedsNothing RequirementKind = "nothing"
 )
@@ -37,7 +40,9 @@ type Requirement struct {
 	Target  string          `json:"target,omitempty"`
 	Value   string          `json:"value,omitempty"`
 	Size    int64           `json:"size,omitempty"` // in bytes
-	// Flag are the words that docker run needs for it.
+	// ReadOnly: a volume that the service only reads.
+	ReadOnly bool `json:"read_only,omitempty"`
+	// Flag are the words that docker run needs for it; none where it is no matter of docker run.
 	Flag []string `json:"flag"`
 	File string   `json:"file"`
 	Line int      `json:"line"`
@@ -200,9 +205,11 @@ func (r *reader) volume(s *service, n *node, kind RequirementKind, source, targe
 		source = r.path(source)
 	}
 	flag := strings.Join(slices.Concat(nonEmpty(source), []string{target}, options), ":")
-	s.require(n.at, Requirement{Key: "volumes", Kind: kind, Target: path.Clean(target), Value: source, Flag: []string{"-v", flag}})
-	if slices.Contains(strings.Split(strings.Join(options, ","), ","), "ro") {
-		s.note(n.at, target+" is read-only for the whole container, if its mount is: a daemon alone cannot have that here")
+	readOnly := slices.Contains(strings.Split(strings.Join(options, ","), ","), "ro")
+	s.require(n.at, Requirement{Key: "volumes", Kind: kind, Target: path.Clean(target), Value: source, ReadOnly: readOnly, Flag: []string{"-v", flag}})
+	if readOnly {
+		s.note(n.at, fmt.Sprintf("%s is read-only for the whole container if its mount is; else Landlock makes it so for %s alone, which can then make nothing new in the directories above it, itself",
+			target, s.name))
 	}
 }
 

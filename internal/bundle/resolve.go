@@ -33,9 +33,10 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	g.jobDependencies()
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
-		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires,
+		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires, Walls: orDefault(t.walls, WallsAuto), wallsAt: t.wallsAt,
 		private: slices.Clone(l.vault.all), services: map[string][]string{},
 	}
+	b.exposed = exposed(services)
 	err := g.choose(b)
 	if !g.bound() {
 		return b, err
@@ -65,6 +66,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			l.probs.add(s.at, "the %s %s has no command, and nothing supplies one here: give it a command or an entrypoint", strings.TrimSuffix(s.section(), "s"), s.name)
 		}
 		d := l.daemon(s, files)
+		b.wall(&d)
 		selected := g.selectedOf(s)
 		if len(selected) == 0 {
 			b.Unselected = append(b.Unselected, s.name)
@@ -74,6 +76,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		d.Spec.Job = d.Job.kind()
 		if len(selected) > 0 {
 			l.suspect(s)
+			l.suspectWall(s, &d)
 			running = append(running, s)
 			b.Requirements, b.Notes = append(b.Requirements, s.requires...), append(b.Notes, s.notes...)
 		}
@@ -171,8 +174,9 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		Ready: s.own.ready, Health: s.health, Labels: s.labels, Watch: s.own.watch, Update: s.update,
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
-		Umask: s.process.umask, CPUs: s.process.cpus,
+		Umask: s.process.umask, CPUs: s.process.cpus, WallsOff: s.own.wallsOff, ReadOnly: s.readOnly,
 	}
+	d.Writable, d.Closed = s.changes()
 	for _, name := range s.argvVars {
 		if l.vault.private(name) && !slices.Contains(d.argvPrivate, name) {
 			d.argvPrivate = append(d.argvPrivate, name)

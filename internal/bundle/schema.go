@@ -23,6 +23,7 @@ type topSchema struct {
 	ExitCodeFrom string                       `json:"exit_code_from" doc:"The daemon whose exit code is the bundle's. Default: the largest of all."`
 	Reload       string                       `json:"reload" enum:"auto,manual" doc:"auto: reload the bundle when one of its files has changed. Default: manual."`
 	Requires     string                       `json:"requires" enum:"refuse,warn" doc:"What happens where the container lacks what the file says of it: nothing is started (default), or a line says so."`
+	Walls        string                       `json:"walls" enum:"auto,on,off,required" doc:"Around which daemons there is a wall, behind which no process outside can be read or signalled. auto: around those who could read what is private to another one (default); on: around all; required: as auto, and nothing is started where a private variable is not enforced by the kernel."`
 	Transient    transientSchema              `json:"transient" doc:"Daemons that are in no file may be added to the running bundle. Default: they may not."`
 }
 
@@ -65,6 +66,9 @@ type serviceSchema struct {
 	SuccessExitCodes   endingsSchema `json:"success_exit_codes" doc:"What counts as success beside exit code 0: exit codes, and signals that ended the process."`
 	NoRestartExitCodes codesSchema   `json:"no_restart_exit_codes" doc:"Exit codes after which no policy restarts the daemon."`
 
+	Walls    string   `json:"walls" enum:"off" doc:"off: no wall around this daemon, which can then read what others of its user have, and signal them."`
+	Writable []string `json:"writable" doc:"With read_only: directories, or files, that the daemon may change all the same; absolute paths."`
+
 	PreStart string `json:"pre_start" enum:"once,each" doc:"When steps of pre_start run: once for their definition, as in Compose (default), or before each start."`
 
 	Overflow string `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the daemon waits (default), or whole lines are discarded and counted."`
@@ -75,6 +79,9 @@ type jobSchema struct {
 	KillMode   string   `json:"kill_mode" enum:"group,process" doc:"Who is stopped: the whole process group (default), or the main process alone."`
 	Critical   bool     `json:"critical" doc:"The bundle is not healthy while the last run of this job has failed."`
 	Overflow   string   `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the job waits (default), or whole lines are discarded and counted."`
+
+	Walls    string   `json:"walls" enum:"off" doc:"off: no wall around this job, which can then read what others of its user have, and signal them."`
+	Writable []string `json:"writable" doc:"With read_only: directories, or files, that the job may change all the same; absolute paths."`
 
 	SuccessExitCodes endingsSchema  `json:"success_exit_codes" doc:"What counts as success beside exit code 0: exit codes, and signals that ended the process."`
 	Timeout          durationSchema `json:"timeout" doc:"How long a run may take; then it is stopped, and has failed. Default: no limit."`

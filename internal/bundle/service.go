@@ -42,6 +42,7 @@ type service struct {
 	stopSignal          syscall.Signal
 	stopGrace           time.Duration // 0: not given
 	attach              bool
+	readOnly            bool
 	process             process
 	health              *Healthcheck
 	preStart            []hook
@@ -169,6 +170,8 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 		}
 	case "stop_grace_period":
 		s.stopGrace = max(r.duration(n, e.key), time.Nanosecond) // 0s is said, so it must not look like "not given"
+	case "read_only":
+		r.readOnly(s, e)
 	case "attach":
 		s.attach = r.truth(n, e.key)
 	case "healthcheck":

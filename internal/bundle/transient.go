@@ -81,12 +81,14 @@ func (b *Bundle) NewTransient(s TransientSpec) (Daemon, error) {
 	}
 	env := without(b.Env, func(name string) bool { return own[name] || name == "HOME" && user != "" })
 	env = append(append(env, s.Env...), "SIDECAR_INIT_DAEMON="+s.Name)
-	return Daemon{
+	d := Daemon{
 		Spec: child.Spec{
 			Name: s.Name, Service: s.Name, Argv: s.Command, Env: env, Dir: s.Dir, User: user, Restart: s.Restart, KillMode: child.KillGroup,
 		},
 		HelperEnv: env, Overflow: OverflowBlock, Transient: true,
-	}, nil
+	}
+	b.wall(&d)
+	return d, nil
 }
 
 func hasNUL(s string) bool { return strings.ContainsRune(s, 0) }

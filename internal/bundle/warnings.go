@@ -57,13 +57,20 @@ func (l *loader) suspect(s *service) {
 }
 
 // inPath reports whether a program is in the PATH of the environment.
-func (l *loader) inPath(program string) bool {
+func (l *loader) inPath(program string) bool { return l.find(program) != "" }
+
+// find is the file of a program: itself if it has a slash, else where PATH has it; "" if it has not.
+func (l *loader) find(program string) string {
+	if strings.Contains(program, "/") {
+		return program
+	}
 	for dir := range strings.SplitSeq(l.env.values["PATH"], ":") {
-		if info, err := os.Stat(filepath.Join(dir, program)); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return true
+		file := filepath.Join(dir, program)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file
 		}
 	}
-	return false
+	return ""
 }
 
 // Ports and names of services that run.

@@ -25,6 +25,8 @@ type own struct {
 	limit    child.Limit
 	overflow Overflow
 	watch    []Watch
+	wallsOff bool
+	writable []string
 
 	preStartEach bool
 
@@ -44,10 +46,10 @@ func (p pattern) matches(name string) bool {
 	return ok && err == nil
 }
 
-var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "watch", "pre_start", "success_exit_codes", "no_restart_exit_codes"}
+var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "watch", "pre_start", "success_exit_codes", "no_restart_exit_codes", "walls", "writable"}
 
 // jobKeys are those of a job.
-var jobKeys = []string{"private_env", "kill_mode", "critical", "overflow", "success_exit_codes", "timeout"}
+var jobKeys = []string{"private_env", "kill_mode", "critical", "overflow", "success_exit_codes", "timeout", "walls", "writable"}
 
 // own reads the x-sidecar-init of a service.
 func (r *reader) own(s *service, n *node) {
@@ -93,6 +95,10 @@ func (r *reader) own(s *service, n *node) {
 			s.own.watch = r.watches(n)
 		case "pre_start":
 			s.own.preStartEach = r.oneOf(n, e.key, "once", "each") == "each"
+		case "walls":
+			s.own.wallsOff = r.oneOf(n, e.key, "off") == "off"
+		case "writable":
+			r.writable(s, n)
 		case "success_exit_codes":
 			s.own.successCodes, s.own.successSignals = r.endings(n)
 		case "no_restart_exit_codes":
@@ -249,6 +255,8 @@ type top struct {
 	reload       bool
 	transient    *Transient
 	requires     string
+	walls        Walls
+	wallsAt      pos
 }
 
 // A route is an entry of signals.
@@ -265,7 +273,7 @@ const (
 	maxLine = 1 << 20
 )
 
-var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient"}
+var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient", "walls"}
 
 // top reads the x-sidecar-init at the top.
 func (r *reader) top(tree *node) (t top) {
@@ -285,6 +293,9 @@ func (r *reader) top(tree *node) (t top) {
 			t.reload = r.oneOf(n, e.key, "auto", "manual") == "auto"
 		case "requires":
 			t.requires = r.oneOf(n, e.key, RequiresRefuse, RequiresWarn)
+		case "walls":
+			t.wallsAt = e.at
+			t.walls = Walls(r.oneOf(n, e.key, string(WallsAuto), string(WallsOn), string(WallsOff), string(WallsRequired)))
 		case "transient":
 			t.transient = r.transient(n)
 		case "notify":

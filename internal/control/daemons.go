@@ -85,6 +85,9 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 				d.Expires = &expires
 			}
 		}
+		if s.o.Wall != nil {
+			d.Wall, d.Private = s.o.Wall(st)
+		}
 		if st.PID != 0 {
 			d.CPU, d.RSS = seconds(use[st.PID].CPU), use[st.PID].RSS
 			if st.Executed() {

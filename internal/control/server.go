@@ -36,6 +36,8 @@ type Options struct {
 	Jobs *jobs.Keeper
 	// Transient reports whether a daemon is in no file, and when its time is over, if that is limited; nil means that there are none.
 	Transient func(*child.Status) (transient bool, expires time.Time)
+	// Wall reports whether a daemon has a wall, and how its private variables are kept from others; nil means that there are none.
+	Wall func(*child.Status) (wall bool, private string)
 	// Absent returns the names of services that the bundle's file has and that do not run; nil means none.
 	Absent func() []string
 	// Events are the events; nil means that there are none.

@@ -26,6 +26,9 @@ type Features struct {
 	Subreaper bool
 	// LandlockABI is the version of Landlock; 0 where there is none.
 	LandlockABI int
+	// SysAdmin and Perfmon: this process, or what root executes, can have CAP_SYS_ADMIN and CAP_PERFMON outside of all user
+	// namespaces. Whoever has one of them reads the environment of other processes through Landlock (seen on Linux 6.18).
+	SysAdmin, Perfmon bool
 }
 
 // Own returns the features that this process has. They are asked for at the first call.

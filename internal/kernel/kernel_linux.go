@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"unsafe"
@@ -27,5 +28,20 @@ func ask() (f Features) {
 	if abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno == 0 {
 		f.LandlockABI = int(abi)
 	}
+	f.SysAdmin, f.Perfmon = capable(unix.CAP_SYS_ADMIN), capable(unix.CAP_PERFMON)
 	return f
+}
+
+// capable reports whether a program of ours can have a capability that counts for the whole system.
+func capable(c int) bool {
+	if in, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(c), 0, 0, 0); err != nil || in == 0 {
+		return false
+	}
+	var first, outside, n uint64
+	users, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return true // nobody knows
+	}
+	_, err = fmt.Sscan(string(users), &first, &outside, &n)
+	return err != nil || first == 0 && outside == 0 && n == math.MaxUint32 // only the first namespace maps all users
 }

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/kernel"
 )
 
 // lookupTime is how long all lookups of names may take together.
@@ -40,14 +41,25 @@ type Miss struct {
 
 // String is a line: the place, what is missing, and the flag of docker run that brings it.
 func (m *Miss) String() string {
-	return fmt.Sprintf("%s: %s: %s; start the container with %s", &m.Requirement, m.Key, m.Why, m.FlagText())
+	return fmt.Sprintf("%s: %s: %s; %s", &m.Requirement, m.Key, m.Why, m.Way())
+}
+
+// Way is the way out.
+func (m *Miss) Way() string {
+	switch {
+	case m.Kind == bundle.NeedsReadOnly:
+		return "start the container with --read-only, or on a kernel with Landlock (Linux 5.19)"
+	case len(m.Flag) == 0:
+		return "make it in the image, or take it out"
+	}
+	return "start the container with " + m.FlagText()
 }
 
 // Missing returns those requirements that the container does not meet.
 func Missing(all []bundle.Requirement) (missing []Miss) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
 	defer cancel()
-	l := look{root: "/"}
+	l := look{root: "/", landlock: kernel.Own().LandlockABI}
 	for _, q := range all {
 		if why := l.holds(ctx, &q); why != "" {
 			missing = append(missing, Miss{q, why, q.Kind == bundle.NeedsShm})
@@ -60,6 +72,8 @@ func Missing(all []bundle.Requirement) (missing []Miss) {
 type look struct {
 	root   string // of the file system; tests have another one
 	mounts []string
+	// landlock is the kernel's version of it; read_only takes 2.
+	landlock int
 }
 
 // holds says why a requirement does not hold; "" if it does.
@@ -79,6 +93,11 @@ func (l *look) holds(ctx context.Context, q *bundle.Requirement) string {
 			return q.Target + " is not there" + because(err)
 		case int64(st.Type) != unix.TMPFS_MAGIC:
 			return q.Target + " is not a tmpfs"
+		}
+	case bundle.NeedsReadOnly:
+		var st unix.Statfs_t
+		if err := unix.Statfs(l.root, &st); l.landlock < 2 && (err != nil || st.Flags&unix.ST_RDONLY == 0) {
+			return "/ can be written to, and there is no Landlock that could keep " + q.Service + " from it"
 		}
 	case bundle.NeedsHost:
 		return l.host(ctx, q.Target, q.Value)

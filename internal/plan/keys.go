@@ -29,6 +29,10 @@ var executed = []key{
 	{"oom_score_adj", func(d *bundle.Daemon) any { return d.OOMScoreAdj }},
 	{"umask", func(d *bundle.Daemon) any { return d.Umask }},
 	{"cpuset", func(d *bundle.Daemon) any { return d.CPUs }},
+	{"walls", func(d *bundle.Daemon) any { return d.Wall }},
+	{"read_only", func(d *bundle.Daemon) any { return d.ReadOnly }},
+	{"writable", func(d *bundle.Daemon) any { return d.Writable }},
+	{"volumes", func(d *bundle.Daemon) any { return d.Closed }},
 	{"secrets", func(d *bundle.Daemon) any { return contents(d, "secret") }},
 	{"configs", func(d *bundle.Daemon) any { return contents(d, "config") }},
 	{"ready", func(d *bundle.Daemon) any { return d.Ready.Kind() }},
@@ -53,6 +57,7 @@ var supervised = []key{
 	{"success_exit_codes", func(d *bundle.Daemon) any { return d.Spec.Success }},
 	{"no_restart_exit_codes", func(d *bundle.Daemon) any { return d.Spec.NoRestart }},
 	{"private_env", func(d *bundle.Daemon) any { return slices.Sorted(slices.Values(d.PrivateNames)) }}, // which hooks and probes do not see
+	{"walls", func(d *bundle.Daemon) any { return d.HelperWall }},
 	{"watch", func(d *bundle.Daemon) any { return d.Watch }},
 	{"update_config", func(d *bundle.Daemon) any { return d.Update }},
 	{"triggers", func(d *bundle.Daemon) any { return triggers(d.Job) }},

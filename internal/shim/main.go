@@ -70,6 +70,13 @@ func become(fd, report int) (what string, err error) {
 		}
 	}
 
+	domain := -1
+	if r.Wall != nil { // as long as files can be opened
+		if domain, err = ruleset(r.Wall); err != nil {
+			return wallError(err)
+		}
+		r.NoNewPrivileges = true // without it the kernel wants CAP_SYS_ADMIN
+	}
 	if what, err := r.privileged(was, to); err != nil {
 		return what, err
 	}
@@ -94,6 +101,11 @@ func become(fd, report int) (what string, err error) {
 	if r.NoNewPrivileges {
 		if err := raw(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 			return "no-new-privileges", err
+		}
+	}
+	if domain >= 0 {
+		if err := raw(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(domain), 0); err != nil {
+			return "its wall", err
 		}
 	}
 	if r.dir != "" {

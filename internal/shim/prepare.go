@@ -25,7 +25,7 @@ const word = "__exec"
 func Prepare(cmd *exec.Cmd, attr *child.Attr) (executed func() error, err error) {
 	r := &request{
 		Rlimits: attr.Rlimits, NoNewPrivileges: attr.NoNewPrivileges, OOMScoreAdj: attr.OOMScoreAdj, Umask: attr.Umask, CPUs: attr.CPUs, PIDVariable: attr.PIDVariable,
-		Credential: cmd.SysProcAttr.Credential, path: cmd.Path, dir: cmd.Dir, argv: cmd.Args, env: cmd.Environ(),
+		Wall: attr.Wall, Credential: cmd.SysProcAttr.Credential, path: cmd.Path, dir: cmd.Dir, argv: cmd.Args, env: cmd.Environ(),
 	}
 	var errAdd, errDrop error
 	r.Caps.Add, r.Caps.AddAll, errAdd = parseCaps(attr.CapAdd)

@@ -20,6 +20,7 @@ type request struct {
 	Umask           *int
 	CPUs            []int
 	PIDVariable     string
+	Wall            *child.Wall
 	Credential      *syscall.Credential
 	Argc            int
 
