@@ -115,6 +115,14 @@ services:
     extra_hosts: ["db=10.9.8.7"]
     sysctls: { net.ipv4.ip_unprivileged_port_start: 80 }
 `,
+	"jobs": `
+services:
+  web: { command: [/testdaemon, "print up; block"] }
+jobs:
+  nightly:
+    command: [/testdaemon, "print done; exit 4"]
+    triggers: { schedule: [ { cron: "30 3 * * *", timezone: Europe/Berlin } ] }
+`,
 	"crash": `
 services:
   bad: { command: [/testdaemon, "print up; exit 3"] }
@@ -357,6 +365,29 @@ func TestRequirements(t *testing.T) {
 	c.wait(`\[web\] up`)
 	if _, code := c.stop(); code != 0 {
 		t.Errorf("with the flags the exit code is %d", code)
+	}
+}
+
+// TestJobs: an image has no files of time zones, which is said; with them a job runs, and its exit code is that of docker exec.
+func TestJobs(t *testing.T) {
+	said, err := exec.Command("docker", "run", "--rm", "--network", "none", image, "run", "-f", "/jobs.yaml").CombinedOutput()
+	var exit *exec.ExitError
+	const want = "/jobs.yaml:7:61: timezone: there are no files of time zones here: install tzdata in the image, or copy /usr/share/zoneinfo into it"
+	if !errors.As(err, &exit) || exit.ExitCode() != 78 || strings.TrimSpace(string(said)) != want {
+		t.Errorf("got %v, %s", err, said)
+	}
+	if _, err := os.Stat("/usr/share/zoneinfo/Europe/Berlin"); err != nil {
+		t.Skip(err)
+	}
+	c := start(t, []string{"-v", "/usr/share/zoneinfo:/usr/share/zoneinfo:ro"}, "run", "-f", "/jobs.yaml")
+	c.wait(`\[web\] up`)
+	out, err := exec.Command("docker", "exec", c.name, "/sidecar-init", "job", "run", "nightly").CombinedOutput()
+	if !errors.As(err, &exit) || exit.ExitCode() != 4 || string(out) != "done\n" {
+		t.Errorf("got %v, %s", err, out)
+	}
+	c.wait(`sidecar-init: job nightly failed with code 4`)
+	if _, code := c.stop(); code != 0 {
+		t.Errorf("the exit code is %d", code)
 	}
 }
 

@@ -273,3 +273,59 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestAllZones walks the hours around each change of the clock from 2020 to 2037, of every zone that has a file; of one in twenty, unless
+// SIDECAR_INIT_SOAK is set.
+func TestAllZones(t *testing.T) {
+	table, err := os.ReadFile("/usr/share/zoneinfo/tzdata.zi")
+	if err != nil {
+		t.Skip(err)
+	}
+	changes, zones := 0, 0
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != "Z" {
+			continue
+		}
+		if zones++; zones%20 != 0 && os.Getenv("SIDECAR_INIT_SOAK") == "" {
+			continue
+		}
+		z := zone(t, f[1])
+		for at := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() < 2038; {
+			_, end := at.In(z).ZoneBounds()
+			if end.IsZero() {
+				break
+			}
+			_, before := end.Add(-time.Second).Zone()
+			_, after := end.Zone()
+			if before != after {
+				changes++
+				for _, e := range []string{"30 * * * *", "*/20 0-5 * * *", "0 0 * * *", "45 1,2,23 * * *"} {
+					s, err := Parse(e, z)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r := read(e)
+					for from, until := end.Add(-3*time.Hour), end.Add(27*time.Hour); ; {
+						want, got := r.walk(z, from, until), s.Next(from)
+						if got.After(until) {
+							got = time.Time{}
+						}
+						if !got.Equal(want) {
+							t.Fatalf("%q in %s after %s: got %s, the walk says %s", e, z, from.In(z), got, want.In(z))
+						}
+						if want.IsZero() || got.Sub(end) > 4*time.Hour {
+							break
+						}
+						from = got
+					}
+				}
+			}
+			at = end
+		}
+	}
+	if changes < 100 {
+		t.Errorf("there were %d changes only", changes)
+	}
+	t.Logf("%d changes of the clock", changes)
+}
