@@ -141,6 +141,8 @@ type StreamStats struct {
 	// Dropped lines were read and not written: because the consumer had stopped (overflow drop, or the end of Close),
 	// was gone, or because of a write error. Those of a quiet Stream do not count.
 	Dropped uint64
+	// Last is when the latest line was read; zero before any.
+	Last time.Time
 }
 
 // Stats returns the counters as they are now.

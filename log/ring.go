@@ -31,6 +31,7 @@ type ring struct {
 	size   int    // bytes of all records
 	end    uint64 // bytes of all records ever, and of the gaps between them
 	lines  uint64 // all lines ever
+	last   int64  // when the latest one was read, in Unix nanoseconds; 0 before any
 	wake   chan struct{}
 	closed bool
 }
@@ -52,7 +53,7 @@ func (r *ring) add(now time.Time, kind stdStream, partial bool, data []byte, lin
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lines += uint64(lines)
+	r.lines, r.last = r.lines+uint64(lines), now.UnixNano()
 	if r.wake != nil {
 		close(r.wake)
 		r.wake = nil

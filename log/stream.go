@@ -149,7 +149,13 @@ func (s *Stream) Name() string { return s.name }
 
 // Stats returns the counters as they are now.
 func (s *Stream) Stats() StreamStats {
-	return StreamStats{Name: s.name, Bytes: s.bytes.Load(), Lines: s.lines.Load(), Dropped: s.dropped.Load()}
+	st := StreamStats{Name: s.name, Bytes: s.bytes.Load(), Lines: s.lines.Load(), Dropped: s.dropped.Load()}
+	s.ring.mu.Lock()
+	defer s.ring.mu.Unlock()
+	if s.ring.last != 0 {
+		st.Last = time.Unix(0, s.ring.last)
+	}
+	return st
 }
 
 // SetMatch makes f the function that is called with each line (without prefix and newline) that comes from the last

@@ -14,7 +14,7 @@ import (
 
 func (p *program) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "logs [--follow] [--lines N] [DAEMON...]",
+		Use:   "logs [--follow] [--lines N] [--since TIME] [--timestamps] [DAEMON...]",
 		Short: "Show the last lines of daemons",
 		Long: `Show the last lines of each daemon, as far as they are kept, in order of time. They look as in the log of the
 container; a part of a line that goes on ends with a space and a backslash, whatever was the reason.`,
@@ -22,7 +22,13 @@ container; a part of a line that goes on ends with a space and a backslash, what
 	c := p.newCaller(cmd)
 	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the lines that come")
 	lines := cmd.Flags().IntP("lines", "n", -1, "the last `N` lines of each; -1 is all that are kept")
+	since := sinceFlag(cmd, "lines")
+	timestamps := cmd.Flags().BoolP("timestamps", "t", false, "begin each line with its time, in UTC")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		from, err := since()
+		if err != nil {
+			return err
+		}
 		to, ctx, cancel, err := c.connect()
 		if err != nil {
 			return err
@@ -33,6 +39,12 @@ container; a part of a line that goes on ends with a space and a backslash, what
 			if err != nil {
 				out.Flush()
 				return c.failed(err)
+			}
+			if l.Time.Before(from) {
+				continue
+			}
+			if *timestamps {
+				fmt.Fprintf(out, "%s ", l.Time.UTC().Format("2006-01-02T15:04:05.000000Z"))
 			}
 			switch {
 			case l.Lost > 0:
@@ -49,6 +61,23 @@ container; a part of a line that goes on ends with a space and a backslash, what
 		return out.Flush()
 	}
 	return cmd
+}
+
+// sinceFlag adds --since. The function that it returns reads it, as docker logs does: a duration before now, or a time of RFC 3339.
+func sinceFlag(cmd *cobra.Command, what string) func() (time.Time, error) {
+	value := cmd.Flags().String("since", "", what+" since then: a `TIME` such as 10m, or 2026-03-01T12:00:00Z")
+	return func() (time.Time, error) {
+		if *value == "" {
+			return time.Time{}, nil
+		}
+		if d, err := time.ParseDuration(*value); err == nil && d >= 0 {
+			return time.Now().Add(-d), nil
+		}
+		if t, err := time.Parse(time.RFC3339, *value); err == nil {
+			return t, nil
+		}
+		return time.Time{}, usagef("invalid value %q of --since: want a duration such as 10m, or a time such as 2026-03-01T12:00:00Z", *value)
+	}
 }
 
 // A lineWriter writes lines to stdout: many at once, or each as it comes.
@@ -71,25 +100,34 @@ func (w *lineWriter) done() error {
 
 func (p *program) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "events [--follow] [--format text|json]",
+		Use:   "events [--follow] [--since TIME] [--format text|json] [DAEMON...]",
 		Short: "Show what has happened to the daemons",
-		Long:  "Show the last events, as far as they are kept. As JSON each is a CloudEvent in a line of its own.",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("events takes no arguments")
-			}
-			return nil
-		},
+		Long: `Show the last events, as far as they are kept, of some daemons or of all. As JSON each is a CloudEvent in a line of its
+own.`,
 	}
 	c := p.newCaller(cmd).withFormat(cmd)
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	since := sinceFlag(cmd, "events")
 	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the events that come")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		from, err := since()
+		if err != nil {
+			return err
+		}
 		to, ctx, cancel, err := c.connect()
 		if err != nil {
 			return err
 		}
 		defer cancel()
+		about := map[string]bool{}
+		if len(args) > 0 {
+			all, err := c.known(ctx, to, args)
+			if err != nil {
+				return err
+			}
+			for _, d := range all {
+				about[d.Name] = true
+			}
+		}
 		out := newLineWriter(p, *follow)
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
@@ -97,6 +135,9 @@ func (p *program) eventsCommand() *cobra.Command {
 			if err != nil {
 				out.Flush()
 				return c.failed(err)
+			}
+			if e.Time.Before(from) || len(about) > 0 && !about[e.Subject] && e.Lost() == 0 {
+				continue
 			}
 			if c.format == "json" {
 				err = enc.Encode(e)

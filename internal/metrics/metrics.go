@@ -117,8 +117,11 @@ func (c *Counts) Observe(e child.Event) {
 
 // Write writes all metrics; all are the statuses of all daemons.
 func (m *Metrics) Write(w io.Writer, all []child.Status) error {
+	every := all
 	all = slices.DeleteFunc(slices.Clone(all), func(s child.Status) bool { return s.IsJob() })
 	p := &page{}
+	now := time.Now()
+	p.single("sidecar_init_healthy", gauge, "Whether all is well, as of the command healthy.", yes(!slices.ContainsFunc(every, func(s child.Status) bool { return !s.Well(now) })))
 	m.daemons(p, all)
 	m.parts(p, all)
 	m.jobs(p)
@@ -145,6 +148,12 @@ func (m *Metrics) daemons(p *page, all []child.Status) {
 	}
 	each("up", gauge, "Whether the daemon has a process.", func(s *child.Status, _ *Counts) float64 { return yes(s.PID != 0) })
 	each("ready", gauge, "Whether the daemon is ready, or runs and declares no readiness.", func(s *child.Status, _ *Counts) float64 { return yes(s.State.Up()) })
+	each("healthy", gauge, "Whether the daemon does not count against the health of the bundle.", func(s *child.Status, _ *Counts) float64 { return yes(s.Well(now)) })
+	each("failures", gauge, "Restarts in a row that the restart policy has made.", func(s *child.Status, _ *Counts) float64 { return float64(s.Failures) })
+	p.family("sidecar_init_daemon_state", gauge, "1 for the state that the daemon is in.")
+	for i := range all {
+		p.sample(1, "daemon", all[i].Name, "state", string(all[i].State))
+	}
 	each("starts_total", counter, "Processes of the daemon that were executed.", func(s *child.Status, _ *Counts) float64 { return float64(s.Starts) })
 	each("restarts_total", counter, "Processes of the daemon that were executed after the first one.", func(s *child.Status, _ *Counts) float64 { return float64(s.Restarts) })
 	each("uptime_seconds", gauge, "How long the process of the daemon has lived; 0 without one.", func(s *child.Status, _ *Counts) float64 {
@@ -262,6 +271,9 @@ func (m *Metrics) log(p *page, stats log.Stats, all []child.Status) {
 		sum.Bytes += s.Bytes
 		sum.Lines += s.Lines
 		sum.Dropped += s.Dropped
+		if s.Last.After(sum.Last) {
+			sum.Last = s.Last
+		}
 		sums[s.Name] = sum
 	}
 	each := func(name, help string, value func(log.StreamStats) uint64) {
@@ -273,6 +285,14 @@ func (m *Metrics) log(p *page, stats log.Stats, all []child.Status) {
 	each("bytes_total", "Bytes that the daemon has written to its log.", func(s log.StreamStats) uint64 { return s.Bytes })
 	each("lines_total", "Lines that the daemon has written to its log.", func(s log.StreamStats) uint64 { return s.Lines })
 	each("dropped_lines_total", "Lines of the daemon that were not written to the log of the container.", func(s log.StreamStats) uint64 { return s.Dropped })
+	p.family("sidecar_init_log_last_line_timestamp_seconds", gauge, "When the daemon has written a line last, in seconds since 1970; 0 before any.")
+	for i := range all {
+		at := 0.0
+		if last := sums[all[i].Name].Last; !last.IsZero() {
+			at = float64(last.UnixMilli()) / 1000
+		}
+		p.sample(at, "daemon", all[i].Name)
+	}
 	p.single("sidecar_init_log_own_lines_total", counter, "Lines of the supervisor itself.", float64(stats.Own))
 	p.single("sidecar_init_log_own_dropped_lines_total", counter, "Lines of the supervisor itself that were not written.", float64(stats.OwnDropped))
 }
