@@ -137,6 +137,7 @@ func (r *reloader) reload(ctx context.Context, o client.ReloadOptions) (client.R
 	}
 	failed, updates, err := r.apply(ctx, old, next, p)
 	if r.now.Load() == old {
+		r.restore(old)
 		r.refused(err)
 		return answer, err
 	}
@@ -420,6 +421,7 @@ func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	r.restore(old)
 	all, err := r.statuses(ctx)
 	if err == nil {
 		p := plan.New(r.now.Load(), old, states(all))
@@ -435,6 +437,15 @@ func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 		r.w.logger.Printf("reload rolled back: %s", why)
 	}
 	r.w.hub.Observe(child.Event{Time: time.Now(), Kind: events.ReloadFailed, Reason: fmt.Sprintf("rolled back: %s", why)}, nil)
+}
+
+// restore puts the secrets and configs of a bundle back, in the place of which those of another one were written.
+func (r *reloader) restore(old *bundle.Bundle) {
+	if err := files.Ensure(filesOf(old)); err != nil {
+		for _, line := range problems(err) {
+			r.w.logger.Printf("%s", line)
+		}
+	}
 }
 
 // Bundle is control.Reloader.

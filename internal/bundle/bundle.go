@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"io/fs"
 	"strconv"
 	"syscall"
 	"time"
@@ -242,13 +243,22 @@ type Ulimit struct {
 	Soft, Hard int64
 }
 
-// A File is a secret or config that is a file: Target must have the content of Source, or is made a symbolic link to it.
+// A File is a secret or config: Target must have the content of Source, or is made a symbolic link to it. Where there is no
+// Source, Content is written to Target.
 type File struct {
 	Kind   string // "secret" or "config"
 	Name   string // as in the file
-	Source string // absolute
+	Source string // absolute, or empty
 	Target string // absolute
 	At     string `json:"-"` // FILE:LINE:COL of its definition
+
+	// Variable is the one that Content comes from; empty where it is in the bundle file. Content is nil where that is not set.
+	Variable string
+	Content  *string `json:"-"`
+	// User is that of the daemon, whose file it is then; UID and GID, as numbers, go before it. Mode is that of the file.
+	User, UID, GID string
+	Mode           fs.FileMode
+
 	// Digest stands for the content, where somebody has looked at it; Load does not.
 	Digest string
 }

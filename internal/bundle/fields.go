@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,4 +250,15 @@ func (r *reader) pairs(n *node, what string) (out []variable) {
 		r.want(n, what, "a mapping or a list of KEY=VALUE")
 	}
 	return out
+}
+
+// path makes a path absolute, as Compose does: ~ is the home directory, and a relative path starts beside the first file.
+func (r *reader) path(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~"); ok && r.home != "" {
+		return filepath.Join(r.home, rest)
+	}
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(r.base, p)
 }

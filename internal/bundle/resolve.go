@@ -14,7 +14,10 @@ import (
 func (l *loader) resolve(tree *node) (*Bundle, error) {
 	services := l.services
 	t := l.reader.top(tree)
-	l.vault = newVault(services)
+	files := map[string]map[string]fileSource{
+		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
+	}
+	l.vault = newVault(services, files["secrets"])
 	l.topKeys(tree)
 	l.checkAll(l.behind("COMPOSE_PROJECT_NAME"), nil, pos{file: filepath.Join(l.reader.base, ".env"), line: 1, col: 1})
 	g := &graph{loader: l, services: services, byName: map[string]*service{}, daemons: map[string]*service{}}
@@ -45,11 +48,9 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	all := l.environ(nil, nil, "")
 	b.Env = without(all, l.vault.private)
 	b.Private = len(b.Env) < len(all)
-	files := map[string]map[string]fileSource{
-		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
-	}
 	var running []*service
 	for _, s := range services {
+		s.passFiles(files)
 		b.PassedOver = append(b.PassedOver, s.passed...)
 		if !g.enabled[s] {
 			b.Unselected, b.services[s.name] = append(b.Unselected, s.name), nil
@@ -202,17 +203,8 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 	d.Spec.PostStart = l.hooks(s, own, s.postStart, child.StepPostStart)
 	d.Spec.PreStop = l.hooks(s, own, s.preStop, child.StepPreStop)
 	for _, f := range s.files {
-		source, ok := files[f.kind][f.source]
-		kind := strings.TrimSuffix(f.kind, "s")
-		switch {
-		case !ok:
-			l.probs.add(f.name.at, "unknown %s: %s", kind, unknown(f.name, keysOf(files[f.kind])))
-		case source.what != "":
-			l.probs.add(source.at, "%s.%s must be a plain file here: %s is not supported", f.kind, f.source, source.what)
-		case source.path == "":
-			l.probs.add(source.at, "%s.%s needs a file: its name is empty", f.kind, f.source)
-		default:
-			d.Files = append(d.Files, File{Kind: kind, Name: f.source, Source: source.path, Target: f.target, At: source.at.String()})
+		if file, ok := l.file(s, f, files[f.kind]); ok {
+			d.Files = append(d.Files, file)
 		}
 	}
 	return d
