@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -319,6 +320,10 @@ func (p *program) checkCommand() *cobra.Command {
 			}
 			if here {
 				warnings, err := p.demand(b, &flags)
+				if _, e := hostsOf(b, false); e != nil {
+					fmt.Fprintln(p.stderr, e)
+					err = cmp.Or(err, error(exitError(exitConfig)))
+				}
 				if err != nil {
 					return err
 				}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,4 +61,45 @@ func TestSecretNotSet(t *testing.T) {
 		}
 	}
 	s.never("sidecar-init: starting web")
+}
+
+// TestHosts: with hosts the name of a service means 127.0.0.1, from the start on and after a reload; a name that means something else
+// is exit code 78. It takes a mount namespace, for an /etc/hosts of its own.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 || exec.Command("unshare", "--mount", "true").Run() != nil {
+		t.Skip("only root can mount a file on /etc/hosts, in a mount namespace of its own")
+	}
+	dir := openDir(t)
+	file, names, program := filepath.Join(dir, "bundle.yaml"), filepath.Join(dir, "hosts"), shipped()
+	writeFile(t, names, "127.0.0.1 localhost\n")
+	own := place{"an own /etc/hosts", func(name string, args ...string) *exec.Cmd {
+		return exec.Command("unshare", append([]string{"--mount", "sh", "-c", "mount --bind " + names + ` /etc/hosts && exec "$@"`, "sh", name}, args...)...)
+	}, func(testing.TB) {}}
+	text := func(top, name string) string {
+		return "x-sidecar-init: { " + top + " }\nservices:\n  " + name + ":\n    entrypoint: [/bin/sh, -c]\n    command: ['cat /etc/hosts; echo that is all; exec sleep 1000']\n"
+	}
+	writeFile(t, file, text("hosts: true", "web"))
+	s, path := controlled(t, call{place: own, program: program, args: []string{"run", "-f", file}})
+	s.expect("[web] 127.0.0.1 localhost", "[web] 127.0.0.1\tweb", "[web] that is all")
+	writeFile(t, file, text("hosts: true", "db"))
+	if _, err := client.New(path).Reload(context.Background(), client.ReloadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("[db] 127.0.0.1\tdb", "[db] that is all")
+	s.never("\\[db\\] .*web")
+	writeFile(t, file, text("hosts: false", "api"))
+	if _, err := client.New(path).Reload(context.Background(), client.ReloadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("[api] that is all")
+	s.never("\\[api\\] .*sidecar-init")
+	s.signal(15)
+	s.exit(0)
+
+	writeFile(t, names, "10.0.0.1 web\n")
+	s = start(t, call{place: own, program: program, bundle: text("hosts: true", "web")})
+	if code := s.wait(); code != 78 || !strings.Contains(s.output(), ":1:26: hosts: the name web means 10.0.0.1 already; start the container with --add-host web=127.0.0.1\n") {
+		t.Errorf("got %d,\n%s", code, s.output())
+	}
 }

@@ -44,6 +44,7 @@ type reloader struct {
 	now   atomic.Pointer[bundle.Bundle]
 	drift drift
 	seen  [][sha256.Size]byte // of the files when they were read last
+	hosts bool                // there may be a block of ours in /etc/hosts
 	// brought are the services that start has brought in.
 	brought atomic.Pointer[[]string]
 
@@ -52,7 +53,7 @@ type reloader struct {
 }
 
 func newReloader(p *program, flags *runFlags, daemons []string, w *workshop, b *bundle.Bundle) *reloader {
-	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
+	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1), hosts: b.HostsAt != ""}
 	r.life, r.quit = context.WithCancel(context.Background())
 	r.now.Store(b)
 	r.drift.reset(sums(inputs(b)))
@@ -209,10 +210,8 @@ func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error)
 	if wrong := lacking(next, r.flags, warn); len(wrong.Problems) > 0 {
 		return nil, wrong
 	}
-	if !dry {
-		if err := files.Ensure(filesOf(next)); err != nil {
-			return nil, &bundle.Errors{Problems: []bundle.Problem{{Message: err.Error()}}}
-		}
+	if err := r.place(next, dry); err != nil {
+		return nil, &bundle.Errors{Problems: []bundle.Problem{{Message: err.Error()}}}
 	}
 	return next, nil
 }
@@ -439,9 +438,22 @@ func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 	r.w.hub.Observe(child.Event{Time: time.Now(), Kind: events.ReloadFailed, Reason: fmt.Sprintf("rolled back: %s", why)}, nil)
 }
 
-// restore puts the secrets and configs of a bundle back, in the place of which those of another one were written.
+// place puts the secrets, configs and hosts of a bundle where its daemons look for them, unless it is a dry run.
+func (r *reloader) place(b *bundle.Bundle, dry bool) error {
+	names, err := hostsOf(b, r.hosts)
+	if err != nil || dry {
+		return err
+	}
+	r.hosts = r.hosts || b.HostsAt != ""
+	if err := files.Ensure(filesOf(b)); err != nil {
+		return err
+	}
+	return names.Write()
+}
+
+// restore puts those of a bundle back, in the place of which those of another one are.
 func (r *reloader) restore(old *bundle.Bundle) {
-	if err := files.Ensure(filesOf(old)); err != nil {
+	if err := r.place(old, false); err != nil {
 		for _, line := range problems(err) {
 			r.w.logger.Printf("%s", line)
 		}

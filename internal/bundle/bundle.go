@@ -84,6 +84,9 @@ type Bundle struct {
 	// Requirements are what the selected services want of the container, and Notes what is different of it here.
 	Requirements []Requirement
 	Notes        []Note
+	// Hosts are the names that are to mean 127.0.0.1, and HostsAt is FILE:LINE:COL of where that stands; empty where it does not.
+	Hosts   []string
+	HostsAt string
 	// Warnings are about what is allowed and most probably not meant.
 	Warnings []Warning
 	// Requires is RequiresWarn, RequiresRefuse, or "" where the file says nothing.

@@ -77,7 +77,13 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			b.Daemons = append(b.Daemons, g.replica(d, s, name, selected[0]))
 		}
 	}
-	l.suspectAll(running)
+	if t.hosts != nil {
+		b.HostsAt = t.hosts.String()
+		for _, s := range running {
+			b.Hosts = append(b.Hosts, s.name)
+		}
+	}
+	l.suspectAll(running, t.hosts != nil)
 	b.Warnings = l.warnings
 	for _, e := range tree.keys {
 		if _, ok := passedTop[e.key]; ok {

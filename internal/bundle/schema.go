@@ -23,6 +23,7 @@ type topSchema struct {
 	ExitCodeFrom string                       `json:"exit_code_from" doc:"The daemon whose exit code is the bundle's. Default: the largest of all."`
 	Reload       string                       `json:"reload" enum:"auto,manual" doc:"auto: reload the bundle when one of its files has changed. Default: manual."`
 	Requires     string                       `json:"requires" enum:"refuse,warn" doc:"What happens where the container lacks what the file says of it: nothing is started (default), or a line says so."`
+	Hosts        bool                         `json:"hosts" doc:"The name of each service means 127.0.0.1, by a block in /etc/hosts."`
 	Transient    transientSchema              `json:"transient" doc:"Daemons that are in no file may be added to the running bundle. Default: they may not."`
 }
 

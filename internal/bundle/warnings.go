@@ -72,8 +72,8 @@ var (
 	hostKey    = regexp.MustCompile(`(?i)HOST|ADDR|URL|SERVER`)
 )
 
-// suspectAll looks at the services that run together: a port that two want, and names that mean nothing here.
-func (l *loader) suspectAll(running []*service) {
+// suspectAll looks at the services that run together: a port that two want, and, unless they are hosts, names that mean nothing here.
+func (l *loader) suspectAll(running []*service, hosts bool) {
 	ports := map[string]*service{}
 	for _, s := range running {
 		e := s.node.get("ports")
@@ -96,6 +96,9 @@ func (l *loader) suspectAll(running []*service) {
 			ports[port] = s
 		}
 	}
+	if hosts {
+		return
+	}
 	for _, s := range running {
 		for _, v := range s.environment {
 			if v.value == nil {
@@ -103,7 +106,7 @@ func (l *loader) suspectAll(running []*service) {
 			}
 			for _, other := range running {
 				if other != s && usesHost(v.key, *v.value, other.name) {
-					l.warn(v.at, fmt.Sprintf("%s uses %s as the name of a host, and no name of a service means an address here: write 127.0.0.1", v.key, other.name))
+					l.warn(v.at, fmt.Sprintf("%s uses %s as the name of a host, and no name of a service means an address here: write 127.0.0.1, or x-sidecar-init: { hosts: true } at the top", v.key, other.name))
 				}
 			}
 		}

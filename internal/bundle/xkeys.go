@@ -235,6 +235,7 @@ type top struct {
 	reload       bool
 	transient    *Transient
 	requires     string
+	hosts        *pos // nil: no
 }
 
 // A route is an entry of signals.
@@ -251,7 +252,7 @@ const (
 	maxLine = 1 << 20
 )
 
-var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient"}
+var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient", "hosts"}
 
 // top reads the x-sidecar-init at the top.
 func (r *reader) top(tree *node) (t top) {
@@ -271,6 +272,10 @@ func (r *reader) top(tree *node) (t top) {
 			t.reload = r.oneOf(n, e.key, "auto", "manual") == "auto"
 		case "requires":
 			t.requires = r.oneOf(n, e.key, RequiresRefuse, RequiresWarn)
+		case "hosts":
+			if r.truth(n, e.key) {
+				t.hosts = &n.at
+			}
 		case "transient":
 			t.transient = r.transient(n)
 		case "notify":
