@@ -92,6 +92,7 @@ type Bundle struct {
 	// Requires is RequiresWarn, RequiresRefuse, or "" where the file says nothing.
 	Requires string
 
+	here     bool                // Options.Here
 	private  []pattern           // of all services, selected or not
 	services map[string][]string // every service of the file, with the names of its selected daemons
 }

@@ -34,7 +34,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
 		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires,
-		private: slices.Clone(l.vault.all), services: map[string][]string{},
+		private: slices.Clone(l.vault.all), here: l.options.Here, services: map[string][]string{},
 	}
 	err := g.choose(b)
 	if !g.bound() {
