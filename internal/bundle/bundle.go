@@ -129,6 +129,7 @@ type Daemon struct {
 	OOMScoreAdj     *int // nil: that of the supervisor
 	Umask           *int // the same
 	CPUs            []int
+	CPUsAt          Problem `json:"-"` // has the place of cpuset
 
 	// Update is how the replicas change, where that is not all at once.
 	Update *UpdateConfig

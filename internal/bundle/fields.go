@@ -252,6 +252,14 @@ func (r *reader) pairs(n *node, what string) (out []variable) {
 	return out
 }
 
+// hostPath is path, where an absolute path of Windows stays as it is: the engine's machine may be one.
+func (r *reader) hostPath(p string) string {
+	if len(p) > 2 && p[1] == ':' && (p[2] == '\\' || p[2] == '/') || strings.HasPrefix(p, `\\`) {
+		return p
+	}
+	return r.path(p)
+}
+
 // path makes a path absolute, as Compose does: ~ is the home directory, and a relative path starts beside the first file.
 func (r *reader) path(p string) string {
 	if rest, ok := strings.CutPrefix(p, "~"); ok && r.home != "" {

@@ -173,7 +173,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		Ready: s.own.ready, Health: s.health, Labels: s.labels, Watch: s.own.watch, Update: s.update,
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
-		Umask: s.process.umask, CPUs: s.process.cpus,
+		Umask: s.process.umask, CPUs: s.process.cpus, CPUsAt: Problem{File: s.process.cpusAt.file, Line: s.process.cpusAt.line, Col: s.process.cpusAt.col},
 	}
 	for _, name := range s.argvVars {
 		if l.vault.private(name) && !slices.Contains(d.argvPrivate, name) {

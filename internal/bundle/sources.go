@@ -120,7 +120,7 @@ func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
 		r.mapping(e.val, kind+"."+e.key, known, func(e entry) bool {
 			switch {
 			case e.key == "file":
-				f.path = r.path(r.str(e.val, e.key))
+				f.path = r.hostPath(r.str(e.val, e.key))
 				ways++
 			case e.key == "environment":
 				r.str(e.val, e.key)
