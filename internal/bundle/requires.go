@@ -361,6 +361,10 @@ func (r *reader) devices(s *service, n *node) {
 				r.probs.add(item.at, "a device needs a source")
 				continue
 			}
+			if item.get("target") == nil {
+				r.probs.add(item.at, "a device that is a mapping needs a target")
+				continue
+			}
 		default:
 			r.want(item, "an item of devices", "a string or a mapping")
 			continue
