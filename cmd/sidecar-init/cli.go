@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -323,6 +324,10 @@ func (p *program) checkCommand() *cobra.Command {
 					return exitError(exitConfig)
 				}
 				warnings, err := p.demand(b, &flags)
+				if _, e := hostsOf(b, false); e != nil {
+					fmt.Fprintln(p.stderr, e)
+					err = cmp.Or(err, error(exitError(exitConfig)))
+				}
 				if err != nil {
 					return err
 				}

@@ -23,12 +23,16 @@ func (p *program) demand(b *bundle.Bundle, flags *runFlags) (warnings []string, 
 		fmt.Fprintln(p.stderr, m.String())
 		err = exitError(exitConfig)
 	}
+	for _, problem := range needs.Processors(b.Daemons) { // which no container brings
+		fmt.Fprintln(p.stderr, problem.String())
+		err = exitError(exitConfig)
+	}
 	return warnings, err
 }
 
 // lacking are the problems of a file that is read again: what the container lacks. What is only a warning is told by warn.
 func lacking(b *bundle.Bundle, flags *runFlags, warn func(line string)) *bundle.Errors {
-	wrong := &bundle.Errors{}
+	wrong := &bundle.Errors{Problems: needs.Processors(b.Daemons)}
 	warns := cmp.Or(flags.requires, b.Requires) == bundle.RequiresWarn
 	for _, m := range needs.Missing(b.Requirements) {
 		if warns || m.Warning {

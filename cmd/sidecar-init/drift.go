@@ -58,7 +58,7 @@ func inputs(b *bundle.Bundle) []string {
 	all := slices.Clone(b.Inputs)
 	for i := range b.Daemons {
 		for _, f := range b.Daemons[i].Files {
-			if !slices.Contains(all, f.Source) {
+			if f.Source != "" && !slices.Contains(all, f.Source) {
 				all = append(all, f.Source)
 			}
 		}
@@ -85,7 +85,14 @@ func digest(b *bundle.Bundle) {
 	for i := range b.Daemons {
 		for j := range b.Daemons[i].Files {
 			f := &b.Daemons[i].Files[j]
-			f.Digest = string(sums([]string{f.Source})[0][:])
+			var sum [sha256.Size]byte
+			switch {
+			case f.Source != "":
+				sum = sums([]string{f.Source})[0]
+			case f.Content != nil:
+				sum = sha256.Sum256([]byte(*f.Content))
+			}
+			f.Digest = string(sum[:])
 		}
 	}
 }
@@ -94,7 +101,10 @@ func digest(b *bundle.Bundle) {
 func filesOf(b *bundle.Bundle) (all []files.File) {
 	for i := range b.Daemons {
 		for _, f := range b.Daemons[i].Files {
-			all = append(all, files.File{Kind: f.Kind, Name: f.Name, Source: f.Source, Target: f.Target, At: f.At})
+			all = append(all, files.File{
+				Kind: f.Kind, Name: f.Name, Source: f.Source, Target: f.Target, At: f.At,
+				Content: f.Content, Variable: f.Variable, User: f.User, UID: f.UID, GID: f.GID, Mode: f.Mode,
+			})
 		}
 	}
 	return all

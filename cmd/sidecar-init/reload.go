@@ -45,6 +45,7 @@ type reloader struct {
 	drift drift
 	seen  [][sha256.Size]byte // of the files when they were read last
 	about []string            // what was said of the walls last
+	hosts bool                // there may be a block of ours in /etc/hosts
 	// brought are the services that start has brought in.
 	brought atomic.Pointer[[]string]
 
@@ -53,7 +54,7 @@ type reloader struct {
 }
 
 func newReloader(p *program, flags *runFlags, daemons []string, w *workshop, b *bundle.Bundle) *reloader {
-	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
+	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1), hosts: b.HostsAt != ""}
 	r.life, r.quit = context.WithCancel(context.Background())
 	r.now.Store(b)
 	r.drift.reset(sums(inputs(b)))
@@ -138,6 +139,7 @@ func (r *reloader) reload(ctx context.Context, o client.ReloadOptions) (client.R
 	}
 	failed, updates, err := r.apply(ctx, old, next, p)
 	if r.now.Load() == old {
+		r.restore(old)
 		r.refused(err)
 		return answer, err
 	}
@@ -220,9 +222,9 @@ func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error)
 			}
 			r.about = about
 		}
-		if err := files.Ensure(filesOf(next)); err != nil {
-			return nil, &bundle.Errors{Problems: []bundle.Problem{{Message: err.Error()}}}
-		}
+	}
+	if err := r.place(next, dry); err != nil {
+		return nil, &bundle.Errors{Problems: []bundle.Problem{{Message: err.Error()}}}
 	}
 	return next, nil
 }
@@ -432,6 +434,7 @@ func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	r.restore(old)
 	all, err := r.statuses(ctx)
 	if err == nil {
 		p := plan.New(r.now.Load(), old, states(all))
@@ -447,6 +450,28 @@ func (r *reloader) rollBack(old *bundle.Bundle, late []string) {
 		r.w.logger.Printf("reload rolled back: %s", why)
 	}
 	r.w.hub.Observe(child.Event{Time: time.Now(), Kind: events.ReloadFailed, Reason: fmt.Sprintf("rolled back: %s", why)}, nil)
+}
+
+// place puts the secrets, configs and hosts of a bundle where its daemons look for them, unless it is a dry run.
+func (r *reloader) place(b *bundle.Bundle, dry bool) error {
+	names, err := hostsOf(b, r.hosts)
+	if err != nil || dry {
+		return err
+	}
+	r.hosts = r.hosts || b.HostsAt != ""
+	if err := files.Ensure(filesOf(b)); err != nil {
+		return err
+	}
+	return names.Write()
+}
+
+// restore puts those of a bundle back, in the place of which those of another one are.
+func (r *reloader) restore(old *bundle.Bundle) {
+	if err := r.place(old, false); err != nil {
+		for _, line := range problems(err) {
+			r.w.logger.Printf("%s", line)
+		}
+	}
 }
 
 // Bundle is control.Reloader.

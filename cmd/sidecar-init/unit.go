@@ -36,7 +36,7 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	setAttr(&spec, attr(d), helperAttr(d))
 	spec.Stamp = d.Ready.Kind()
 	for _, f := range d.Files {
-		spec.Stamp += fmt.Sprintf("\n%s %s %s %x", f.Kind, f.Source, f.Target, f.Digest)
+		spec.Stamp += fmt.Sprintf("\n%s %s %s %x %s %s %s %o", f.Kind, f.Source, f.Target, f.Digest, f.User, f.UID, f.GID, f.Mode)
 	}
 	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Detached, d.Watch, deref(d.Update), jobRules(d.Job), slices.Sorted(slices.Values(d.PrivateNames))})
 	if r := d.Ready; r != nil && r.Log != "" {

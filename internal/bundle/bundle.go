@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"io/fs"
 	"strconv"
 	"syscall"
 	"time"
@@ -83,6 +84,9 @@ type Bundle struct {
 	// Requirements are what the selected services want of the container, and Notes what is different of it here.
 	Requirements []Requirement
 	Notes        []Note
+	// Hosts are the names that are to mean 127.0.0.1, and HostsAt is FILE:LINE:COL of where that stands; empty where it does not.
+	Hosts   []string
+	HostsAt string
 	// Warnings are about what is allowed and most probably not meant.
 	Warnings []Warning
 	// Requires is RequiresWarn, RequiresRefuse, or "" where the file says nothing.
@@ -93,6 +97,7 @@ type Bundle struct {
 	wallsAt  pos                 // of Walls
 	ground   *Ground             // nil where it is not known
 	exposed  map[string]bool     // IDs of users who have something private
+	here     bool                // Options.Here
 	private  []pattern           // of all services, selected or not
 	services map[string][]string // every service of the file, with the names of its selected daemons
 }
@@ -129,6 +134,7 @@ type Daemon struct {
 	OOMScoreAdj     *int // nil: that of the supervisor
 	Umask           *int // the same
 	CPUs            []int
+	CPUsAt          Problem `json:"-"` // has the place of cpuset
 
 	// Wall: there is to be a wall around the daemon, where the kernel can (Stand); HelperWall: and around its steps and probes.
 	// WallsOff: the file wants none.
@@ -257,13 +263,22 @@ type Ulimit struct {
 	Soft, Hard int64
 }
 
-// A File is a secret or config that is a file: Target must have the content of Source, or is made a symbolic link to it.
+// A File is a secret or config: Target must have the content of Source, or is made a symbolic link to it. Where there is no
+// Source, Content is written to Target.
 type File struct {
 	Kind   string // "secret" or "config"
 	Name   string // as in the file
-	Source string // absolute
+	Source string // absolute, or empty
 	Target string // absolute
 	At     string `json:"-"` // FILE:LINE:COL of its definition
+
+	// Variable is the one that Content comes from; empty where it is in the bundle file. Content is nil where that is not set.
+	Variable string
+	Content  *string `json:"-"`
+	// User is that of the daemon, whose file it is then; UID and GID, as numbers, go before it. Mode is that of the file.
+	User, UID, GID string
+	Mode           fs.FileMode
+
 	// Digest stands for the content, where somebody has looked at it; Load does not.
 	Digest string
 }

@@ -140,6 +140,12 @@ func (p *Plan) text(b *Bundle) string {
 			line("  %s alone sees %s: %s (%s)", v.Daemon, strings.Join(v.Patterns, ", "), set, v.Enforced)
 		}
 	}
+	if len(p.Secrets) > 0 {
+		line("\nsecrets (files: the walls and variables of a daemon do not cover them)")
+		for _, s := range p.Secrets {
+			line("  %s", s.line())
+		}
+	}
 	if p.ExitCodeFrom != "" {
 		line("\nexit code: that of %s", p.ExitCodeFrom)
 	} else {
@@ -159,6 +165,15 @@ func (p *Plan) text(b *Bundle) string {
 			}
 		}
 		line("  docker run %s IMAGE", phrase(strings.Join(flags, " ")))
+		for _, in := range []struct {
+			where string
+			lines []string
+		}{{"in its service of a Compose file", composeLines(p.Requirements)}, {"in the spec of a Pod", podLines(p.Requirements)}} {
+			line("  %s:", in.where)
+			for _, l := range in.lines {
+				line("    %s", phrase(l))
+			}
+		}
 	}
 	if len(p.Notes) > 0 {
 		line("\nnotes")

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -355,7 +356,7 @@ func theirTriggers(project *types.Project, name string) (all []string) {
 
 func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.ServiceConfig, project *types.Project) {
 	want("argv", d.Spec.Argv, slices.Concat([]string(s.Entrypoint), []string(s.Command)))
-	want("environment", mapping(d.Spec.Env), environmentOf(d.Spec.Name, s.User, s.Environment))
+	want("environment", mapping(d.Spec.Env), environmentOf(project, d.Spec.Name, s.User, s.Environment))
 	want("working_dir", d.Spec.Dir, s.WorkingDir)
 	want("user", d.Spec.User, s.User)
 	want("group_add", slices.Concat([]string{}, d.Spec.Groups), slices.Concat([]string{}, s.GroupAdd))
@@ -427,25 +428,25 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 		return o == "no-new-privileges" || o == "no-new-privileges:true" || o == "no-new-privileges=true"
 	}))
 
-	want("post_start", stepsOf(d.Spec.PostStart), hooksOf(d, s.PostStart, s))
-	want("pre_stop", stepsOf(d.Spec.PreStop), hooksOf(d, s.PreStop, s))
+	want("post_start", stepsOf(d.Spec.PostStart), hooksOf(project, d, s.PostStart, s))
+	want("pre_stop", stepsOf(d.Spec.PreStop), hooksOf(project, d, s.PreStop, s))
 	var steps []step
 	for _, h := range s.PreStart {
 		if !h.PerReplica && d.Replica > 1 {
 			continue
 		}
 		steps = append(steps, step{
-			slices.Concat([]string(h.Entrypoint), []string(h.Command)), environmentOf(d.Spec.Name, h.User, h.Environment), h.WorkingDir, h.User,
+			slices.Concat([]string(h.Entrypoint), []string(h.Command)), environmentOf(project, d.Spec.Name, h.User, h.Environment), h.WorkingDir, h.User,
 		})
 	}
 	want("pre_start", stepsOf(d.Spec.PreStart), steps)
 
 	var files []File
 	for _, f := range s.Secrets {
-		files = append(files, fileOf("secret", types.FileReferenceConfig(f), project.Secrets[f.Source].File))
+		files = append(files, fileOf("secret", types.FileReferenceConfig(f), types.FileObjectConfig(project.Secrets[f.Source]), s.User))
 	}
 	for _, f := range s.Configs {
-		files = append(files, fileOf("config", types.FileReferenceConfig(f), project.Configs[f.Source].File))
+		files = append(files, fileOf("config", types.FileReferenceConfig(f), types.FileObjectConfig(project.Configs[f.Source]), s.User))
 	}
 	byTarget := func(a, b File) int { return strings.Compare(a.Kind+a.Target, b.Kind+b.Target) }
 	slices.SortFunc(files, byTarget)
@@ -457,12 +458,22 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 	want("secrets and configs", ours, files)
 }
 
-func fileOf(kind string, f types.FileReferenceConfig, source string) File {
+func fileOf(kind string, f types.FileReferenceConfig, source types.FileObjectConfig, user string) File {
 	target := orDefault(f.Target, f.Source)
 	if !filepath.IsAbs(target) {
 		target = filepath.Join(map[string]string{"secret": "/run/secrets", "config": "/"}[kind], target)
 	}
-	return File{Kind: kind, Name: f.Source, Source: source, Target: target}
+	out := File{Kind: kind, Name: f.Source, Source: source.File, Target: target, Variable: source.Environment}
+	if source.File == "" {
+		out.User, out.UID, out.GID, out.Mode = user, f.UID, f.GID, 0o400
+		if f.Mode != nil {
+			out.Mode = fs.FileMode(*f.Mode)
+		}
+		if _, set := mapping(corpusEnv())[source.Environment]; set || source.Environment == "" || source.Content != "" {
+			out.Content = &source.Content
+		}
+	}
+	return out
 }
 
 func valueOr[T any](p *T, def T) T {
@@ -481,11 +492,15 @@ func mapping(env []string) map[string]string {
 	return m
 }
 
-// environmentOf is what a daemon has: the supervisor's environment, but for HOME where the user is another, then what Compose gives.
-func environmentOf(daemon, user string, given types.MappingWithEquals) map[string]string {
+// environmentOf is what a daemon has: the supervisor's environment, but for what secrets come from, and for HOME where the user is another,
+// then what Compose gives.
+func environmentOf(project *types.Project, daemon, user string, given types.MappingWithEquals) map[string]string {
 	env := mapping(corpusEnv())
 	if name, _, _ := strings.Cut(user, ":"); name != "" {
 		delete(env, "HOME")
+	}
+	for _, secret := range project.Secrets {
+		delete(env, secret.Environment)
 	}
 	for key, value := range given {
 		if value == nil {
@@ -562,9 +577,9 @@ func stepsOf(steps []child.Spec) (out []step) {
 }
 
 // hooksOf are steps in the daemon's environment.
-func hooksOf(d *Daemon, hooks []types.ServiceHook, s *types.ServiceConfig) (out []step) {
+func hooksOf(project *types.Project, d *Daemon, hooks []types.ServiceHook, s *types.ServiceConfig) (out []step) {
 	for _, h := range hooks {
-		env := environmentOf(d.Spec.Name, orDefault(h.User, s.User), s.Environment)
+		env := environmentOf(project, d.Spec.Name, orDefault(h.User, s.User), s.Environment)
 		for key, value := range h.Environment {
 			if value == nil {
 				delete(env, key)

@@ -39,22 +39,35 @@ func forSupervisor(name string) bool {
 	return name == "NOTIFY_SOCKET" || strings.HasPrefix(name, "WATCHDOG_") || strings.HasPrefix(name, "LISTEN_")
 }
 
-// A vault knows which names are private, and to which services.
+// A vault knows which names are private, and to which services. What a secret comes from is private to nobody.
 type vault struct {
 	services []*service
 	all      []pattern
-	known    map[string]bool // whether a name is private, once asked
+	known    map[string]bool   // whether a name is private, once asked
+	secrets  map[string]string // by their variables
 }
 
-func newVault(services []*service) *vault {
-	v := &vault{services: services, known: map[string]bool{}}
+func newVault(services []*service, secrets map[string]fileSource) *vault {
+	v := &vault{services: services, known: map[string]bool{}, secrets: map[string]string{}}
 	for _, s := range services {
 		v.all = append(v.all, s.own.private...)
+	}
+	for _, name := range keysOf(secrets) {
+		if n := secrets[name].variable; n != nil && n.text != "" {
+			v.secrets[n.text] = name
+			v.all = append(v.all, pattern{literal.Replace(n.text), n.at})
+		}
 	}
 	return v
 }
 
-// private reports whether any service declares name.
+// literal makes a pattern of a name that matches nothing else.
+var literal = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
+
+// secret reports whether a secret comes from the variable name.
+func (v *vault) secret(name string) bool { return v.secrets[name] != "" }
+
+// private reports whether any service, or a secret, has name for itself.
 func (v *vault) private(name string) bool {
 	private, ok := v.known[name]
 	if !ok {
@@ -66,7 +79,7 @@ func (v *vault) private(name string) bool {
 
 // hidden reports whether name is private, and not to s.
 func (v *vault) hidden(name string, s *service) bool {
-	return v.private(name) && (s == nil || !declares(s.own.private, name))
+	return v.private(name) && (s == nil || v.secret(name) || !declares(s.own.private, name))
 }
 
 // owners are the services that declare name.
@@ -104,10 +117,19 @@ func (v *vault) search(n *node, s *service, probs *problems) {
 func (v *vault) check(name string, s *service, at pos, probs *problems) {
 	switch {
 	case !v.hidden(name, s):
+	case v.secret(name):
+		probs.add(at, "%s is what the secret %s comes from, and reaches nobody: let the service read the file of that secret", name, v.secrets[name])
 	case s == nil:
 		probs.add(at, "%s is private to %s: it cannot be used here", name, v.owners(name))
 	default:
 		probs.add(at, "%s is private to %s: declare it in private_env of %s too, or do without it", name, v.owners(name), s.name)
+	}
+}
+
+// declared is check of a name that a secret of s comes from: who declares it private decides who may have it.
+func (v *vault) declared(name string, s *service, at pos, probs *problems) {
+	if owners := v.owners(name); owners != "" && !declares(s.own.private, name) {
+		probs.add(at, "%s is private to %s: declare it in private_env of %s too, or do without it", name, owners, s.name)
 	}
 }
 

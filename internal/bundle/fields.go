@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -252,4 +253,23 @@ func (r *reader) pairs(n *node, what string) (out []variable) {
 		r.want(n, what, "a mapping or a list of KEY=VALUE")
 	}
 	return out
+}
+
+// hostPath is path, where an absolute path of Windows stays as it is: the engine's machine may be one.
+func (r *reader) hostPath(p string) string {
+	if len(p) > 2 && p[1] == ':' && (p[2] == '\\' || p[2] == '/') || strings.HasPrefix(p, `\\`) {
+		return p
+	}
+	return r.path(p)
+}
+
+// path makes a path absolute, as Compose does: ~ is the home directory, and a relative path starts beside the first file.
+func (r *reader) path(p string) string {
+	if rest, ok := strings.CutPrefix(p, "~"); ok && r.home != "" {
+		return filepath.Join(r.home, rest)
+	}
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(r.base, p)
 }

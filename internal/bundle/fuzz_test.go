@@ -125,19 +125,28 @@ func theirDotenv(s string, vars map[string]string, look lookup) (err error) {
 	return dotenv.ParseWithFormat(strings.NewReader(s), "x", vars, dotenv.LookupFn(look), "")
 }
 
-// FuzzSplitWords: what is accepted is split as compose-go splits it.
+// FuzzSplitWords: words are split as compose-go splits them, and what it refuses is refused; so is what it drops, and nothing else.
 func FuzzSplitWords(f *testing.F) {
-	for _, s := range []string{"a b", `a "b c" d\ e`, "a 'b' `c d` $(e f)", "", `"`, "a; b", `''"" x`, "$(a", "a\tb\nc", `\`, "ü 世"} {
+	for _, s := range []string{
+		"a b", `a "b c" d\ e`, "a 'b' `c d` $(e f)", "", `"`, "a; b", `''"" x`, "$(a", "a\tb\nc", `\`, "ü 世", "\xff",
+		`a\nb\tc "d\ne\t" 'f\n'`, `\n`, `\\n`, `$(a\n\)b)`, "`a\\n\\`b`", "`a 'b` c'", "`\"`", `$('a)`, "a)", ")(", "(a)", `$ (a)`, `\$(a)`, `"$"(a)`, `$""(a)`, "$$(a)",
+		"$(a $(b))", "$(a (b))", "`(a) )`", `"(a)" '$(b'`, "a 2>b", "'2'>b", `a\;b "c;d" $(e;f) ` + "`g|h`", `a\`, `"a\"`, "$(a)b$(c)", `"" ""`, "a\rb", "a\\\nb", "#a #",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := splitWords(s)
-		if err != nil {
-			return
+		parser := shellwords.NewParser()
+		want, refusal := parser.Parse(s)
+		_, operator := err.(operatorError)
+		if drops := parser.Position >= 0 && refusal == nil; operator != drops {
+			t.Errorf("%q: got %v; the library drops the end: %t", s, err, drops)
 		}
-		want, err := shellwords.Parse(s)
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%q: got %q, want %q, %v", s, got, want, err)
+		if !operator && (err == nil) != (refusal == nil) {
+			t.Errorf("%q: got %v, want %v", s, err, refusal)
+		}
+		if err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %q, want %q", s, got, want)
 		}
 	})
 }

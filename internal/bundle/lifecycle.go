@@ -2,9 +2,7 @@ package bundle
 
 import (
 	"math"
-	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // healthcheck reads a healthcheck; nil where it is disabled.
@@ -136,7 +134,8 @@ func (r *reader) hooks(s *service, n *node, what string) (out []hook) {
 			case passedOver[e.key] != nil:
 				r.passOver(s, e, passedOver[e.key], s.section(), s.name, what, e.key)
 			case slices.Contains(refused, e.key) || slices.Contains(honoured, e.key):
-				if !empty(e.key, e.val) {
+				of := s.node.child(e.key) // docker compose config prints what the service has
+				if !empty(e.key, e.val) && (of == nil || !of.equal(e.val)) {
 					s.late.add(e.at, "%s is not supported in pre_start: a step runs with what the service has", e.key)
 				}
 			default:
@@ -153,140 +152,4 @@ func (r *reader) hooks(s *service, n *node, what string) (out []hook) {
 		out = append(out, h)
 	}
 	return out
-}
-
-// A fileRef is an entry of secrets or configs of a service.
-type fileRef struct {
-	kind   string // "secrets" or "configs"
-	source string
-	target string
-	name   *node // the source as written
-}
-
-// fileRefs reads the secrets or configs of a service.
-func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
-	if n.kind != list {
-		r.want(n, kind, "a list")
-		return nil
-	}
-	dir := "/"
-	if kind == "secrets" {
-		dir = "/run/secrets"
-	}
-	for _, item := range n.items {
-		f := fileRef{kind: kind, name: item}
-		if item.kind == text {
-			f.source = r.str(item, kind)
-		} else if !r.mapping(item, kind, []string{"source", "target", "uid", "gid", "mode"}, func(e entry) bool {
-			switch e.key {
-			case "source":
-				f.source, f.name = r.str(e.val, e.key), e.val
-			case "target":
-				f.target = r.str(e.val, e.key)
-			case "uid", "gid", "mode":
-				switch {
-				case e.key != "mode":
-					r.str(e.val, e.key)
-				case e.val.kind == text && e.val.text == "", e.val.kind != text && e.val.kind != number:
-					r.want(e.val, e.key, "a whole number")
-				}
-				s.passed = append(s.passed, passed(e, s.section(), s.name, kind, e.key)) // the file is used where it is, as it is
-			default:
-				return false
-			}
-			return true
-		}) {
-			continue
-		}
-		if f.target == "" {
-			f.target = f.source
-		}
-		if !filepath.IsAbs(f.target) {
-			f.target = filepath.Join(dir, f.target)
-		}
-		out = append(out, f)
-	}
-	return out
-}
-
-// A fileSource is an entry of secrets or configs at the top.
-type fileSource struct {
-	at   pos
-	path string // absolute
-	what string // the key that makes it more than a file, or none
-}
-
-// fileSources reads the secrets or configs at the top. What is no file is a problem only where a service uses it.
-func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
-	e := tree.get(kind)
-	if e == nil {
-		return nil
-	}
-	out := map[string]fileSource{}
-	known := []string{"file", "environment", "external", "labels", "name", "template_driver"}
-	if kind == "secrets" {
-		known = append(known, "driver", "driver_opts")
-	} else {
-		known = append(known, "content")
-	}
-	if e.val.kind != dict {
-		r.want(e.val, kind, "a mapping")
-		return nil
-	}
-	for _, e := range e.val.keys {
-		f := fileSource{at: e.at}
-		if !validName(e.key) {
-			r.probs.add(e.at, "%q is no name in %s: use letters, digits, dots, dashes and underscores", e.key, kind)
-		}
-		ways := 0
-		r.mapping(e.val, kind+"."+e.key, known, func(e entry) bool {
-			switch {
-			case e.key == "file":
-				f.path = r.path(r.str(e.val, e.key))
-				ways++
-			case e.key == "environment", e.key == "content" && kind == "configs":
-				r.str(e.val, e.key)
-				f.what = e.key
-				ways++
-			case e.key == "external":
-				if e.val.kind == dict || r.truth(e.val, e.key) { // a mapping is an old form of true
-					f.what = e.key
-				}
-			case e.key == "template_driver", kind == "secrets" && e.key == "driver":
-				f.what = e.key
-				r.str(e.val, e.key)
-			case kind == "secrets" && e.key == "driver_opts":
-				f.what = e.key
-				if e.val.kind != dict {
-					r.want(e.val, e.key, "a mapping")
-				}
-			case e.key == "labels":
-				r.labels(e.val)
-			case e.key == "name":
-				r.str(e.val, e.key)
-			default:
-				return slices.Contains(known, e.key)
-			}
-			return true
-		})
-		switch {
-		case ways > 1:
-			r.probs.add(e.at, "%s.%s can have only one of file, environment and content", kind, e.key)
-		case ways == 0 && e.val.get("external") == nil && e.val.get("driver") == nil:
-			r.probs.add(e.at, "%s.%s needs a file", kind, e.key)
-		}
-		out[e.key] = f
-	}
-	return out
-}
-
-// path makes a path absolute, as Compose does: ~ is the home directory, and a relative path starts beside the first file.
-func (r *reader) path(p string) string {
-	if rest, ok := strings.CutPrefix(p, "~"); ok && r.home != "" {
-		return filepath.Join(r.home, rest)
-	}
-	if p == "" || filepath.IsAbs(p) {
-		return p
-	}
-	return filepath.Join(r.base, p)
 }

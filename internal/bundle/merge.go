@@ -225,6 +225,19 @@ func keyOf(n *node) (string, bool) {
 	return key, n.kind == text
 }
 
+// deviceOf is the key of an item of devices.
+func deviceOf(n *node) (string, bool) {
+	if n.kind == dict {
+		target := n.child("target")
+		if target == nil {
+			return "", false
+		}
+		return target.text, target.kind == text
+	}
+	parts := strings.Split(n.text, ":")
+	return parts[min(1, len(parts)-1)], n.kind == text
+}
+
 // pathOf is the key of an item of env_file.
 func pathOf(n *node) (string, bool) {
 	if n.kind == dict {
@@ -265,8 +278,10 @@ func (m *merger) uniques(tree *node) {
 				continue
 			}
 			switch e.key {
-			case "environment", "labels", "cap_add", "cap_drop", "profiles":
+			case "environment", "labels", "cap_add", "cap_drop", "profiles", "dns", "dns_opt", "dns_search", "links", "sysctls", "tmpfs":
 				m.unique(e.val, keyOf)
+			case "devices":
+				m.unique(e.val, deviceOf)
 			case "env_file":
 				m.unique(e.val, pathOf)
 			case "secrets":

@@ -22,6 +22,7 @@ type Plan struct {
 	Stop         []PlanStop    `json:"stop"`
 	Signals      []PlanSignal  `json:"signals"`
 	Private      []PlanPrivate `json:"private"`
+	Secrets      []PlanSecret  `json:"secrets"`
 	ExitCodeFrom string        `json:"exit_code_from,omitempty"`
 	Requirements []Requirement `json:"requirements"`
 	Notes        []Note        `json:"notes"`
@@ -105,7 +106,7 @@ type PlanPrivate struct {
 func (b *Bundle) Plan() *Plan {
 	p := &Plan{
 		Name: b.Name, Files: b.Files, Daemons: []PlanDaemon{}, Unselected: b.Unselected, Grace: b.Grace.String(),
-		Signals: []PlanSignal{}, Private: []PlanPrivate{}, ExitCodeFrom: b.ExitCodeFrom,
+		Signals: []PlanSignal{}, Private: []PlanPrivate{}, Secrets: b.secrets(), ExitCodeFrom: b.ExitCodeFrom,
 		PassedOver: append([]PassedOver{}, b.PassedOver...), Warnings: []string{}, Requirements: append([]Requirement{}, b.Requirements...), Notes: append([]Note{}, b.Notes...), StartWaves: [][]string{},
 	}
 	for i := range b.Daemons {

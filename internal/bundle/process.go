@@ -16,6 +16,7 @@ type process struct {
 	oomScoreAdj     *int
 	umask           *int
 	cpus            []int
+	cpusAt          pos
 }
 
 // process reads the keys of a process.
@@ -47,7 +48,7 @@ func (r *reader) process(s *service, e entry) {
 			p.umask = &v
 		}
 	case "cpuset":
-		p.cpus = r.cpus(s, n)
+		p.cpus, p.cpusAt = r.cpus(s, n), n.at
 	case "oom_score_adj":
 		if v := r.whole(n, e.key, -1000, 1000); v != 0 {
 			p.oomScoreAdj = &v

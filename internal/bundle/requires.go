@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A RequirementKind says what it is that a container must have.
@@ -179,7 +181,7 @@ func (r *reader) shortVolume(s *service, n *node) {
 		return
 	}
 	kind := NeedsMount
-	if strings.ContainsAny(parts[0][:1], "./~") {
+	if isPath(parts[0]) {
 		kind = NeedsPath
 	}
 	r.volume(s, n, kind, parts[0], parts[1], parts[2:])
@@ -189,7 +191,7 @@ func (r *reader) shortVolume(s *service, n *node) {
 func splitVolume(s string) (parts []string) {
 	start := 0
 	for i := range len(s) {
-		if s[i] == ':' && (i != start+1 || !isLetter(s[start])) {
+		if s[i] == ':' && !isLetter(s[start:i]) {
 			parts = append(parts, s[start:i])
 			start = i + 1
 		}
@@ -197,12 +199,22 @@ func splitVolume(s string) (parts []string) {
 	return append(parts, s[start:])
 }
 
-func isLetter(b byte) bool { return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' }
+// isLetter reports whether s is one letter.
+func isLetter(s string) bool {
+	r, n := utf8.DecodeRuneInString(s)
+	return n == len(s) && unicode.IsLetter(r)
+}
+
+// isPath reports whether the source of a volume is a path, of this system or of Windows, and no name: so does compose-go.
+func isPath(source string) bool {
+	drive, _, found := strings.Cut(source, ":")
+	return strings.ContainsAny(source[:1], "./~") || strings.HasPrefix(source, `\\`) || found && isLetter(drive)
+}
 
 // volume adds a volume that docker run has as -v.
 func (r *reader) volume(s *service, n *node, kind RequirementKind, source, target string, options []string) {
 	if kind == NeedsPath {
-		source = r.path(source)
+		source = r.hostPath(source)
 	}
 	flag := strings.Join(slices.Concat(nonEmpty(source), []string{target}, options), ":")
 	readOnly := slices.Contains(strings.Split(strings.Join(options, ","), ","), "ro")
@@ -354,6 +366,10 @@ func (r *reader) devices(s *service, n *node) {
 			})
 			if source == "" {
 				r.probs.add(item.at, "a device needs a source")
+				continue
+			}
+			if item.get("target") == nil {
+				r.probs.add(item.at, "a device that is a mapping needs a target")
 				continue
 			}
 		default:

@@ -16,7 +16,10 @@ import (
 func (l *loader) resolve(tree *node) (*Bundle, error) {
 	services := l.services
 	t := l.reader.top(tree)
-	l.vault = newVault(services)
+	files := map[string]map[string]fileSource{
+		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
+	}
+	l.vault = newVault(services, files["secrets"])
 	l.topKeys(tree)
 	l.checkAll(l.behind("COMPOSE_PROJECT_NAME"), nil, pos{file: filepath.Join(l.reader.base, ".env"), line: 1, col: 1})
 	g := &graph{loader: l, services: services, byName: map[string]*service{}, daemons: map[string]*service{}}
@@ -34,7 +37,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
 		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires, Walls: orDefault(t.walls, WallsAuto), wallsAt: t.wallsAt,
-		private: slices.Clone(l.vault.all), services: map[string][]string{},
+		private: slices.Clone(l.vault.all), here: l.options.Here, services: map[string][]string{},
 	}
 	b.exposed = exposed(services)
 	err := g.choose(b)
@@ -49,11 +52,9 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	all := l.environ(nil, nil, "")
 	b.Env = without(all, l.vault.private)
 	b.Private = len(b.Env) < len(all)
-	files := map[string]map[string]fileSource{
-		"secrets": l.reader.fileSources(tree, "secrets"), "configs": l.reader.fileSources(tree, "configs"),
-	}
 	var running []*service
 	for _, s := range services {
+		s.passFiles(files)
 		b.PassedOver = append(b.PassedOver, s.passed...)
 		if !g.enabled[s] {
 			b.Unselected, b.services[s.name] = append(b.Unselected, s.name), nil
@@ -84,7 +85,13 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			b.Daemons = append(b.Daemons, g.replica(d, s, name, selected[0]))
 		}
 	}
-	l.suspectAll(running)
+	if t.hosts != nil {
+		b.HostsAt = t.hosts.String()
+		for _, s := range running {
+			b.Hosts = append(b.Hosts, s.name)
+		}
+	}
+	l.suspectAll(running, t.hosts != nil)
 	b.Warnings = l.warnings
 	for _, e := range tree.keys {
 		if _, ok := passedTop[e.key]; ok {
@@ -175,6 +182,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
 		Umask: s.process.umask, CPUs: s.process.cpus, WallsOff: s.own.wallsOff, ReadOnly: s.readOnly,
+		CPUsAt: Problem{File: s.process.cpusAt.file, Line: s.process.cpusAt.line, Col: s.process.cpusAt.col},
 	}
 	d.Writable, d.Closed = s.changes()
 	for _, name := range s.argvVars {
@@ -214,17 +222,8 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 	d.Spec.PostStart = l.hooks(s, own, s.postStart, child.StepPostStart)
 	d.Spec.PreStop = l.hooks(s, own, s.preStop, child.StepPreStop)
 	for _, f := range s.files {
-		source, ok := files[f.kind][f.source]
-		kind := strings.TrimSuffix(f.kind, "s")
-		switch {
-		case !ok:
-			l.probs.add(f.name.at, "unknown %s: %s", kind, unknown(f.name, keysOf(files[f.kind])))
-		case source.what != "":
-			l.probs.add(source.at, "%s.%s must be a plain file here: %s is not supported", f.kind, f.source, source.what)
-		case source.path == "":
-			l.probs.add(source.at, "%s.%s needs a file: its name is empty", f.kind, f.source)
-		default:
-			d.Files = append(d.Files, File{Kind: kind, Name: f.source, Source: source.path, Target: f.target, At: source.at.String()})
+		if file, ok := l.file(s, f, files[f.kind]); ok {
+			d.Files = append(d.Files, file)
 		}
 	}
 	return d

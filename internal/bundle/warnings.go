@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -75,12 +76,55 @@ func (l *loader) find(program string) string {
 
 // Ports and names of services that run.
 var (
-	portTarget = regexp.MustCompile(`^(?:.*:)?(\d+)(/\w+)?$`)
+	portTarget = regexp.MustCompile(`^(?:.*:)?(\d+)(?:-(\d+))?(/\w+)?$`)
 	hostKey    = regexp.MustCompile(`(?i)HOST|ADDR|URL|SERVER`)
 )
 
-// suspectAll looks at the services that run together: a port that two want, and names that mean nothing here.
-func (l *loader) suspectAll(running []*service) {
+// suspectAll looks at the services that run together: what two of them want in different ways, and, unless they are hosts, names that
+// mean nothing here.
+func (l *loader) suspectAll(running []*service, hosts bool) {
+	l.suspectPorts(running)
+	l.suspectRequirements(running)
+	if hosts {
+		return
+	}
+	for _, s := range running {
+		uses := func(at pos, what, key, value string) {
+			for _, other := range running {
+				if other != s && usesHost(key, value, other.name) {
+					l.warn(at, fmt.Sprintf("%s uses %s as the name of a host, and no name of a service means an address here: write 127.0.0.1, or x-sidecar-init: { hosts: true } at the top",
+						what, other.name))
+				}
+			}
+		}
+		for _, v := range s.environment {
+			if v.value != nil {
+				uses(v.at, v.key, v.key, *v.value)
+			}
+		}
+		for _, key := range []string{"entrypoint", "command"} {
+			words := map[string][]string{"entrypoint": s.entrypoint, "command": s.command}[key]
+			n := s.node.child(key)
+			for i, word := range words {
+				at := n.at
+				if n.kind == list && i < len(n.items) {
+					at = n.items[i].at
+				}
+				option := "" // whose value the word is: --NAME VALUE, or --NAME=VALUE
+				if i > 0 && strings.HasPrefix(words[i-1], "-") && !strings.Contains(words[i-1], "=") {
+					option = words[i-1]
+				}
+				if before, value, found := strings.Cut(word, "="); found && strings.HasPrefix(word, "-") {
+					option, word = before, value
+				}
+				uses(at, "the "+key+" of "+s.name, option, word)
+			}
+		}
+	}
+}
+
+// suspectPorts looks for ports that two services want.
+func (l *loader) suspectPorts(running []*service) {
 	ports := map[string]*service{}
 	for _, s := range running {
 		e := s.node.get("ports")
@@ -88,30 +132,58 @@ func (l *loader) suspectAll(running []*service) {
 			continue
 		}
 		for _, item := range e.val.items {
-			port := ""
-			if m := portTarget.FindStringSubmatch(item.text); m != nil && item.kind != dict {
-				port = m[1] + orDefault(m[2], "/tcp")
-			} else if target := item.get("target"); target != nil {
-				port = target.val.text + "/tcp"
-				if protocol := item.get("protocol"); protocol != nil {
-					port = target.val.text + "/" + protocol.val.text
+			written, protocol := item.sprint(), ""
+			if target := item.get("target"); target != nil {
+				written = target.val.sprint()
+				if e := item.get("protocol"); e != nil {
+					protocol = "/" + e.val.text
 				}
 			}
-			if other := ports[port]; port != "" && other != nil && other != s {
-				l.warn(item.at, fmt.Sprintf("%s and %s both want the port %s, and all daemons share the container's network: let one listen at another", other.name, s.name, port))
-			}
-			ports[port] = s
-		}
-	}
-	for _, s := range running {
-		for _, v := range s.environment {
-			if v.value == nil {
+			m := portTarget.FindStringSubmatch(written)
+			if m == nil {
 				continue
 			}
-			for _, other := range running {
-				if other != s && usesHost(v.key, *v.value, other.name) {
-					l.warn(v.at, fmt.Sprintf("%s uses %s as the name of a host, and no name of a service means an address here: write 127.0.0.1", v.key, other.name))
+			first, err1 := strconv.ParseUint(m[1], 10, 16)
+			last, err2 := strconv.ParseUint(orDefault(m[2], m[1]), 10, 16)
+			if err1 != nil || err2 != nil {
+				continue
+			}
+			protocol = orDefault(orDefault(protocol, m[3]), "/tcp")
+			for told := false; first <= last; first++ {
+				port := strconv.FormatUint(first, 10) + protocol
+				if other := ports[port]; other != nil && other != s && !told {
+					told = true
+					l.warn(item.at, fmt.Sprintf("%s and %s both want the port %s, and all daemons share the container's network: let one listen at another", other.name, s.name, port))
 				}
+				ports[port] = s
+			}
+		}
+	}
+}
+
+// suspectRequirements looks for two services that want one target from two sources, or two values of one parameter: a container has one.
+func (l *loader) suspectRequirements(running []*service) {
+	wanted := map[string]*Requirement{}
+	for _, s := range running {
+		for i := range s.requires {
+			q := &s.requires[i]
+			what, group := "mount", ""
+			switch q.Kind {
+			case NeedsPath, NeedsMount, NeedsTmpfs:
+				group = "mount " + q.Target
+			case NeedsSysctl:
+				what, group = "value", "sysctl "+q.Target
+			default:
+				continue
+			}
+			other := wanted[group]
+			if other == nil {
+				wanted[group] = q
+				continue
+			}
+			if other.Service != q.Service && (other.Kind != q.Kind || !slices.Equal(strings.Fields(other.Value), strings.Fields(q.Value))) {
+				l.warn(pos{q.File, q.Line, q.Col}, fmt.Sprintf("%s and %s want %s in two ways, %s and %s, and a container has one %s for all daemons: let them agree, or give one another target",
+					other.Service, q.Service, q.Target, other.FlagText(), q.FlagText(), what))
 			}
 		}
 	}

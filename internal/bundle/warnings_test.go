@@ -42,6 +42,17 @@ func TestWarnings(t *testing.T) {
 		{`web: {command: [x], environment: {A: "http://db/x", B: "db:6379", C: "mydb:80", D: "/var/db:/x", E: "db"}}` + "\n  db: {command: [x]}", false, []string{
 			"2:37: A uses db", "2:55: B uses db",
 		}},
+		{`a: {command: [x], ports: ["8000-8010:9000-9010/udp"]}` + "\n" + `  b: {command: [x], ports: ["9010:9010", {target: 9005, protocol: udp}, "9009-9020/udp"]}`, false, []string{
+			"3:42: a and b both want the port 9005/udp", "3:73: a and b both want the port 9009/udp",
+		}},
+		{`a: {command: [x], ports: ["1-2:8000-8001", "0-99999999999999999999"]}` + "\n" + `  b: {command: [x], ports: [8001, 8002, 99999]}`, false, []string{"3:29: a and b both want the port 8001/tcp"}},
+		{`web: {command: [app, --db-host, db, --name, db, --cache=cache:6379, "--server=cache", db], entrypoint: wait db:5432}` + "\n  db: {command: [x, db:1]}\n  cache: {command: web}", false, []string{
+			"2:106: the entrypoint of web uses db", "2:35: the command of web uses db", "2:51: the command of web uses cache", "2:71: the command of web uses cache",
+		}},
+		{`a: {command: [x], volumes: ["dd:/data", /same, /src:/b], sysctls: {k.a: "1 2", k.b: 1}}` + "\n" + `  b: {command: [x], volumes: ["ee:/data/", /same, {type: tmpfs, target: /b}], sysctls: ["k.a=1  2", k.b=2]}`, false, []string{
+			"3:31: a and b want /data in two ways, -v dd:/data and -v ee:/data/, and a container has one mount", "3:51: a and b want /b in two ways",
+			"3:101: a and b want k.b in two ways, --sysctl k.b=1 and --sysctl k.b=2, and a container has one value",
+		}},
 	} {
 		b := mustLoad(t, "services:\n  "+tt.services+"\n", Options{Env: []string{"PATH=" + bin, "SET="}, Here: tt.here})
 		var got []string

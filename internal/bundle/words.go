@@ -6,78 +6,73 @@ import (
 	"time"
 )
 
+var errQuote = errors.New("has a quote, a parenthesis or a backslash without its other half")
+
+// An operatorError is an unquoted character that ends a command in a shell.
+type operatorError rune
+
+func (e operatorError) Error() string {
+	return "has an unquoted " + string(e) + ", but no shell reads it: write [/bin/sh, -c, \"…\"], or quote it"
+}
+
 // splitWords splits a command that is written as one string as Compose does (go-shellwords): quotes and backslashes as in a
-// shell, but nothing is expanded, and an unquoted ; & | < or > would end the command. Compose drops what follows
-// without a word; here that is an error, because nobody can have meant it.
+// shell, \n and \t mean newline and tab outside of single quotes, and nothing is expanded: what stands in $( ) or in backquotes stays
+// as it is, in one word. Compose drops an unquoted ; & | < or > and all that follows without a word; here that is an operatorError,
+// because nobody can have meant it. Any other error is errQuote.
 func splitWords(line string) ([]string, error) {
-	var (
-		words                               = []string{}
-		word                                strings.Builder
-		started                             bool
-		escaped, single, double, back, call bool
-		errQuote                            = errors.New("has a quote, a parenthesis or a backslash without its end")
-	)
+	words := []string{}
+	var word strings.Builder
+	var started, escaped, dollar bool // a word has begun; the character before was a backslash, or a plain $
+	var within rune                   // what must come to end a quotation, or 0
 	for _, r := range line {
-		if escaped {
-			word.WriteRune(r)
-			escaped, started = false, true
+		wasEscaped, afterDollar := escaped, dollar
+		escaped, dollar = false, false
+		literal := within == '`' || within == ')'
+		switch {
+		case wasEscaped && literal:
+			word.WriteRune('\\')
+		case wasEscaped && r == 'n':
+			r = '\n'
+		case wasEscaped && r == 't':
+			r = '\t'
+		case wasEscaped:
+		case r == '\\' && within != '\'':
+			escaped = true
 			continue
-		}
-		if r == '\\' {
-			if single {
-				word.WriteRune(r)
-			} else {
-				escaped = true
+		case within != 0 && r == within:
+			within = 0
+			if !literal { // empty quotes are a word
+				started = true
+				continue
 			}
-			continue
-		}
-		if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
-			if single || double || back || call {
-				word.WriteRune(r)
-			} else if started {
+		case within == ')' && r == '(':
+			return nil, errQuote
+		case within != 0:
+		case strings.ContainsRune(" \t\r\n", r):
+			if started {
 				words = append(words, word.String())
 				word.Reset()
 				started = false
 			}
 			continue
-		}
-		switch r {
-		case '`':
-			if !single && !double && !call {
-				back = !back
-			}
-		case ')':
-			if !single && !double && !back {
-				call = !call
-			}
-		case '(':
-			if !single && !double && !back {
-				if call || !strings.HasSuffix(word.String(), "$") {
-					return nil, errQuote
-				}
-				call = true
-			}
-		case '"':
-			if !single && !call {
-				started = started || double
-				double = !double
-				continue
-			}
-		case '\'':
-			if !double && !call {
-				started = started || single
-				single = !single
-				continue
-			}
-		case ';', '&', '|', '<', '>':
-			if !single && !double && !back && !call {
-				return nil, errors.New("has an unquoted " + string(r) + ", but no shell reads it: write [/bin/sh, -c, \"…\"], or quote it")
-			}
+		case r == '"' || r == '\'':
+			within = r
+			continue
+		case r == '`':
+			within = r
+		case r == '(' && afterDollar:
+			within = ')'
+		case r == '(' || r == ')':
+			return nil, errQuote
+		case strings.ContainsRune(";&|<>", r):
+			return nil, operatorError(r)
+		default:
+			dollar = r == '$'
 		}
 		started = true
 		word.WriteRune(r)
 	}
-	if escaped || single || double || back || call {
+	if escaped || within != 0 {
 		return nil, errQuote
 	}
 	if started {

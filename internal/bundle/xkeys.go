@@ -257,6 +257,7 @@ type top struct {
 	requires     string
 	walls        Walls
 	wallsAt      pos
+	hosts        *pos // nil: no
 }
 
 // A route is an entry of signals.
@@ -273,7 +274,7 @@ const (
 	maxLine = 1 << 20
 )
 
-var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient", "walls"}
+var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient", "walls", "hosts"}
 
 // top reads the x-sidecar-init at the top.
 func (r *reader) top(tree *node) (t top) {
@@ -296,6 +297,10 @@ func (r *reader) top(tree *node) (t top) {
 		case "walls":
 			t.wallsAt = e.at
 			t.walls = Walls(r.oneOf(n, e.key, string(WallsAuto), string(WallsOn), string(WallsOff), string(WallsRequired)))
+		case "hosts":
+			if r.truth(n, e.key) {
+				t.hosts = &n.at
+			}
 		case "transient":
 			t.transient = r.transient(n)
 		case "notify":

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bot-bottle/sidecar-init/internal/files"
@@ -147,6 +148,124 @@ func TestEnsureReadOnly(t *testing.T) {
 		err := files.Ensure([]files.File{{Kind: "secret", Name: "s", Source: source, Target: target, At: "b.yaml:1:2"}})
 		if !strings.HasPrefix(text(err), want) {
 			t.Errorf("%s: got %v, want %s", target, err, want)
+		}
+	}
+}
+
+func content(s string) *string { return &s }
+
+// TestWrite: what has no source is written, with an owner and a mode, and only where that can be done.
+func TestWrite(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		made func(t *testing.T, target string)
+		file files.File
+		mode os.FileMode // 0400 unless given
+		err  string
+	}{
+		{name: "nothing is there", file: files.File{Content: content("s")}},
+		{name: "empty", file: files.File{Content: content("")}},
+		{name: "a mode", file: files.File{Content: content("s"), Mode: 0o440}, mode: 0o440},
+		{name: "our own user", file: files.File{Content: content("s"), User: fmt.Sprintf("%d:%d", os.Geteuid(), os.Getegid())}},
+		{name: "our own numbers", file: files.File{Content: content("s"), UID: fmt.Sprint(os.Geteuid()), GID: fmt.Sprint(os.Getegid())}},
+		{name: "another content", made: func(t *testing.T, target string) { write(t, target, "another") }, file: files.File{Content: content("s")}},
+		{name: "another mode", made: func(t *testing.T, target string) { write(t, target, "s") }, file: files.File{Content: content("s")}},
+		{name: "a link, which is replaced", made: func(t *testing.T, target string) {
+			write(t, target+".to", "kept")
+			symlink(t, target+".to", target)
+		}, file: files.File{Content: content("s")}},
+		{name: "a link that leads nowhere", made: func(t *testing.T, target string) { symlink(t, target+".no", target) }, file: files.File{Content: content("s")}},
+		{name: "a directory", made: mkdir, file: files.File{Content: content("s")}, err: "TARGET is there, and is a directory"},
+		{
+			name: "a file in the way", made: func(t *testing.T, target string) { write(t, filepath.Dir(target), "") }, file: files.File{Content: content("s")},
+			err: "cannot look at what is there: lstat TARGET: not a directory",
+		},
+		{name: "not set", file: files.File{Variable: "TOKEN"}, err: "the variable TOKEN, whose value it is, is not set"},
+		{name: "nobody", file: files.File{Content: content("s"), User: "no-such-user"}, err: `there is no user "no-such-user" in /etc/passwd`},
+		{name: "no group", file: files.File{Content: content("s"), User: ":no-such-group"}, err: `there is no group "no-such-group" in /etc/group`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			f := tt.file
+			f.Kind, f.Name, f.At, f.Target = "secret", "s", "b.yaml:1:2", filepath.Join(dir, "a", "b", "target")
+			f.Mode = max(f.Mode, 0o400)
+			if tt.made != nil {
+				tt.made(t, f.Target)
+			}
+			want := ""
+			if tt.err != "" {
+				want = "b.yaml:1:2: secret s: " + strings.ReplaceAll(tt.err, "TARGET", f.Target)
+			}
+			var before os.FileInfo
+			for range 2 { // the second finds what the first has made, and leaves it alone
+				if got := text(files.Ensure([]files.File{f, f})); got != want {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+				if left, _ := filepath.Glob(filepath.Join(filepath.Dir(f.Target), ".sidecar-init*")); len(left) > 0 {
+					t.Fatalf("left behind: %v", left)
+				}
+				if want != "" {
+					return
+				}
+				info, err := os.Lstat(f.Target)
+				if err != nil || info.Mode() != max(tt.mode, 0o400) || before != nil && !os.SameFile(before, info) {
+					t.Fatalf("got %v, %v; the same file as before: %t", info, err, before == nil || os.SameFile(before, info))
+				}
+				before = info
+			}
+			if got, err := os.ReadFile(f.Target); err != nil || string(got) != *f.Content {
+				t.Errorf("got %q, %v, want %q", got, err, *f.Content)
+			}
+			if to, err := os.ReadFile(f.Target + ".to"); err == nil && string(to) != "kept" {
+				t.Errorf("what the link led to is %q", to)
+			}
+		})
+	}
+}
+
+// TestWriteAll: nothing is written unless all can be, and one target has one content and one owner.
+func TestWriteAll(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	write(t, at("there"), "old")
+	write(t, at("source"), "source")
+	err := files.Ensure([]files.File{
+		{Kind: "secret", Name: "a", Content: content("new"), Target: at("there"), Mode: 0o400, At: "b.yaml:1:1"},
+		{Kind: "secret", Name: "b", Content: content("x"), Target: at("two"), Mode: 0o400, At: "b.yaml:2:1"},
+		{Kind: "secret", Name: "c", Content: content("y"), Target: at("two"), Mode: 0o400, At: "b.yaml:3:1"},
+		{Kind: "secret", Name: "b", Content: content("x"), Target: at("two"), Mode: 0o444, At: "b.yaml:4:1"},
+		{Kind: "config", Name: "d", Source: at("source"), Target: at("two"), At: "b.yaml:5:1"},
+	})
+	why := fmt.Sprintf("%s is that of secret b (b.yaml:2:1) too, with another content, owner or mode: give each user a target of its own, or both a mode and a uid", at("two"))
+	want := "b.yaml:3:1: secret c: " + why + "\nb.yaml:4:1: secret b: " + why + "\nb.yaml:5:1: config d: " + why
+	if got := text(err); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, err := os.ReadFile(at("there")); string(got) != "old" {
+		t.Errorf("it was written all the same: %q, %v", got, err)
+	}
+	if left, err := os.ReadDir(dir); len(left) != 2 {
+		t.Errorf("got %v, %v", left, err)
+	}
+}
+
+// TestWriteOwner: the file is that of the user. It takes root.
+func TestWriteOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	for user, want := range map[string]string{"12345": "12345:0", "12345:678": "12345:678", "root": "0:0", ":678": "0:678"} {
+		target := filepath.Join(t.TempDir(), "target")
+		if err := files.Ensure([]files.File{{Content: content("s"), Target: target, User: user, Mode: 0o400}}); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := info.Sys().(*syscall.Stat_t)
+		if got := fmt.Sprintf("%d:%d", has.Uid, has.Gid); got != want || info.Mode() != 0o400 {
+			t.Errorf("%s: got %s, %v, want %s", user, got, info.Mode(), want)
 		}
 	}
 }

@@ -188,6 +188,7 @@ func top(a, b *bundle.Bundle) (names []string) {
 		{"signals", [2]any{a.Routes, a.DroppedRoutes}, [2]any{b.Routes, b.DroppedRoutes}},
 		{"grace_period", a.Grace, b.Grace},
 		{"exit_code_from", a.ExitCodeFrom, b.ExitCodeFrom},
+		{"hosts", a.HostsAt != "", b.HostsAt != ""},
 		{"notify", a.Notify, b.Notify},
 		{"reload", a.AutoReload, b.AutoReload},
 		{"transient", a.Transient, b.Transient},
