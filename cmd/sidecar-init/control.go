@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	stdlog "log"
@@ -23,6 +24,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/notify"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 	"github.com/bot-bottle/sidecar-init/internal/termination"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -132,7 +134,13 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 		Transient: func(s *child.Status) (bool, time.Time) {
 			return s.Spec.Data.(*definition).Transient, s.Data.(*unit).expires()
 		},
-		Events: ops.hub, Source: ops.source, Usage: &ops.usage,
+		Control: func(s *child.Status) bundle.Control {
+			const walled = false // no daemon has a wall yet
+			return cmp.Or(s.Spec.Data.(*definition).Control, bundle.DefaultControl(walled))
+		},
+		Has:     func(s *child.Status, p proc.Stat) (bool, bool) { return s.Data.(*unit).family.Has(p) },
+		Private: func(s *child.Status) bool { return len(s.Spec.Data.(*definition).Private) > 0 },
+		Events:  ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
 		Idle: func() {
 			ops.left.Add(1)

@@ -12,8 +12,10 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
@@ -36,6 +38,13 @@ type Options struct {
 	Jobs *jobs.Keeper
 	// Transient reports whether a daemon is in no file, and when its time is over, if that is limited; nil means that there are none.
 	Transient func(*child.Status) (transient bool, expires time.Time)
+	// Control says what the processes of a daemon may ask; nil means everything.
+	Control func(*child.Status) bundle.Control
+	// Has reports whether a process, which is a child of ours, was started for a daemon, and whether one is being started: until
+	// it has been, the answer may be wrong (peer.Family). It comes with Control.
+	Has func(s *child.Status, child proc.Stat) (has, starting bool)
+	// Private reports whether what a daemon writes may have something in it that is private; nil means that it never has.
+	Private func(*child.Status) bool
 	// Absent returns the names of services that the bundle's file has and that do not run; nil means none.
 	Absent func() []string
 	// Events are the events; nil means that there are none.
@@ -77,6 +86,7 @@ type Server struct {
 	answers  pacer
 	follows  pacer
 	tails    pacer
+	judges   pacer
 	flight   flight
 	news     *news
 
@@ -124,7 +134,7 @@ func newServer(o Options) *Server {
 	if o.Printf == nil {
 		o.Printf = func(string, ...any) {}
 	}
-	s := &Server{o: o, conns: newConns(), answers: newPacer(answerRest), follows: newPacer(followRest), tails: newPacer(tailRest), news: newNews(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
+	s := &Server{o: o, conns: newConns(), answers: newPacer(answerRest), follows: newPacer(followRest), tails: newPacer(tailRest), judges: newPacer(judgeRest), news: newNews(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
 	s.conns.idle = o.Idle
 	s.streams.ended = make(chan struct{})
 	s.http = &http.Server{
