@@ -45,7 +45,7 @@ func TestExec(t *testing.T) {
 				tt.spec.Argv = testproc.Argv(tt.script)
 				tt.spec.Argv[0] = "/proc/self/exe" // the binary may be where only we can go
 			}
-			if got := text(Exec(child.Exec{}, &tt.spec)(t.Context())); got != tt.want {
+			if got := text(Exec(child.Exec{}, &tt.spec, nil)(t.Context())); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
