@@ -28,6 +28,11 @@ func (s *Server) admit(r *request) error {
 		return err
 	}
 	r.may = v.may
+	return v.admits(r)
+}
+
+// admits returns an error unless one who has this verdict may ask for r.
+func (v verdict) admits(r *request) error {
 	looks := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
 	case v.may == bundle.ControlFull, v.may == bundle.ControlRead && looks:
@@ -60,14 +65,11 @@ func (v verdict) owns(names ...string) bool {
 
 // refuse is the error for what the client may not ask.
 func (v verdict) refuse() error {
-	whose := "no daemon that can be told, so it may do what the least may"
+	whose := "this process belongs to no daemon that could be told, and the least"
 	if v.of != nil {
-		whose = v.of.Name
+		whose = "this process belongs to " + v.of.Name + ", whose"
 	}
-	return &failure{
-		Status: http.StatusForbidden, Control: v.may,
-		Message: fmt.Sprintf("this process belongs to %s, whose control is %s: see x-sidecar-init.control", whose, v.may),
-	}
+	return &failure{Status: http.StatusForbidden, Control: v.may, Message: fmt.Sprintf("%s control is %s: see x-sidecar-init.control", whose, v.may)}
 }
 
 // How long it is waited for that a daemon's process is known, at most, and how often it is asked for.
