@@ -20,13 +20,16 @@ var ErrNoSupervisor = errors.New("no supervisor answers")
 
 // An Error is an answer of the supervisor that is no success.
 type Error struct {
-	// Status is the HTTP status: 404 for an unknown daemon, 409 where the daemon's state or a shutdown forbids it, 504
+	// Status is the HTTP status: 403 for who may not ask, 404 for an unknown daemon, 409 where the daemon's state or a shutdown forbids it, 504
 	// where the result did not come in time, 500 where the action failed.
 	Status int
 	// Message says what is wrong.
 	Message string
 	// Nearest is, for an unknown daemon, the most similar name, or empty.
 	Nearest string
+	// Control, where it is not empty, says why it is 403: this process belongs to a daemon, or may, whose
+	// x-sidecar-init.control is that, none or read.
+	Control string
 	// Daemons are the daemons concerned, as they are now, where the action failed.
 	Daemons []Daemon
 }
@@ -57,6 +60,9 @@ func New(path string) *Client {
 // Daemons returns the daemons of these names, or of these services; all but the jobs, if there are none. They come in the order of
 // the bundle file.
 func (c *Client) Daemons(ctx context.Context, names ...string) ([]Daemon, error) {
+	if len(names) == 1 && strings.Trim(names[0], ".") != "" { // so a daemon may ask of itself whatever its control is; .. is no path
+		return c.daemons(ctx, http.MethodGet, "/v1/daemons/"+url.PathEscape(names[0]), nil, nil)
+	}
 	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names}, nil)
 }
 
@@ -226,12 +232,13 @@ func readError(resp *http.Response) error {
 	var answer struct {
 		Error   string          `json:"error"`
 		Nearest string          `json:"nearest"`
+		Control string          `json:"control"`
 		Daemons json.RawMessage `json:"daemons"`
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	e := &Error{Status: resp.StatusCode}
 	if json.Unmarshal(text, &answer) == nil && answer.Error != "" {
-		e.Message, e.Nearest = answer.Error, answer.Nearest
+		e.Message, e.Nearest, e.Control = answer.Error, answer.Nearest, answer.Control
 		if answer.Daemons != nil {
 			e.Daemons, _ = parseDaemons(answer.Daemons)
 		}

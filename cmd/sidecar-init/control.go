@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	stdlog "log"
@@ -23,6 +24,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/notify"
 	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 	"github.com/bot-bottle/sidecar-init/internal/termination"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
@@ -136,7 +138,13 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 			d := s.Spec.Data.(*definition).Daemon
 			return d.Wall, ops.reload.now.Load().Enforced(d)
 		},
-		Events: ops.hub, Source: ops.source, Usage: &ops.usage,
+		Control: func(s *child.Status) bundle.Control {
+			d := s.Spec.Data.(*definition).Daemon
+			return cmp.Or(d.Control, bundle.DefaultControl(d.Wall))
+		},
+		Has:     func(s *child.Status, p proc.Stat) (bool, bool) { return s.Data.(*unit).family.Has(p) },
+		Private: func(s *child.Status) bool { return len(s.Spec.Data.(*definition).Private) > 0 },
+		Events:  ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
 		Idle: func() {
 			ops.left.Add(1)

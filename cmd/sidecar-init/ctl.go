@@ -23,6 +23,7 @@ import (
 const (
 	exitFailed       = 1
 	exitNoSupervisor = 69
+	exitControl      = 77 // the x-sidecar-init.control of the daemon that asks is none or read; EX_NOPERM
 	exitTimeout      = 99
 )
 
@@ -108,6 +109,8 @@ func codeOf(err error) int {
 		return exitNoSupervisor
 	case e.Status == 400 || e.Status == 404:
 		return exitUsage
+	case e.Control != "":
+		return exitControl
 	case e.Status == 403 || e.Status == 503: // one who may not be spoken to is none
 		return exitNoSupervisor
 	case e.Status == 504:

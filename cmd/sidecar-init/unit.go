@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/metrics"
 	"github.com/bot-bottle/sidecar-init/internal/oom"
+	"github.com/bot-bottle/sidecar-init/internal/peer"
 	"github.com/bot-bottle/sidecar-init/internal/probe"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
 	"github.com/bot-bottle/sidecar-init/internal/shim"
@@ -38,7 +39,7 @@ func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	for _, f := range d.Files {
 		spec.Stamp += fmt.Sprintf("\n%s %s %s %x %s %s %s %o", f.Kind, f.Source, f.Target, f.Digest, f.User, f.UID, f.GID, f.Mode)
 	}
-	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Detached, d.Watch, deref(d.Update), jobRules(d.Job), slices.Sorted(slices.Values(d.PrivateNames))})
+	spec.Rules = fmt.Sprintf("%+v", []any{deref(d.Health), deref(d.Ready), d.Overflow, d.Control, d.Detached, d.Watch, deref(d.Update), jobRules(d.Job), slices.Sorted(slices.Values(d.PrivateNames))})
 	if r := d.Ready; r != nil && r.Log != "" {
 		var err error
 		if def.line, err = regexp.Compile(r.Log); err != nil {
@@ -116,6 +117,7 @@ type unit struct {
 	stream *log.Stream
 	counts metrics.Counts
 	probe  *probe.Prober
+	family peer.Family // what was started for it
 
 	mu     sync.Mutex
 	def    *definition      // of the present or last life
@@ -165,7 +167,7 @@ func (d *unit) Spawn(spec *child.Spec) (child.Process, error) {
 		}
 	}
 	s.Data = d
-	return d.spawner.Spawn(&s)
+	return d.family.Spawn(d.spawner, &s)
 }
 
 // adopt makes def the definition of the daemon, which is dead.
@@ -232,7 +234,7 @@ func (d *unit) plan(def *definition) (plan probe.Plan) {
 func (d *unit) helper(def *definition, argv []string) probe.Check {
 	return probe.Exec(d.helpers, &child.Spec{
 		Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: helperAttr(def.Daemon),
-	})
+	}, d.family.Spawn)
 }
 
 // open is child.Exec.Output: a pipe for each life of the daemon, and what it needs if it says itself that it is ready. Exec

@@ -119,6 +119,9 @@ type Daemon struct {
 
 	// Overflow says what happens while the consumer of the log is slow.
 	Overflow Overflow
+	// Control says what the daemon's processes may ask at the control socket; "" where the file says nothing, which means
+	// DefaultControl.
+	Control Control
 	// Detached: the daemon's output is not copied to the supervisor's (Compose: attach: false).
 	Detached bool
 

@@ -177,7 +177,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 			Restart: l.options.Restart, Limit: s.own.limit, Success: s.own.success(), NoRestart: s.own.noRestartCodes, StopSignal: s.stopSignal, StopGrace: s.stopGrace,
 			KillMode: child.KillMode(orDefault(string(s.own.killMode), string(child.KillGroup))),
 		},
-		Overflow: orDefault(s.own.overflow, OverflowBlock), Detached: !s.attach,
+		Overflow: orDefault(s.own.overflow, OverflowBlock), Control: s.own.control, Detached: !s.attach,
 		Ready: s.own.ready, Health: s.health, Labels: s.labels, Watch: s.own.watch, Update: s.update,
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,

@@ -24,6 +24,7 @@ type own struct {
 	backoff  *child.Backoff
 	limit    child.Limit
 	overflow Overflow
+	control  Control
 	watch    []Watch
 	wallsOff bool
 	writable []string
@@ -46,10 +47,10 @@ func (p pattern) matches(name string) bool {
 	return ok && err == nil
 }
 
-var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "watch", "pre_start", "success_exit_codes", "no_restart_exit_codes", "walls", "writable"}
+var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff", "limit", "overflow", "control", "watch", "pre_start", "success_exit_codes", "no_restart_exit_codes", "walls", "writable"}
 
 // jobKeys are those of a job.
-var jobKeys = []string{"private_env", "kill_mode", "critical", "overflow", "success_exit_codes", "timeout", "walls", "writable"}
+var jobKeys = []string{"private_env", "kill_mode", "critical", "overflow", "control", "success_exit_codes", "timeout", "walls", "writable"}
 
 // own reads the x-sidecar-init of a service.
 func (r *reader) own(s *service, n *node) {
@@ -91,6 +92,8 @@ func (r *reader) own(s *service, n *node) {
 			s.own.limit = r.limits(n)
 		case "overflow":
 			s.own.overflow = Overflow(r.oneOf(n, e.key, string(OverflowBlock), string(OverflowDrop)))
+		case "control":
+			s.own.control = Control(r.oneOf(n, e.key, string(ControlNone), string(ControlRead), string(ControlFull)))
 		case "watch":
 			s.own.watch = r.watches(n)
 		case "pre_start":

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/bot-bottle/sidecar-init/internal/peer"
 )
 
 // conns are the open connections. There is room for maxConns; when that is used up, a new one takes the place of the one
@@ -25,8 +27,9 @@ type conns struct {
 type connInfo struct {
 	conns   *conns
 	conn    net.Conn
-	since   time.Time // the last time that its client has done something
-	working bool      // a request has been read and is being answered
+	since   time.Time  // the last time that its client has done something
+	peer    *peer.Peer // whose it is; nil if that makes no difference
+	working bool       // a request has been read and is being answered
 }
 
 func newConns() *conns {
@@ -62,7 +65,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		switch {
 		case l.private && !permitted(conn):
 			answer = refusal(http.StatusForbidden, "only root and the supervisor's own user may ask")
-		case !l.conns.add(conn):
+		case !l.conns.add(conn, l.private):
 			answer = refusal(http.StatusServiceUnavailable, "too many connections")
 		default:
 			if c, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
@@ -127,8 +130,12 @@ func (c *conns) close() {
 	}
 }
 
-// add takes a connection in, if there is room or room can be made.
-func (c *conns) add(conn net.Conn) bool {
+// add takes a connection in, if there is room or room can be made; with private, it matters whose it is.
+func (c *conns) add(conn net.Conn, private bool) bool {
+	var from *peer.Peer
+	if private {
+		from = peer.Of(conn)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.all) >= maxConns {
@@ -144,7 +151,7 @@ func (c *conns) add(conn net.Conn) bool {
 		delete(c.all, silent.conn)
 		silent.conn.Close()
 	}
-	c.all[conn] = &connInfo{conns: c, conn: conn, since: time.Now()}
+	c.all[conn] = &connInfo{conns: c, conn: conn, peer: from, since: time.Now()}
 	return true
 }
 

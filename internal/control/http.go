@@ -13,6 +13,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
 )
 
 // A handler answers a request, or returns an error, which becomes the answer. The body was read.
@@ -23,7 +24,8 @@ type request struct {
 	*http.Request
 	body      []byte
 	ctl       *http.ResponseController
-	writeTime time.Duration // for each piece of the answer
+	writeTime time.Duration  // for each piece of the answer
+	may       bundle.Control // what its client may ask
 }
 
 // A failure is an answer that is no success.
@@ -31,6 +33,7 @@ type failure struct {
 	Status  int             `json:"-"`
 	Message string          `json:"error"`
 	Nearest string          `json:"nearest,omitempty"`
+	Control bundle.Control  `json:"control,omitempty"`
 	Daemons []client.Daemon `json:"daemons,omitempty"`
 	all     []child.Status  `json:"-"` // what Daemons are made of, when it is time to
 }
@@ -109,7 +112,9 @@ func (s *Server) handle(mux *http.ServeMux, pattern string, h handler) {
 		err := r.read(w)
 		if err == nil {
 			work(r.Context())
-			err = h(w, r)
+			if err = s.admit(r); err == nil {
+				err = h(w, r)
+			}
 		}
 		if err != nil && hr.Context().Err() == nil {
 			s.fail(w, r, err)

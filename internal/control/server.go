@@ -12,8 +12,10 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
@@ -38,6 +40,13 @@ type Options struct {
 	Transient func(*child.Status) (transient bool, expires time.Time)
 	// Wall reports whether a daemon has a wall, and how its private variables are kept from others; nil means that there are none.
 	Wall func(*child.Status) (wall bool, private string)
+	// Control says what the processes of a daemon may ask; nil means everything.
+	Control func(*child.Status) bundle.Control
+	// Has reports whether a process, which is a child of ours, was started for a daemon, and whether one is being started: until
+	// it has been, the answer may be wrong (peer.Family). It comes with Control.
+	Has func(s *child.Status, child proc.Stat) (has, starting bool)
+	// Private reports whether what a daemon writes may have something in it that is private; nil means that it never has.
+	Private func(*child.Status) bool
 	// Absent returns the names of services that the bundle's file has and that do not run; nil means none.
 	Absent func() []string
 	// Events are the events; nil means that there are none.
@@ -79,6 +88,7 @@ type Server struct {
 	answers  pacer
 	follows  pacer
 	tails    pacer
+	judges   pacer
 	flight   flight
 	news     *news
 
@@ -126,7 +136,7 @@ func newServer(o Options) *Server {
 	if o.Printf == nil {
 		o.Printf = func(string, ...any) {}
 	}
-	s := &Server{o: o, conns: newConns(), answers: newPacer(answerRest), follows: newPacer(followRest), tails: newPacer(tailRest), news: newNews(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
+	s := &Server{o: o, conns: newConns(), answers: newPacer(answerRest), follows: newPacer(followRest), tails: newPacer(tailRest), judges: newPacer(judgeRest), news: newNews(), closing: make(chan struct{}), long: make(chan struct{}, maxLong)}
 	s.conns.idle = o.Idle
 	s.streams.ended = make(chan struct{})
 	s.http = &http.Server{

@@ -135,7 +135,10 @@ func (s *Server) events(w http.ResponseWriter, r *request) error {
 		if s.flight.take(r.Context(), len(rec.JSON)) != nil {
 			break
 		}
-		err = st.write(gap, rec.JSON, newline)
+		event, err := s.censor(r, rec.JSON)
+		if err == nil {
+			err = st.write(gap, event, newline)
+		}
 		s.flight.give(len(rec.JSON))
 		if err != nil {
 			break
@@ -157,6 +160,13 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if len(asked) > 0 {
+		for _, d := range names.pick(all) {
+			if s.private(r, &d) {
+				return &failure{Status: http.StatusForbidden, Control: r.may, Message: "what " + d.Name + " writes may be private, and is for those whose control is full: see x-sidecar-init.control"}
+			}
+		}
+	}
 	n := -1
 	if v := q.Get("lines"); v != "" {
 		if n, err = strconv.Atoi(v); err != nil {
@@ -175,6 +185,9 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	f := &follow{stream: st}
 	var logs []*log.Stream
 	for _, d := range names.pick(all) {
+		if s.private(r, &d) {
+			continue // it was not asked for by its name
+		}
 		for _, l := range s.o.Logs(&d) {
 			f.all = append(f.all, follower{daemon: d.Name, Follower: l.Follow(n)})
 			logs = append(logs, l)

@@ -20,6 +20,8 @@ type Features struct {
 	PidfdSignal bool
 	// GroupSignal: so can one to the process group, even after its leader was collected (Linux 6.9).
 	GroupSignal bool
+	// PeerPidfd: a unix socket tells of the process at its other side by a pidfd (SO_PEERPIDFD, Linux 6.5).
+	PeerPidfd bool
 	// CloseRange: close_range works (Linux 5.9).
 	CloseRange bool
 	// Subreaper: orphans can be adopted without being PID 1 (PR_SET_CHILD_SUBREAPER, Linux 3.4).

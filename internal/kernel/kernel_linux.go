@@ -22,6 +22,14 @@ func ask() (f Features) {
 		f.GroupSignal = f.PidfdSignal && (err == nil || err == unix.ESRCH)
 		unix.Close(fd)
 	}
+	if pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
+		if fd, err := unix.GetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PEERPIDFD); err == nil {
+			f.PeerPidfd = true
+			unix.Close(fd)
+		}
+		unix.Close(pair[0])
+		unix.Close(pair[1])
+	}
 	f.CloseRange = unix.CloseRange(math.MaxInt32, math.MaxInt32, 0) == nil // no descriptor has that number
 	var set int32
 	f.Subreaper = unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&set)), 0, 0, 0) == nil

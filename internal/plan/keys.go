@@ -54,6 +54,7 @@ var supervised = []key{
 	{"depends_on", func(d *bundle.Daemon) any { return dependencies(d) }},
 	{"critical", func(d *bundle.Daemon) any { return d.Spec.Critical }},
 	{"overflow", func(d *bundle.Daemon) any { return d.Overflow }},
+	{"control", func(d *bundle.Daemon) any { return d.Control }},
 	{"success_exit_codes", func(d *bundle.Daemon) any { return d.Spec.Success }},
 	{"no_restart_exit_codes", func(d *bundle.Daemon) any { return d.Spec.NoRestart }},
 	{"private_env", func(d *bundle.Daemon) any { return slices.Sorted(slices.Values(d.PrivateNames)) }}, // which hooks and probes do not see

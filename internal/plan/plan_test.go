@@ -106,6 +106,7 @@ func TestKeys(t *testing.T) {
 		"depends_on":        "depends_on: [db]",
 		"critical":          "x-sidecar-init: { critical: true }",
 		"overflow":          "x-sidecar-init: { overflow: drop }",
+		"control":           "x-sidecar-init: { control: none }",
 		"attach":            "attach: false",
 		"labels":            "labels: { a: b }",
 

@@ -17,9 +17,13 @@ import (
 
 // Exec succeeds when the program of spec ends with 0. Of spec, what describes a process counts: Argv, Env, Dir, User,
 // Groups and Attr. It is executed by spawner, whose Output is replaced: the last line that the program prints is part
-// of the error. Do not use it on a goroutine that is locked to its thread.
-func Exec(spawner child.Exec, spec *child.Spec) Check {
-	p := &program{spawner: spawner, spec: spec, free: make(chan struct{}, 1)}
+// of the error. Do not use it on a goroutine that is locked to its thread. By spawn, unless it is nil, the caller learns of
+// each process.
+func Exec(spawner child.Exec, spec *child.Spec, spawn func(child.Spawner, *child.Spec) (child.Process, error)) Check {
+	if spawn == nil {
+		spawn = child.Spawner.Spawn
+	}
+	p := &program{spawner: spawner, spec: spec, spawn: spawn, free: make(chan struct{}, 1)}
 	p.free <- struct{}{}
 	return p.check
 }
@@ -28,6 +32,7 @@ func Exec(spawner child.Exec, spec *child.Spec) Check {
 type program struct {
 	spawner child.Exec
 	spec    *child.Spec
+	spawn   func(child.Spawner, *child.Spec) (child.Process, error)
 	free    chan struct{} // holds a token while no process of it exists
 }
 
@@ -78,7 +83,7 @@ func (p *program) run(ctx context.Context) (err error) {
 	spawner.Output = func(*child.Spec) (child.Output, error) {
 		return child.Output{Stdout: out.w, Stderr: out.w}, nil
 	}
-	proc, err := spawner.Spawn(p.spec)
+	proc, err := p.spawn(spawner, p.spec)
 	out.w.Close()
 	if err != nil {
 		return err

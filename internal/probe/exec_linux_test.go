@@ -45,7 +45,7 @@ func TestExec(t *testing.T) {
 				tt.spec.Argv = testproc.Argv(tt.script)
 				tt.spec.Argv[0] = "/proc/self/exe" // the binary may be where only we can go
 			}
-			if got := text(Exec(child.Exec{}, &tt.spec)(t.Context())); got != tt.want {
+			if got := text(Exec(child.Exec{}, &tt.spec, nil)(t.Context())); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -63,7 +63,7 @@ func TestExecKilled(t *testing.T) {
 	argv := []string{"/bin/sh", "-c", fmt.Sprintf("exec 3>/proc/%d/fd/%d; trap '' TERM; sleep 1000 & echo >&3; wait", os.Getpid(), w.Fd())}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	check := Exec(child.Exec{}, &child.Spec{Argv: argv})
+	check := Exec(child.Exec{}, &child.Spec{Argv: argv}, nil)
 	go func() { done <- check(ctx) }()
 	b := make([]byte, 1)
 	if _, err := r.Read(b); err != nil {
@@ -86,7 +86,7 @@ func TestExecKilled(t *testing.T) {
 func TestExecCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := Exec(child.Exec{}, testproc.Spec("web", "block"))(ctx)
+	err := Exec(child.Exec{}, testproc.Spec("web", "block"), nil)(ctx)
 	if err == nil {
 		t.Error("got nil")
 	}
@@ -94,8 +94,8 @@ func TestExecCancelled(t *testing.T) {
 
 // TestNothingStays: many checks, of many lives, leave neither descriptors nor goroutines nor zombies.
 func TestNothingStays(t *testing.T) {
-	check := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/true"}})
-	fail := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/false"}})
+	check := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/true"}}, nil)
+	fail := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/false"}}, nil)
 	_, _ = check(t.Context()), fail(t.Context()) // what is made once
 	fds, goroutines := countFDs(t), runtime.NumGoroutine()
 	told := make(chan child.Msg)

@@ -1,0 +1,110 @@
+package peer
+
+import (
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/kernel"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
+)
+
+// A Peer is the process that has connected.
+type Peer struct {
+	conn  syscall.RawConn
+	pid   int    // 0: it is in another pid namespace
+	pidfd bool   // the kernel has a handle of it
+	start uint64 // of the process, when it was accepted; only without that
+	read  func(pid int) proc.Stat
+}
+
+// Of returns the process at the other side of a connection that was just accepted; nil for one that is of no unix socket.
+func Of(conn net.Conn) *Peer { return of(conn, kernel.Own().PeerPidfd, proc.Read) }
+
+func of(conn net.Conn, pidfd bool, read func(pid int) proc.Stat) *Peer {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	p := &Peer{pid: -1, pidfd: pidfd, read: read}
+	var err error
+	if p.conn, err = u.SyscallConn(); err != nil {
+		return p
+	}
+	_ = p.conn.Control(func(fd uintptr) { // fails for a closed file: nobody can be told
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			p.pid = int(cred.Pid)
+		}
+	})
+	if p.pid > 0 && !pidfd {
+		p.start = read(p.pid).Start
+	}
+	return p
+}
+
+// A Place is where a peer is from.
+type Place int
+
+// The places.
+const (
+	Unknown Place = iota // it has ended, or cannot be told
+	Outside              // neither we nor anybody whom we have started has started it
+	Within               // a child of ours has, or is it
+)
+
+// tries is how often the way to us is gone, if somebody on it ends meanwhile.
+const tries = 3
+
+// Look tells where the peer is from; if it is from Within, also which child of ours it descends from. That child may be an
+// orphan that we have adopted.
+func (p *Peer) Look() (place Place, child proc.Stat) {
+	self := os.Getpid()
+	switch {
+	case p.pid == 0 || p.pid == self:
+		return Outside, child
+	case p.pid < 0 || !p.pidfd && p.start == 0 || !proc.IsOwn():
+		return Unknown, child
+	}
+	alive := func() bool { return true }
+	if p.pidfd {
+		fd := p.open()
+		if fd < 0 {
+			return Unknown, child // it has ended
+		}
+		defer unix.Close(fd)
+		alive = func() bool {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			return n == 0 && err == nil
+		}
+	}
+	for range tries {
+		way, ok := walk(p.read, self, p.pid)
+		switch {
+		case !alive(): // so its number may have been another's
+			return Unknown, child
+		case !ok:
+			continue
+		case !p.pidfd && way[0].Start != p.start:
+			return Unknown, child
+		}
+		if last := way[len(way)-1]; last.Parent == self {
+			return Within, last
+		}
+		return Outside, child
+	}
+	return Unknown, child
+}
+
+// open returns the kernel's handle of the peer, which is the one of who connected however late it is asked for; -1 if it
+// has ended.
+func (p *Peer) open() (pidfd int) {
+	pidfd = -1
+	_ = p.conn.Control(func(fd uintptr) {
+		if n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEERPIDFD); err == nil {
+			pidfd = n
+		}
+	})
+	return pidfd
+}
