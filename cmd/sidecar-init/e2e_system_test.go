@@ -77,7 +77,7 @@ func stage(what, exe string, argv []string) error {
 		}
 	case "docker":
 		// The capabilities of Docker's root: from chown to net_raw, sys_chroot, mknod, audit_write and setfcap.
-		const docker = 0xa80425fb
+		const docker uint64 = 0xa80425fb
 		for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
 			if docker>>c&1 == 0 {
 				_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) // an older kernel knows fewer of them

@@ -44,7 +44,7 @@ func hostile(how string) {
 		}
 		if how == "orphan" {
 			p.Wait()
-			select {} // until it is stopped
+			forever()
 		}
 		return
 	}
@@ -85,7 +85,14 @@ func hostile(how string) {
 	maps.DeleteFunc(found, func(_ string, did bool) bool { return !did })
 	fmt.Printf("moved: %s\n", strings.Join(slices.Sorted(maps.Keys(found)), " "))
 	if os.Getenv("SPARE") == "" {
-		select {}
+		forever()
+	}
+}
+
+// forever is until somebody ends the process. (Go ends a program all of whose goroutines wait for each other.)
+func forever() {
+	for {
+		time.Sleep(time.Hour)
 	}
 }
 
@@ -93,7 +100,8 @@ func hostile(how string) {
 func read(pid int, found map[string]bool) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	files, _ := filepath.Glob(dir + "*")
-	tasks, _ := filepath.Glob(dir + "task/*/*")
+	tasks, _ := filepath.Glob(dir + "task/*/[aem]*") // auxv, environ, maps: what they have of their own is the same
+	text := make([]byte, 64<<10)
 	for _, file := range append(files, tasks...) {
 		name := filepath.Base(file)
 		if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() || name == "mem" {
@@ -103,7 +111,6 @@ func read(pid int, found map[string]bool) {
 		if err != nil {
 			continue
 		}
-		text := make([]byte, 1<<20)
 		n, _ := f.Read(text)
 		f.Close()
 		if needle.Match(text[:n]) {

@@ -164,6 +164,8 @@ type Daemon struct {
 	Labels map[string]string
 
 	argvPrivate []string // the private variables that are in Spec.Argv
+	// reads: without a wall it, or a step, could read what is private to others; root: it runs as root, where something is private.
+	reads, root bool
 }
 
 // Overflow says what happens to a daemon's output while the consumer of the log takes none.

@@ -106,7 +106,7 @@ func (b *Bundle) Enforced(d *Daemon) string {
 		other := &b.Daemons[i]
 		switch {
 		case other.Spec.Service == d.Spec.Service:
-		case !other.HelperWall && b.readsAny(other):
+		case !other.HelperWall && other.reads:
 			why = append(why, other.Spec.Name+" has no wall")
 		case b.mighty(other) != "":
 			why = append(why, other.Spec.Name+" has CAP_"+b.mighty(other))
@@ -128,8 +128,7 @@ func (b *Bundle) mighty(d *Daemon) string {
 	for _, c := range []string{"SYS_ADMIN", "PERFMON"} {
 		added := slices.Contains(d.CapAdd, c)
 		dropped := !added && (slices.Contains(d.CapDrop, c) || slices.Contains(d.CapDrop, "ALL") && !slices.Contains(d.CapAdd, "ALL"))
-		root := userID(d.Spec.User) == "0"
-		if b.ground != nil && slices.Contains(b.ground.Mighty, c) && (added || root && !dropped) {
+		if b.ground != nil && slices.Contains(b.ground.Mighty, c) && (added || d.root && !dropped) {
 			return c
 		}
 	}
@@ -149,24 +148,25 @@ func exposed(services []*service) map[string]bool {
 
 // reads reports whether a process of that user could read what is private to another one. Whoever has an unknown name could be anybody.
 func (b *Bundle) reads(user string) bool {
+	if len(b.exposed) == 0 {
+		return false
+	}
 	id := userID(user)
 	_, err := strconv.ParseUint(id, 10, 32)
-	return len(b.exposed) > 0 && (id == "0" || b.exposed[id] || err != nil)
+	return id == "0" || b.exposed[id] || err != nil
 }
 
 // wall says whether d and its helpers are to have a wall.
 func (b *Bundle) wall(d *Daemon) {
+	own := b.reads(d.Spec.User)
+	d.reads = own || slices.ContainsFunc(steps(d), func(s child.Spec) bool { return b.reads(s.User) })
+	d.root = len(b.exposed) > 0 && userID(d.Spec.User) == "0"
 	if b.Walls == WallsOff || d.WallsOff {
 		return
 	}
-	d.Wall = b.Walls == WallsOn || b.reads(d.Spec.User)
-	d.HelperWall = d.Wall || b.readsAny(d)
+	d.Wall = b.Walls == WallsOn || own
+	d.HelperWall = d.Wall || d.reads
 	b.stand(d)
-}
-
-// readsAny is reads, of the daemon or one of its steps.
-func (b *Bundle) readsAny(d *Daemon) bool {
-	return b.reads(d.Spec.User) || slices.ContainsFunc(steps(d), func(s child.Spec) bool { return b.reads(s.User) })
 }
 
 // steps are all of a daemon.
