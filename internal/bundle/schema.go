@@ -77,7 +77,7 @@ type jobSchema struct {
 	KillMode   string   `json:"kill_mode" enum:"group,process" doc:"Who is stopped: the whole process group (default), or the main process alone."`
 	Critical   bool     `json:"critical" doc:"The bundle is not healthy while the last run of this job has failed."`
 	Overflow   string   `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the job waits (default), or whole lines are discarded and counted."`
-	Control string `json:"control" enum:"none,read,full" doc:"What its processes may ask at the control socket: none: whether all is well, and how they are themselves; read: all that there is to see, but the log of services with private_env; full (default): everything."`
+	Control    string   `json:"control" enum:"none,read,full" doc:"What its processes may ask at the control socket: none: whether all is well, and how they are themselves; read: all that there is to see, but the log of services with private_env; full (default): everything."`
 
 	SuccessExitCodes endingsSchema  `json:"success_exit_codes" doc:"What counts as success beside exit code 0: exit codes, and signals that ended the process."`
 	Timeout          durationSchema `json:"timeout" doc:"How long a run may take; then it is stopped, and has failed. Default: no limit."`
