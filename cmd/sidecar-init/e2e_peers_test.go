@@ -109,6 +109,9 @@ func testPeers(t *testing.T, p place) {
 			all = append(all, fmt.Sprintf("  %s:\n    command: %q\n    environment: { SIDECAR_INIT_CONTROL: %s }\n    depends_on: [victim, private]\n    %s\n", self, argv, socket, own))
 		}
 	}
+	if p.name == asRoot.name {
+		all = append(all, fmt.Sprintf("  foreign:\n    command: %q\n    user: \"65534:65534\"\n    environment: { SIDECAR_INIT_CONTROL: %s }\n", shipped()+" healthy", socket))
+	}
 	write(t, filepath.Join(dir, "orphan.sh"), `while read -r _ _ _ parent _ </proc/$$/stat; [ "$parent" != "$TOP" ]; do TOP=${TOP:-$(cat `+dir+`/top)}; sleep 0.01; done; sh $1 $2 orphan`)
 	s := start(t, call{
 		place: p, env: []string{"SIDECAR_INIT_CONTROL=" + socket},
@@ -170,6 +173,9 @@ func testPeers(t *testing.T, p place) {
 		}
 	}
 	if p.name == asRoot.name {
+		if d, err := c.Daemons(ctx, "foreign"); err != nil || d[0].LastExit.String() != strconv.Itoa(exitNoSupervisor) {
+			t.Errorf("another user: got %+v, %v", d, err)
+		}
 		testOutsider(t, s, socket)
 	}
 	s.signal(syscall.SIGTERM)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/peer"
 	"github.com/bot-bottle/sidecar-init/internal/proc"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 )
@@ -94,6 +95,58 @@ func TestJudge(t *testing.T) {
 	}
 	if fmt.Sprint(s.least(nil)) != "full" {
 		t.Error("of no daemons the least is not full")
+	}
+}
+
+// A place is a peer that is there.
+type place struct {
+	peer.Place
+	looks *int
+}
+
+func (p place) Look() (peer.Place, proc.Stat) {
+	*p.looks++
+	return p.Place, proc.Stat{PID: 7, Start: 7}
+}
+
+// TestJudgePlaces: who belongs to whom by where he is from, also while it is not known yet what was started for a daemon.
+func TestJudgePlaces(t *testing.T) {
+	b := start(t, &testproc.Fake{}, spec("web"), spec("worker"))
+	s := b.server
+	s.o.Control = func(d *child.Status) bundle.Control {
+		return map[string]bundle.Control{"web": bundle.ControlRead, "worker": bundle.ControlNone}[d.Name]
+	}
+	var looks int
+	for _, tt := range []struct {
+		name    string
+		place   peer.Place
+		known   int  // looks after which it is known whose it is; 0: never
+		through bool // something is being started meanwhile
+		may     bundle.Control
+		of      string
+	}{
+		{"from outside", peer.Outside, 0, false, bundle.ControlFull, ""},
+		{"one that has ended", peer.Unknown, 0, false, bundle.ControlNone, ""},
+		{"one that has ended, of a known child", peer.Unknown, 1, false, bundle.ControlNone, ""},
+		{"an orphan", peer.Within, 0, false, bundle.ControlNone, ""},
+		{"of web", peer.Within, 1, false, bundle.ControlRead, "web"},
+		{"of web, which has just been started", peer.Within, 5, true, bundle.ControlRead, "web"},
+		{"an orphan, while web hangs in its start", peer.Within, 0, true, bundle.ControlNone, ""},
+	} {
+		looks = 0
+		s.o.Has = func(d *child.Status, p proc.Stat) (has, starting bool) {
+			has = d.Name == "web" && p.PID == 7 && tt.known > 0 && looks >= tt.known
+			return has, d.Name == "web" && tt.through && !has
+		}
+		ctx := context.WithValue(t.Context(), connKey{}, &connInfo{peer: place{tt.place, &looks}})
+		v, err := s.judge(ctx)
+		of := ""
+		if v.of != nil {
+			of = v.of.Name
+		}
+		if err != nil || v.may != tt.may || of != tt.of {
+			t.Errorf("%s: got %s of %q, %v, want %s of %q", tt.name, v.may, of, err, tt.may, tt.of)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/internal/peer"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 )
 
 // conns are the open connections. There is room for maxConns; when that is used up, a new one takes the place of the one
@@ -27,9 +28,14 @@ type conns struct {
 type connInfo struct {
 	conns   *conns
 	conn    net.Conn
-	since   time.Time  // the last time that its client has done something
-	peer    *peer.Peer // whose it is; nil if that makes no difference
-	working bool       // a request has been read and is being answered
+	since   time.Time // the last time that its client has done something
+	peer    looker    // whose it is; nil if that makes no difference
+	working bool      // a request has been read and is being answered
+}
+
+// A looker is a *peer.Peer.
+type looker interface {
+	Look() (peer.Place, proc.Stat)
 }
 
 func newConns() *conns {
@@ -132,9 +138,9 @@ func (c *conns) close() {
 
 // add takes a connection in, if there is room or room can be made; with private, it matters whose it is.
 func (c *conns) add(conn net.Conn, private bool) bool {
-	var from *peer.Peer
-	if private {
-		from = peer.Of(conn)
+	var from looker
+	if p := peer.Of(conn); private && p != nil {
+		from = p
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

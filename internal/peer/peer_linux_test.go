@@ -325,3 +325,34 @@ func TestFamily(t *testing.T) {
 		t.Errorf("afterwards: %v, %v", starting, f.members)
 	}
 }
+
+// BenchmarkLook is what it costs to tell whose a child of ours is.
+func BenchmarkLook(b *testing.B) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	file := os.NewFile(uintptr(pair[0]), "pair")
+	conn, err := net.FileConn(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	file.Close()
+	defer conn.Close()
+	defer unix.Close(pair[1])
+	cmd := exec.Command("/bin/sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	}()
+	p := Of(conn)
+	p.pid = cmd.Process.Pid
+	for b.Loop() {
+		if place, _ := p.Look(); place != Within {
+			b.Fatal(place)
+		}
+	}
+}
