@@ -74,7 +74,7 @@ type serviceSchema struct {
 
 	Overflow string `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the daemon waits (default), or whole lines are discarded and counted."`
 
-	Control string `json:"control" enum:"none,read,full" doc:"What its processes may ask at the control socket: none: whether all is well, and how they are themselves; read: all that there is to see, but the log of services with private_env; full (default): everything."`
+	Control string `json:"control" enum:"none,read,full" doc:"What its processes may ask at the control socket: none: whether all is well, and how they are themselves; read: all that there is to see, but the log of services with private_env; full: everything. Default: none behind a wall, else full."`
 }
 
 type jobSchema struct {
@@ -82,7 +82,7 @@ type jobSchema struct {
 	KillMode   string   `json:"kill_mode" enum:"group,process" doc:"Who is stopped: the whole process group (default), or the main process alone."`
 	Critical   bool     `json:"critical" doc:"The bundle is not healthy while the last run of this job has failed."`
 	Overflow   string   `json:"overflow" enum:"block,drop" doc:"What happens while the consumer of the log is slow: the job waits (default), or whole lines are discarded and counted."`
-	Control    string   `json:"control" enum:"none,read,full" doc:"What its processes may ask at the control socket: none: whether all is well, and how they are themselves; read: all that there is to see, but the log of services with private_env; full (default): everything."`
+	Control    string   `json:"control" enum:"none,read,full" doc:"What its processes may ask at the control socket: none: whether all is well, and how they are themselves; read: all that there is to see, but the log of services with private_env; full: everything. Default: none behind a wall, else full."`
 
 	Walls    string   `json:"walls" enum:"off" doc:"off: no wall around this job, which can then read what others of its user have, and signal them."`
 	Writable []string `json:"writable" doc:"With read_only: directories, or files, that the job may change all the same; absolute paths."`

@@ -57,14 +57,18 @@ func TestAlertsFire(t *testing.T) {
 		{"DaemonCrashLoop", `sidecar_init_daemon_failures{daemon="a"}|3x200`, `daemon: a`, `sidecar_init_daemon_failures{daemon="b"}|2x200`},
 		{"DaemonGaveUp", `sidecar_init_daemon_state{daemon="a",state="gave-up"}|1x200`, `{ daemon: a, state: gave-up }`, `sidecar_init_daemon_state{daemon="b",state="running"}|1x200`},
 		{"DaemonKilledForMemory", `sidecar_init_daemon_oom_kills_total{daemon="a"}|0x115 1x100`, `daemon: a`, `sidecar_init_daemon_oom_kills_total{daemon="b"}|2x200`},
-		{"DaemonSilent", `sidecar_init_log_last_line_timestamp_seconds{daemon="a"}|60x200 ; sidecar_init_daemon_up{daemon="a"}|1x200`, `daemon: a`,
-			`sidecar_init_log_last_line_timestamp_seconds{daemon="b"}|60+60x200 ; sidecar_init_daemon_up{daemon="b"}|1x200 ; sidecar_init_log_last_line_timestamp_seconds{daemon="c"}|60x200 ; sidecar_init_daemon_up{daemon="c"}|0x200`},
+		{
+			"DaemonSilent", `sidecar_init_log_last_line_timestamp_seconds{daemon="a"}|60x200 ; sidecar_init_daemon_up{daemon="a"}|1x200`, `daemon: a`,
+			`sidecar_init_log_last_line_timestamp_seconds{daemon="b"}|60+60x200 ; sidecar_init_daemon_up{daemon="b"}|1x200 ; sidecar_init_log_last_line_timestamp_seconds{daemon="c"}|60x200 ; sidecar_init_daemon_up{daemon="c"}|0x200`,
+		},
 		{"LogLinesDropped", `sidecar_init_log_dropped_lines_total{daemon="a"}|0+5x200`, `daemon: a`, `sidecar_init_log_dropped_lines_total{daemon="b"}|7x200`},
 		{"EventsDropped", `sidecar_init_events_dropped_total{sink="a"}|0+1x200`, `sink: a`, `sidecar_init_events_dropped_total{sink="b"}|0x200`},
 		{"ReloadFailed", `sidecar_init_config_last_reload_successful{instance="a"}|0x200`, `instance: a`, `sidecar_init_config_last_reload_successful{instance="b"}|1x200`},
 		{"JobFailed", `sidecar_init_job_runs_total{job="a",result="failed"}|0x100 1x100`, `{ job: a, result: failed }`, `sidecar_init_job_runs_total{job="b",result="succeeded"}|0+1x200`},
-		{"JobIsLate", `sidecar_init_job_last_success_timestamp_seconds{job="a"}|0x2000 ; sidecar_init_job_next_fire_timestamp_seconds{job="a"}|9e9x2000`, `job: a`,
-			`sidecar_init_job_last_success_timestamp_seconds{job="b"}|0+60x2000 ; sidecar_init_job_next_fire_timestamp_seconds{job="b"}|9e9x2000 ; sidecar_init_job_last_success_timestamp_seconds{job="c"}|0x2000 ; sidecar_init_job_next_fire_timestamp_seconds{job="c"}|0x2000`},
+		{
+			"JobIsLate", `sidecar_init_job_last_success_timestamp_seconds{job="a"}|0x2000 ; sidecar_init_job_next_fire_timestamp_seconds{job="a"}|9e9x2000`, `job: a`,
+			`sidecar_init_job_last_success_timestamp_seconds{job="b"}|0+60x2000 ; sidecar_init_job_next_fire_timestamp_seconds{job="b"}|9e9x2000 ; sidecar_init_job_last_success_timestamp_seconds{job="c"}|0x2000 ; sidecar_init_job_next_fire_timestamp_seconds{job="c"}|0x2000`,
+		},
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "rule_files: [%q]\nevaluation_interval: 1m\ntests:\n", file)
