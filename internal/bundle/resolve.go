@@ -88,7 +88,9 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	if t.hosts != nil {
 		b.HostsAt = t.hosts.String()
 		for _, s := range running {
-			b.Hosts = append(b.Hosts, s.name)
+			if s.job == nil {
+				b.Hosts = append(b.Hosts, s.name)
+			}
 		}
 	}
 	l.suspectAll(running, t.hosts != nil)

@@ -86,7 +86,7 @@ func (f *File) owner() (uid, gid int, err error) {
 	if name != "" {
 		u, err := user.Lookup(name)
 		if err != nil {
-			if uid, err = strconv.Atoi(name); err != nil {
+			if _, err := strconv.Atoi(name); err != nil {
 				return 0, 0, fmt.Errorf("there is no user %q in /etc/passwd", name)
 			}
 			if u, err = user.LookupId(name); err != nil { // a number needs no entry
