@@ -92,8 +92,9 @@ func (s *Server) judge(ctx context.Context) (v verdict, err error) {
 		var place peer.Place
 		var from proc.Stat
 		if err := s.judges.do(ctx, func() int {
-			place, from = i.peer.Look()
-			return 1
+			var reads int
+			place, from, reads = i.peer.Look()
+			return reads + 1
 		}); err != nil {
 			return v, err
 		}

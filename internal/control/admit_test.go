@@ -104,9 +104,9 @@ type place struct {
 	looks *int
 }
 
-func (p place) Look() (peer.Place, proc.Stat) {
+func (p place) Look() (peer.Place, proc.Stat, int) {
 	*p.looks++
-	return p.Place, proc.Stat{PID: 7, Start: 7}
+	return p.Place, proc.Stat{PID: 7, Start: 7}, 2
 }
 
 // TestJudgePlaces: who belongs to whom by where he is from, also while it is not known yet what was started for a daemon.

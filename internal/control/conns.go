@@ -35,7 +35,7 @@ type connInfo struct {
 
 // A looker is a *peer.Peer.
 type looker interface {
-	Look() (peer.Place, proc.Stat)
+	Look() (place peer.Place, child proc.Stat, reads int)
 }
 
 func newConns() *conns {

@@ -29,8 +29,8 @@ var (
 	followRest = rest{times: 9, once: 20 * time.Microsecond, each: 28 * time.Nanosecond}
 	// All last lines together get a fifth too, in pieces: that is 13 MB in a second.
 	tailRest = rest{times: 4, once: 10 * time.Microsecond, each: 15 * time.Nanosecond}
-	// All who must be judged get a tenth: a byte stands for a generation between them and us.
-	judgeRest = rest{times: 9, once: 30 * time.Microsecond, each: 20 * time.Microsecond}
+	// All who must be judged get a tenth: what counts there is not bytes but what is read in /proc.
+	judgeRest = rest{times: 9, once: 60 * time.Microsecond, each: 15 * time.Microsecond}
 )
 
 // credit is how far a pause that was too long makes the next ones shorter. A timer is late by some milliseconds where the

@@ -122,14 +122,14 @@ func TestHanded(t *testing.T) {
 		if _, err := c.handed.WriteString("x"); err != nil {
 			t.Fatal(err)
 		}
-		if place, from := p.Look(); place != Within || from.PID != c.cmd.Process.Pid {
+		if place, from, _ := p.Look(); place != Within || from.PID != c.cmd.Process.Pid {
 			t.Errorf("got %v, %+v, want our child %d", place, from, c.cmd.Process.Pid)
 		}
 		c.end()
-		if place, _ := p.Look(); place != Unknown {
+		if place, _, _ := p.Look(); place != Unknown {
 			t.Errorf("when it has ended: got %v", place)
 		}
-		if place, _ := of(c.conn, pidfd, proc.Read).Look(); place != Unknown {
+		if place, _, _ := of(c.conn, pidfd, proc.Read).Look(); place != Unknown {
 			t.Errorf("accepted when it has ended: got %v", place)
 		}
 	})
@@ -149,7 +149,7 @@ func TestEndsMeanwhile(t *testing.T) {
 				}
 				return s
 			}
-			if place, _ := p.Look(); place != Unknown && (pidfd || n == 0) {
+			if place, _, _ := p.Look(); place != Unknown && (pidfd || n == 0) {
 				t.Errorf("after %d reads: got %v", n+1, place)
 			}
 		}
@@ -171,7 +171,7 @@ func TestRecycled(t *testing.T) {
 			if err := next.Start(); err != nil {
 				t.Fatal(err)
 			}
-			place, from := p.Look()
+			place, from, _ := p.Look()
 			got := next.Process.Pid
 			sameTick := !pidfd && proc.Read(got).Start == p.start // which takes a choice of numbers, as here
 			_ = next.Process.Kill()
@@ -204,11 +204,11 @@ func TestOutside(t *testing.T) {
 	defer conn.Close()
 	defer unix.Close(pair[1])
 	p := Of(conn)
-	if place, _ := p.Look(); place != Outside {
+	if place, _, _ := p.Look(); place != Outside {
 		t.Errorf("we: got %v", place)
 	}
 	p.pid = 0
-	if place, _ := p.Look(); place != Outside {
+	if place, _, _ := p.Look(); place != Outside {
 		t.Errorf("one of another pid namespace: got %v", place)
 	}
 	tcp, other := net.Pipe()
@@ -351,7 +351,7 @@ func BenchmarkLook(b *testing.B) {
 	p := Of(conn)
 	p.pid = cmd.Process.Pid
 	for b.Loop() {
-		if place, _ := p.Look(); place != Within {
+		if place, _, _ := p.Look(); place != Within {
 			b.Fatal(place)
 		}
 	}
