@@ -15,6 +15,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/kernel"
 )
 
 // verbs are what is asked, with the least control that it takes. SELF is the daemon to which the process that asks belongs.
@@ -87,9 +88,6 @@ func testPeers(t *testing.T, p place) {
 	}
 	for _, control := range controls {
 		own := "x-sidecar-init: { control: " + string(control) + " }"
-		if control == bundle.ControlFull {
-			own = "labels: {}" // it is the default
-		}
 		name := "d-" + string(control)
 		var text strings.Builder
 		for _, v := range verbs {
@@ -275,4 +273,26 @@ func TestPeersMessage(t *testing.T) {
 	}
 	s.signal(syscall.SIGTERM)
 	<-s.ended
+}
+
+// TestControlBehindWall: where a file says nothing, who is behind a wall may ask for nothing, and who is not for everything.
+func TestControlBehindWall(t *testing.T) {
+	t.Parallel()
+	if kernel.Own().LandlockABI < 2 {
+		t.Skip("the kernel has no Landlock")
+	}
+	dir := openDir(t)
+	socket := filepath.Join(dir, "s")
+	asks := func(name, more string) string {
+		return fmt.Sprintf("  %s:\n    command: %q\n    environment: { SIDECAR_INIT_CONTROL: %s }\n%s", name, shipped()+" status", socket, more)
+	}
+	s := start(t, call{
+		env: []string{"SIDECAR_INIT_CONTROL=" + socket},
+		bundle: services(daemon("owner", "block", `x-sidecar-init: { private_env: ["TOKEN_*"] }`),
+			asks("walled", ""), asks("outside", "    x-sidecar-init: { walls: off }\n")),
+	})
+	s.expect("[walled] sidecar-init: this process belongs to walled, whose control is none: see x-sidecar-init.control")
+	s.match(`\[outside\] outside +running .*`)
+	s.signal(syscall.SIGTERM)
+	s.wait()
 }

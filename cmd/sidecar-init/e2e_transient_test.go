@@ -175,6 +175,8 @@ func TestStartAtFirstVersion(t *testing.T) {
 		switch r.Method + " " + r.URL.Path {
 		case "GET /v1/daemons":
 			_, _ = io.WriteString(w, `[{"name":"web","state":"stopped"}]`)
+		case "GET /v1/daemons/web":
+			_, _ = io.WriteString(w, `{"name":"web","state":"stopped"}`)
 		case "POST /v1/daemons/web/start":
 			started <- struct{}{}
 			_, _ = io.WriteString(w, `{"name":"web","state":"running","pid":7}`)
