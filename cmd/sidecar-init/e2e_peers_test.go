@@ -25,7 +25,7 @@ var verbs = []struct {
 }{
 	{"healthy", bundle.ControlNone},
 	{"status SELF", bundle.ControlNone},
-	{"wait --timeout 10ms SELF", bundle.ControlNone},
+	{"wait --timeout 2s SELF", bundle.ControlNone}, // a judgement can take a second
 	{"status", bundle.ControlRead},
 	{"status victim", bundle.ControlRead},
 	{"status SELF victim", bundle.ControlRead},
