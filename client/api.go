@@ -68,6 +68,8 @@ type Daemon struct {
 	// Transient: it is in no file, but was added by Add. Expires is when it is removed; nil if that is not limited.
 	Transient bool       `json:"transient,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
+	// Control is what its processes may ask at the control socket: none, read or full; empty where the supervisor does not tell them apart.
+	Control string `json:"control,omitempty"`
 	// Wall: it is behind a wall, from where it can read no process outside.
 	Wall bool `json:"wall,omitempty"`
 	// Private says how its private variables are kept from other daemons: "enforced by the kernel", or "by environment only: "

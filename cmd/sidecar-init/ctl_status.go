@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -111,7 +112,7 @@ func statusTable(all []client.Daemon, wide bool) [][]cell {
 		rows[0] = append(rows[0], cell{text: title})
 	}
 	if wide {
-		rows[0] = append(rows[0], cell{text: "WALL"})
+		rows[0] = append(rows[0], cell{text: "WALL"}, cell{text: "CONTROL"})
 	}
 	for i := range all {
 		d := &all[i]
@@ -134,7 +135,7 @@ func statusTable(all []client.Daemon, wide bool) [][]cell {
 			if d.Wall {
 				wall = "yes"
 			}
-			rows[i+1] = append(rows[i+1], cell{wall, ""})
+			rows[i+1] = append(rows[i+1], cell{wall, ""}, cell{cmp.Or(d.Control, "-"), ""})
 		}
 	}
 	return rows

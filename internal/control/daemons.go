@@ -85,6 +85,9 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 				d.Expires = &expires
 			}
 		}
+		if s.o.Control != nil {
+			d.Control = string(s.o.Control(st))
+		}
 		if s.o.Wall != nil {
 			d.Wall, d.Private = s.o.Wall(st)
 		}
