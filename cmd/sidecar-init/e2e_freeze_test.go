@@ -186,8 +186,11 @@ func TestFrozenShutdown(t *testing.T) {
 				freeze()
 				time.Sleep(4 * time.Second) // this is what is tested
 				thaw()
-				return errors.Join(s.ends(0),
-					s.said("sidecar-init: grace (2s) elapsed; SIGKILL on db", "sidecar-init: db exited with code -9 (SIGKILL)"))
+				said := []string{"sidecar-init: grace (2s) elapsed; SIGKILL on db"}
+				if prebuilt == "" { // an emulated machine is too slow to see it
+					said = append(said, "sidecar-init: db exited with code -9 (SIGKILL)")
+				}
+				return errors.Join(s.ends(0), s.said(said...))
 			})
 		})
 	}

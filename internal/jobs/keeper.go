@@ -90,7 +90,7 @@ func New(o Options) *Keeper {
 		o.NewTimer = func() (Timer, error) { return schedule.NewTimer() }
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = func() time.Time { return time.Now().Round(0) } // the wall clock alone: the monotonic one is never set
 	}
 	return &Keeper{o: o, actor: actor.New[message](queueLimit), ended: make(chan error, 1)}
 }

@@ -177,6 +177,10 @@ func (k *Keeper) event(e child.Event) {
 				k.cancelled(j, r, root.ErrShuttingDown.Error())
 			}
 			j.waiting = nil
+			if r := j.run; r != nil && r.prepare != nil && !r.Result.Over() { // for what it depends on
+				k.cancelled(j, r, root.ErrShuttingDown.Error())
+				r.prepare()
+			}
 		}
 		return
 	}

@@ -144,6 +144,7 @@ const (
 // Due says what fires in (from, now]: whether one is on time, and how many are too late (1000 stands for as many or more). A clock that
 // was set back, or forward by more than TooLong, makes nothing due.
 func (s *Schedule) Due(from, now time.Time) (onTime bool, missed int) {
+	from, now = from.Round(0), now.Round(0) // else they would be compared by the monotonic clock, which nobody sets
 	if !now.After(from) || now.Sub(from) > TooLong {
 		return false, 0
 	}
