@@ -26,7 +26,10 @@ func everybody() []string { return []string{"root", "nobody"} }
 
 // unfiltered leaves out what runs the same tests again under many seccomp filters, with bounds for a machine that is not emulated: a
 // filter is the same on every kernel.
-const unfiltered = "-test.skip='^(TestRefusals|TestProfile|TestSoakProfile)$'"
+const unfiltered = "-test.skip='^(TestRefusals|TestProfile|TestSoakProfile" + kernelFree + ")$'"
+
+// kernelFree are tests of the command line and of its texts, which are the same on every kernel, and which start hundreds of programs.
+const kernelFree = "|TestScripts|TestNothingPrivate|TestJobOutput|TestJobHTTP|TestExampleStackCompose|TestExamples|TestMetrics|TestCompletion"
 
 // suites are the packages whose promises depend on the kernel. A machine without KVM is ten times slower than this one, so that
 // what takes minutes is left out, by -short.
