@@ -17,7 +17,7 @@ import (
 // which is made of this machine's programs.
 
 // stackPrograms are the programs of that image, beside those of PostgreSQL.
-var stackPrograms = []string{"sh", "ls", "tail", "mv", "grep", "python3", "nginx", "redis-server", "redis-cli"}
+var stackPrograms = []string{"sh", "ls", "tail", "mv", "grep", "/usr/bin/python3", "/usr/sbin/nginx", "redis-server", "redis-cli"}
 
 // stackImage makes the image, with what the programs need.
 func stackImage(t *testing.T) string {
@@ -26,7 +26,7 @@ func stackImage(t *testing.T) string {
 	if len(postgres) == 0 {
 		t.Skip("there is no PostgreSQL (Debian package postgresql)")
 	}
-	files := []string{"/etc/passwd", "/etc/group", "/usr/lib/postgresql", "/usr/share/postgresql", "/usr/share/zoneinfo"}
+	files := []string{"/bin/sh", "/etc/passwd", "/etc/group", "/usr/lib/postgresql", "/usr/share/postgresql", "/usr/share/zoneinfo"}
 	for _, name := range stackPrograms {
 		path, err := exec.LookPath(name)
 		if err != nil {
