@@ -26,14 +26,17 @@ func TestJobClock(t *testing.T) {
 	to(1, 59, 58)
 	s.expect("sidecar-init: job one started (schedule)", "sidecar-init: job skip started (schedule)")
 	s.match("sidecar-init: job skip succeeded in .*")
+	s.match("sidecar-init: job one succeeded in .*")
 	to(5, 10, 0)
 	s.expect("sidecar-init: job one missed 3 fires; one run stands for all", "sidecar-init: job skip missed 3 fires; nothing runs for them")
 	s.expect("sidecar-init: job one started (schedule)")
+	s.match("sidecar-init: job one succeeded in .*")
 	to(2, 59, 58) // which it has shown before
 	time.Sleep(4 * time.Second)
 	to(5, 59, 58)
 	s.expect("sidecar-init: job one started (schedule)", "sidecar-init: job skip started (schedule)")
 	s.match("sidecar-init: job skip succeeded in .*")
+	s.match("sidecar-init: job one succeeded in .*") // a run that is in progress would let the next be skipped
 	// As in a container that was paused: the supervisor does not run while the clock goes on.
 	s.signal(syscall.SIGSTOP)
 	to(8, 30, 0)
