@@ -77,27 +77,29 @@ type Output struct {
 
 // Jobs returns the jobs, in the order of the bundle file.
 func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
-	var all []Job
-	return all, c.get(ctx, "/v1/jobs", &all)
+	return get[[]Job](ctx, c, "/v1/jobs")
 }
 
 // Runs returns the last runs of a job, 10 at most, the latest first.
 func (c *Client) Runs(ctx context.Context, job string) ([]Run, error) {
-	var all []Run
-	return all, c.get(ctx, "/v1/jobs/"+url.PathEscape(job)+"/runs", &all)
+	return get[[]Run](ctx, c, "/v1/jobs/"+url.PathEscape(job)+"/runs")
 }
 
-// get reads an answer into v.
-func (c *Client) get(ctx context.Context, path string, v any) error {
-	resp, err := c.do(ctx, http.MethodGet, path, nil, nil)
+// get asks for something that is one answer in JSON.
+func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	return ask[T](ctx, c, http.MethodGet, path, nil)
+}
+
+func ask[T any](ctx context.Context, c *Client, method, path string, body []byte) (v T, err error) {
+	resp, err := c.do(ctx, method, path, nil, body)
 	if err != nil {
-		return err
+		return v, err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
-		return badAnswer(err)
+	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
+		return v, badAnswer(err)
 	}
-	return nil
+	return v, nil
 }
 
 // StartJob runs a job, and returns as soon as the run is accepted: the jobs that it depends on run first, and services that it needs are
@@ -108,16 +110,7 @@ func (c *Client) StartJob(ctx context.Context, job string, args ...string) (Run,
 	if err != nil {
 		return Run{}, err
 	}
-	resp, err := c.do(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(job)+"/run", nil, body)
-	if err != nil {
-		return Run{}, err
-	}
-	defer resp.Body.Close()
-	var r Run
-	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
-		return Run{}, badAnswer(err)
-	}
-	return r, nil
+	return ask[Run](ctx, c, http.MethodPost, "/v1/jobs/"+url.PathEscape(job)+"/run", body)
 }
 
 type runRequest struct {

@@ -96,14 +96,5 @@ type Bundle struct {
 
 // Bundle returns what the supervisor runs.
 func (c *Client) Bundle(ctx context.Context) (Bundle, error) {
-	resp, err := c.do(ctx, http.MethodGet, "/v1/bundle", nil, nil)
-	if err != nil {
-		return Bundle{}, err
-	}
-	defer resp.Body.Close()
-	var b Bundle
-	if err := json.NewDecoder(resp.Body).Decode(&b); err != nil {
-		return Bundle{}, badAnswer(err)
-	}
-	return b, nil
+	return get[Bundle](ctx, c, "/v1/bundle")
 }

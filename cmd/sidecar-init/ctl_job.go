@@ -63,21 +63,27 @@ func (p *program) jobLsCommand() *cobra.Command {
 	c := p.newCaller(cmd).withFormat(cmd)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	cmd.RunE = func(*cobra.Command, []string) error {
-		to, ctx, cancel, err := c.connect()
-		if err != nil {
-			return err
-		}
-		defer cancel()
-		all, err := to.Jobs(ctx)
-		if err != nil {
-			return c.failed(err)
-		}
-		if c.format == "json" {
-			return c.printJSON(all)
-		}
-		return printTable(c.stdout, jobTable(all), 99, c.colours())
+		return list(c, (*client.Client).Jobs, jobTable)
 	}
 	return cmd
+}
+
+// list asks for a list, and prints it as JSON or as a table.
+func list[T any](c *caller, ask func(*client.Client, context.Context) ([]T, error), table func([]T) [][]cell) error {
+	to, ctx, cancel, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	all, err := ask(to, ctx)
+	if err != nil {
+		return c.failed(err)
+	}
+	if c.format == "json" {
+		return c.printJSON(all)
+	}
+	rows := table(all)
+	return printTable(c.stdout, rows, len(rows[0]), c.colours())
 }
 
 // jobTable is the table that job ls prints.
@@ -132,36 +138,30 @@ func (p *program) jobRunsCommand() *cobra.Command {
 	c := p.newCaller(cmd).withFormat(cmd)
 	cmd.ValidArgsFunction = c.completeJobs
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		to, ctx, cancel, err := c.connect()
-		if err != nil {
-			return err
-		}
-		defer cancel()
-		all, err := to.Runs(ctx, args[0])
-		if err != nil {
-			return c.failed(err)
-		}
-		if c.format == "json" {
-			return c.printJSON(all)
-		}
-		rows := [][]cell{titles("RUN", "TRIGGER", "RESULT", "STARTED", "DURATION", "EXIT", "REASON")}
-		for i := range all {
-			r := &all[i]
-			started, took, exit := "-", "-", "-"
-			if r.Started != nil {
-				started = moment(*r.Started)
-				if r.Ended != nil {
-					took = round(r.Ended.Sub(*r.Started)).String()
-				}
-			}
-			if r.Over() {
-				exit = strconv.Itoa(r.Code)
-			}
-			rows = append(rows, []cell{{strconv.Itoa(r.ID), ""}, {r.Trigger, ""}, {r.Result, ""}, {started, ""}, {took, ""}, {exit, ""}, {r.Reason, ""}})
-		}
-		return printTable(c.stdout, rows, 99, false)
+		runs := func(to *client.Client, ctx context.Context) ([]client.Run, error) { return to.Runs(ctx, args[0]) }
+		return list(c, runs, runTable)
 	}
 	return cmd
+}
+
+// runTable is the table that job runs prints.
+func runTable(all []client.Run) [][]cell {
+	rows := [][]cell{titles("RUN", "TRIGGER", "RESULT", "STARTED", "DURATION", "EXIT", "REASON")}
+	for i := range all {
+		r := &all[i]
+		started, took, exit := "-", "-", "-"
+		if r.Started != nil {
+			started = moment(*r.Started)
+			if r.Ended != nil {
+				took = round(r.Ended.Sub(*r.Started)).String()
+			}
+		}
+		if r.Over() {
+			exit = strconv.Itoa(r.Code)
+		}
+		rows = append(rows, []cell{{strconv.Itoa(r.ID), ""}, {r.Trigger, ""}, {r.Result, ""}, {started, ""}, {took, ""}, {exit, ""}, {r.Reason, ""}})
+	}
+	return rows
 }
 
 // one wants exactly one argument.

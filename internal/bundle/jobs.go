@@ -33,6 +33,22 @@ type Trigger struct {
 	When       *schedule.Schedule
 }
 
+// Concurrency is Queue in the word of the file.
+func (t *Trigger) Concurrency() string {
+	if t.Queue {
+		return "queue"
+	}
+	return "forbid"
+}
+
+// MissedFires is SkipMissed in the word of the file.
+func (t *Trigger) MissedFires() string {
+	if t.SkipMissed {
+		return "skip"
+	}
+	return "one"
+}
+
 // kind is how a trigger is told to package child.
 func (j *Job) kind() child.Trigger {
 	switch {

@@ -185,14 +185,7 @@ func planJob(d *Daemon) PlanJob {
 		out.Timeout = d.Job.Timeout.String()
 	}
 	for _, t := range d.Job.Triggers {
-		one := PlanTrigger{t.Cron, t.Timezone, "forbid", "one"}
-		if t.Queue {
-			one.Concurrency = "queue"
-		}
-		if t.SkipMissed {
-			one.MissedFires = "skip"
-		}
-		out.Schedule = append(out.Schedule, one)
+		out.Schedule = append(out.Schedule, PlanTrigger{t.Cron, t.Timezone, t.Concurrency(), t.MissedFires()})
 	}
 	return out
 }

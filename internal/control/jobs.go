@@ -61,14 +61,7 @@ func (s *Server) runs(w http.ResponseWriter, r *request) error {
 func describeJob(s *jobs.Status) client.Job {
 	j := client.Job{Name: s.Name, Manual: s.Manual, Schedule: []client.Schedule{}, State: s.State(), Waiting: s.Waiting}
 	for _, t := range s.Triggers {
-		one := client.Schedule{Cron: t.Cron, Timezone: t.Timezone, Concurrency: "forbid", MissedFires: "one"}
-		if t.Queue {
-			one.Concurrency = "queue"
-		}
-		if t.SkipMissed {
-			one.MissedFires = "skip"
-		}
-		j.Schedule = append(j.Schedule, one)
+		j.Schedule = append(j.Schedule, client.Schedule{Cron: t.Cron, Timezone: t.Timezone, Concurrency: t.Concurrency(), MissedFires: t.MissedFires()})
 	}
 	if s.Current != nil {
 		r := describeRun(s.Current)

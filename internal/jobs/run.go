@@ -86,10 +86,9 @@ func (k *Keeper) begin(j *job, r *run) {
 	}
 	var ctx context.Context
 	ctx, r.prepare = context.WithCancel(context.Background())
-	isJob := func(name string) bool { return k.find(name) != nil }
 	var needs []need
 	for _, d := range j.After {
-		needs = append(needs, need{d, isJob(d.Name)})
+		needs = append(needs, need{d, k.find(d.Name) != nil})
 	}
 	go func() { // posts one message, then ends
 		_ = k.actor.Ref().Tell(prepared{j, r, k.fulfil(ctx, needs)})
