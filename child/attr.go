@@ -19,6 +19,14 @@ type Attr struct {
 	PIDVariable string
 	// Wall, unless nil, is put around the process.
 	Wall *Wall
+	// Cgroup, unless nil, is the control group that the process is moved into.
+	Cgroup *Cgroup
+}
+
+// A Cgroup is a control group (version 2) of a daemon. The Spawner makes it; Exec only moves the process into it.
+type Cgroup struct {
+	Dir   string            // absolute
+	Files map[string]string // what is to be in its files, such as memory.max
 }
 
 // A Wall is a Landlock domain (landlock(7)) around a process and all that it starts. From inside nobody can trace a process

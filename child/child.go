@@ -49,6 +49,10 @@ type (
 	}
 	// Kill sends SIGKILL at once, and is final.
 	Kill struct{}
+	// Pause freezes the process, and all that it has started, where it is in a control group of its own (Freezer); Unpause lets
+	// it go on. Reply, which may be the zero Reply, is answered with nil, or why that could not be done.
+	Pause   struct{ Reply actor.Reply[error] }
+	Unpause struct{ Reply actor.Reply[error] }
 	// Revise gives the daemon a new definition. The process goes on, under the rules of Spec; or, with Restart, it is
 	// restarted to be the program of Spec: its stop is then still that of the old one, and a daemon that has ended by itself is
 	// started. One that was stopped by hand stays so, unless Start is set too.
@@ -109,6 +113,8 @@ func (Retire) childMsg()    {}
 func (Restart) childMsg()   {}
 func (Signal) childMsg()    {}
 func (Kill) childMsg()      {}
+func (Pause) childMsg()     {}
+func (Unpause) childMsg()   {}
 func (Revise) childMsg()    {}
 func (Ready) childMsg()     {}
 func (Unhealthy) childMsg() {}
@@ -123,7 +129,7 @@ func (stepsDone) childMsg() {}
 // command reports whether m is counted in Status.Seen.
 func command(m Msg) bool {
 	switch m.(type) {
-	case Start, Skip, Terminate, Retire, Restart, Signal, Kill, Revise:
+	case Start, Skip, Terminate, Retire, Restart, Signal, Pause, Unpause, Kill, Revise:
 		return true
 	}
 	return false
@@ -212,6 +218,10 @@ func (h *handler) Receive(msg Msg) error {
 		h.unsent = h.m.forward(msg.Sig, msg.Wait)
 	case Kill:
 		h.m.kill()
+	case Pause:
+		h.reply, h.unsent = msg.Reply, h.pause(true)
+	case Unpause:
+		h.reply, h.unsent = msg.Reply, h.pause(false)
 	case Revise:
 		h.m.revise(msg)
 	case Ready:
@@ -285,6 +295,8 @@ func (h *handler) perform() error {
 			go h.spawn(h.m.gen, e.spec, e.group, h.take(), h.steps) // posts one message, then ends
 		case doSignal:
 			h.signal(e)
+		case doThaw:
+			_ = h.freeze(false) // who cannot be thawed can be killed
 		case doArm:
 			h.actor.Grant(e.delay) // a frozen daemon has not had its grace
 		case doDisarm:
@@ -333,6 +345,26 @@ func (h *handler) signal(e effect) {
 	h.hooks.Event(Event{
 		Time: h.m.now, Kind: EventUnsent, Daemon: h.m.spec.Name, Gen: h.m.gen, PID: h.m.pid, Signal: e.sig, Reason: err.Error(),
 	})
+}
+
+// pause freezes the process, or lets it go on.
+func (h *handler) pause(on bool) error {
+	err := h.m.mayPause(on)
+	if err == nil {
+		err = h.freeze(on)
+	}
+	if err == nil {
+		h.m.pause(on)
+	}
+	return err
+}
+
+func (h *handler) freeze(on bool) error {
+	f, ok := h.proc.(Freezer)
+	if !ok {
+		return ErrNoFreezer
+	}
+	return f.Freeze(on)
 }
 
 // take hands the dead process of the last life, if any, over to the caller.

@@ -21,6 +21,8 @@ const (
 	StateReady State = "ready"
 	// StateUnhealthy: the process is alive, and its health check fails. It leads to StateReady, or ends like StateStarting.
 	StateUnhealthy State = "unhealthy"
+	// StatePaused: the process is frozen, by hand. It leads back to the state before, or ends like StateStarting.
+	StatePaused State = "paused"
 	// StateStopping: the stop signal was sent, or the process has said that it ends by itself. When the main process and all others
 	// of its group have ended it leads to StateStopped, StateExited, StateBackoff or StateGaveUp, or to StateStarting if a restart was
 	// asked for.
@@ -41,7 +43,7 @@ const (
 // Alive reports whether a process exists in this state, or may exist.
 func (s State) Alive() bool {
 	switch s {
-	case StateStarting, StateRunning, StateReady, StateUnhealthy, StateStopping:
+	case StateStarting, StateRunning, StateReady, StateUnhealthy, StatePaused, StateStopping:
 		return true
 	}
 	return false
@@ -122,6 +124,8 @@ const (
 	EventFailed     Kind = "failed"     // could not be started: Exit.Err says why; Next says what follows
 	EventNotStarted Kind = "notstarted" // its condition can no longer hold; Reason says why
 	EventRestarting Kind = "restarting" // a restart in place was asked for and begins
+	EventPaused     Kind = "paused"     // frozen by hand
+	EventUnpaused   Kind = "unpaused"   // goes on
 	EventStopped    Kind = "stopped"    // ended by hand, or its restart was called off
 	EventKilled     Kind = "killed"     // did not end within Delay of Signal, or if that is 0 of saying so, so SIGKILL was sent
 	EventStepFailed Kind = "stepfailed" // a step of PreStop failed; Reason says which and how

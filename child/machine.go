@@ -46,6 +46,7 @@ type machine struct {
 	relapsed bool          // the policy has started this life after a failure
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	hinted   bool          // Event.Strays was told
+	paused   standing      // in StatePaused: what it had, and has after
 	left     bool          // the main process has ended, and others of its group may live
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
@@ -99,6 +100,7 @@ const (
 	doCease  effectKind = "cease"  // kill the steps that run
 	doWatch  effectKind = "watch"  // the process group, and post emptied
 	doIgnore effectKind = "ignore" // it from now on
+	doThaw   effectKind = "thaw"   // the process, which may be frozen
 	doEmit   effectKind = "emit"
 	doEnd    effectKind = "end"
 )
@@ -526,6 +528,8 @@ func (m *machine) ready(gen uint64) {
 		return
 	}
 	switch m.state {
+	case StatePaused: // it was on its way
+		m.paused.state, m.paused.reason = StateReady, ""
 	case StateStarting, StateRunning, StateUnhealthy:
 		m.enter(StateReady)
 		m.wasReady = true

@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -37,6 +38,15 @@ type Process interface {
 	// first kills what is left of the process group, and waits, for a bounded time, until it is gone.
 	Release(kill bool)
 }
+
+// A Freezer is a Process that can be frozen, with all that it has started, so that none of it runs until it is thawed. It does not
+// block.
+type Freezer interface {
+	Freeze(on bool) error
+}
+
+// ErrNoFreezer is why a daemon cannot be paused: its Process is no Freezer.
+var ErrNoFreezer = errors.New("it has no control group of its own")
 
 // An Exit says how a process ended. The zero value is exit code 0.
 type Exit struct {

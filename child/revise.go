@@ -104,5 +104,10 @@ func (m *machine) adopt(spec *Spec) {
 		m.enter(StateRunning)
 		m.wasReady = true
 		m.flush()
+	case StatePaused:
+		if m.paused.state != StateReady {
+			m.paused = standing{state: StateRunning}
+			m.wasReady = true
+		}
 	}
 }

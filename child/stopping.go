@@ -18,6 +18,9 @@ func (m *machine) stopping() {
 // stop stops a live process, or what is left of its group: PreStop, the stop signal, and after the grace SIGKILL.
 func (m *machine) stop() {
 	m.cease()
+	if m.state == StatePaused {
+		m.do(effect{kind: doThaw})
+	}
 	m.stopping()
 	if m.killed {
 		m.sigkill()

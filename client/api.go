@@ -12,6 +12,7 @@ const (
 	StateRunning   State = "running"   // alive; it declares no readiness, so it counts as ready
 	StateReady     State = "ready"     // alive, and has said or was found to be ready
 	StateUnhealthy State = "unhealthy" // alive, and its health check fails
+	StatePaused    State = "paused"    // frozen by hand, until it is unpaused
 	StateStopping  State = "stopping"  // was sent its stop signal, or has said that it ends by itself
 	StateBackoff   State = "backoff"   // has ended, and is restarted after a delay
 	StateExited    State = "exited"    // has ended, and is not started again by itself
@@ -75,6 +76,22 @@ type Daemon struct {
 	// Private says how its private variables are kept from other daemons: "enforced by the kernel", or "by environment only: "
 	// and why; empty where it has none.
 	Private string `json:"private,omitempty"`
+	// Cgroup is what its control group says, which CPU and RSS are from too then, with all that it has started; nil where it has none
+	// of its own.
+	Cgroup *Cgroup `json:"cgroup,omitempty"`
+}
+
+// A Cgroup is what the control group of a daemon says of its present life. Times are in seconds.
+type Cgroup struct {
+	// MemoryLimit is the most memory that it gets, in bytes: its own limit, or the container's where that is less; 0 is no limit.
+	MemoryLimit int64 `json:"memory_limit"`
+	// Processes counts its processes and threads.
+	Processes int64 `json:"processes"`
+	// Throttled is for how long it had to wait since its share of the processors was used up; CPUPressure and MemoryPressure for how
+	// long some of it waited for a processor, and for memory (the kernel's PSI).
+	Throttled      float64 `json:"throttled"`
+	CPUPressure    float64 `json:"cpu_pressure"`
+	MemoryPressure float64 `json:"memory_pressure"`
 }
 
 // An Exit says how a process ended.
@@ -155,6 +172,8 @@ const (
 	EventExited     = "dev.sidecar-init.daemon.exited"     // its process ended, or could not be started
 	EventRestarting = "dev.sidecar-init.daemon.restarting" // it will be restarted, after NextDelay
 	EventGaveUp     = "dev.sidecar-init.daemon.gave-up"    // it is not restarted any more, after Attempt restarts
+	EventPaused     = "dev.sidecar-init.daemon.paused"     // it was frozen by hand
+	EventUnpaused   = "dev.sidecar-init.daemon.unpaused"   // it goes on
 	EventStopped    = "dev.sidecar-init.daemon.stopped"    // it was stopped by hand
 	EventAdded      = "dev.sidecar-init.daemon.added"      // it belongs to the bundle from now on
 	EventRemoved    = "dev.sidecar-init.daemon.removed"    // it has left the bundle
@@ -219,6 +238,8 @@ type EventData struct {
 	Reason string `json:"reason,omitempty"`
 	// Log are the last lines, at most 20, before an unexpected end.
 	Log []string `json:"log,omitempty"`
+	// Repeats is how many failures followed this one, the first since the daemon was well, whose events are no longer kept.
+	Repeats int `json:"repeats,omitempty"`
 	// Trigger is what the run of a job was begun by: manual or schedule.
 	Trigger string `json:"trigger,omitempty"`
 	// Missed is how many fires EventJobMissed is about.

@@ -99,6 +99,17 @@ func (c *Client) Signal(ctx context.Context, name, signal string) ([]Daemon, err
 	return c.act(ctx, name, "signal", body)
 }
 
+// Pause freezes a daemon, or all of a service, and all that they have started, until Unpause. It fails for one that has no control group
+// of its own, as only those with a limit have, and that only where the control groups are writable.
+func (c *Client) Pause(ctx context.Context, name string) ([]Daemon, error) {
+	return c.act(ctx, name, "pause", nil)
+}
+
+// Unpause lets a daemon, or all of a service, go on.
+func (c *Client) Unpause(ctx context.Context, name string) ([]Daemon, error) {
+	return c.act(ctx, name, "unpause", nil)
+}
+
 // Healthy returns whether all is well, and what is not.
 func (c *Client) Healthy(ctx context.Context) (Health, error) {
 	resp, err := c.do(ctx, http.MethodGet, "/v1/healthy", nil, nil, http.StatusServiceUnavailable)

@@ -183,7 +183,7 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 		return Accepted{Err: ErrShuttingDown}
 	}
 	switch m := m.(type) {
-	case child.Start, child.Restart, child.Signal:
+	case child.Start, child.Restart, child.Signal, child.Pause, child.Unpause:
 	case child.Terminate:
 		if m.Final {
 			return Accepted{Err: fmt.Errorf("root: %T with Final is not for one daemon", m)}

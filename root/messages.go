@@ -19,7 +19,8 @@ type (
 	Signal struct{ Sig syscall.Signal }
 	// Shutdown ends the bundle as SIGTERM does; Reason takes the place of the signal's name in the log.
 	Shutdown struct{ Reason string }
-	// Do tells a daemon, or all of a service, what child.Start, child.Terminate, child.Restart and child.Signal mean.
+	// Do tells a daemon, or all of a service, what child.Start, child.Terminate, child.Restart, child.Signal, child.Pause and
+	// child.Unpause mean.
 	// Reply, which may be the zero Reply, is answered at once, not when it is done: Await tells that.
 	Do struct {
 		Name  string

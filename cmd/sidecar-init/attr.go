@@ -11,16 +11,20 @@ import (
 )
 
 // attr is what the file says of a daemon's process that needs the shim; nil where it says nothing.
-func attr(d *bundle.Daemon) *child.Attr { return attributes(d, wall(d, d.Wall, true)) }
+func attr(d *bundle.Daemon, group *child.Cgroup) *child.Attr {
+	return attributes(d, wall(d, d.Wall, true), group)
+}
 
 // helperAttr is the same for what runs for the daemon. It can signal the daemon, and so everybody.
-func helperAttr(d *bundle.Daemon) *child.Attr { return attributes(d, wall(d, d.HelperWall, false)) }
+func helperAttr(d *bundle.Daemon, group *child.Cgroup) *child.Attr {
+	return attributes(d, wall(d, d.HelperWall, false), group)
+}
 
-func attributes(d *bundle.Daemon, w *child.Wall) *child.Attr {
-	if w == nil && len(d.Ulimits) == 0 && len(d.CapAdd) == 0 && len(d.CapDrop) == 0 && !d.NoNewPrivileges && d.OOMScoreAdj == nil && d.Umask == nil && len(d.CPUs) == 0 {
+func attributes(d *bundle.Daemon, w *child.Wall, group *child.Cgroup) *child.Attr {
+	if w == nil && group == nil && len(d.Ulimits) == 0 && len(d.CapAdd) == 0 && len(d.CapDrop) == 0 && !d.NoNewPrivileges && d.OOMScoreAdj == nil && d.Umask == nil && len(d.CPUs) == 0 {
 		return nil
 	}
-	a := &child.Attr{CapAdd: d.CapAdd, CapDrop: d.CapDrop, NoNewPrivileges: d.NoNewPrivileges, OOMScoreAdj: d.OOMScoreAdj, Umask: d.Umask, CPUs: d.CPUs, Wall: w}
+	a := &child.Attr{CapAdd: d.CapAdd, CapDrop: d.CapDrop, NoNewPrivileges: d.NoNewPrivileges, OOMScoreAdj: d.OOMScoreAdj, Umask: d.Umask, CPUs: d.CPUs, Wall: w, Cgroup: group}
 	for _, l := range d.Ulimits {
 		a.Rlimits = append(a.Rlimits, child.Rlimit(l))
 	}

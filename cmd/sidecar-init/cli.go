@@ -312,6 +312,10 @@ func (p *program) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := (&limits{}).confine(b, true); err != nil && here {
+				fmt.Fprintln(p.stderr, err)
+				return exitError(exitConfig)
+			}
 			if warnings := b.Plan().Warnings; strict && len(warnings) > 0 {
 				for _, w := range warnings {
 					fmt.Fprintln(p.stderr, printable.Line(w))

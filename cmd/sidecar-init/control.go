@@ -17,6 +17,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/cgroup"
 	"github.com/bot-bottle/sidecar-init/internal/control"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
@@ -87,6 +88,7 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, w *workshop, 
 		return nil, &usageError{err.Error()}
 	}
 	ops.metrics = metrics.New(metrics.Options{
+		Cgroup: func(s *child.Status) (cgroup.Usage, bool) { return w.limits.usage(s.Spec.Attr) },
 		Reload: func() (bool, time.Time) { return ops.reload.succeeded.Load(), time.Unix(ops.reload.at.Load(), 0) },
 		Jobs: func() []jobs.Status {
 			all, _ := w.jobs.List(context.Background()) // at the end of the bundle there are none
@@ -138,6 +140,9 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 			d := s.Spec.Data.(*definition).Daemon
 			return d.Wall, ops.reload.now.Load().Enforced(d)
 		},
+		Cgroup: func(s *child.Status) (cgroup.Usage, bool) { return ops.reload.w.limits.usage(s.Spec.Attr) },
+		Leaf:  func(pid int) string { return ops.reload.w.limits.of(pid) },
+		Moves: func(s *child.Status) bool { return s.Spec.Data.(*definition).MayMove(os.Getuid()) },
 		Control: func(s *child.Status) bundle.Control {
 			d := s.Spec.Data.(*definition).Daemon
 			return cmp.Or(d.Control, bundle.DefaultControl(d.Wall))

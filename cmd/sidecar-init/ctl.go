@@ -34,6 +34,8 @@ func (p *program) controlCommands() []*cobra.Command {
 		p.actionCommand("start", "Start daemons, and wait until they run; a service of the file that does not run is brought in", started, (*client.Client).Start),
 		p.actionCommand("stop", "Stop daemons, and wait until they are dead; they stay so until they are started by hand", "stopped", (*client.Client).Stop),
 		p.actionCommand("restart", "Restart daemons, and wait until they run", "restarted", (*client.Client).Restart),
+		p.actionCommand("pause", "Freeze daemons that have a control group of their own, until they are unpaused", "paused", (*client.Client).Pause),
+		p.actionCommand("unpause", "Let daemons go on that were paused", "unpaused", (*client.Client).Unpause),
 		p.addCommand(), p.removeCommand(), p.jobCommand(), p.signalCommand(), p.logsCommand(), p.eventsCommand(), p.waitCommand(), p.healthyCommand(), p.completionCommand(),
 	}
 }

@@ -112,7 +112,7 @@ func statusTable(all []client.Daemon, wide bool) [][]cell {
 		rows[0] = append(rows[0], cell{text: title})
 	}
 	if wide {
-		rows[0] = append(rows[0], cell{text: "WALL"}, cell{text: "CONTROL"})
+		rows[0] = append(rows[0], cell{text: "WALL"}, cell{text: "CONTROL"}, cell{text: "MEM-LIMIT"})
 	}
 	for i := range all {
 		d := &all[i]
@@ -135,7 +135,11 @@ func statusTable(all []client.Daemon, wide bool) [][]cell {
 			if d.Wall {
 				wall = "yes"
 			}
-			rows[i+1] = append(rows[i+1], cell{wall, ""}, cell{cmp.Or(d.Control, "-"), ""})
+			limit := "-"
+			if d.Cgroup != nil && d.Cgroup.MemoryLimit != 0 {
+				limit = size(d.Cgroup.MemoryLimit)
+			}
+			rows[i+1] = append(rows[i+1], cell{wall, ""}, cell{cmp.Or(d.Control, "-"), ""}, cell{limit, ""})
 		}
 	}
 	return rows

@@ -99,11 +99,11 @@ func TestPlanIsCompare(t *testing.T) {
 		old, next := load(rt, before), load(rt, after)
 		p := plan.New(old, next, map[string]child.State{"a": child.StateRunning, "other": child.StateRunning})
 		for i := range next.Daemons {
-			was, err := define(&old.Daemons[i], &runFlags{})
+			was, err := (&workshop{limits: &limits{}}).define(&old.Daemons[i], &runFlags{})
 			if err != nil {
 				rt.Fatal(err)
 			}
-			will, err := define(&next.Daemons[i], &runFlags{})
+			will, err := (&workshop{limits: &limits{}}).define(&next.Daemons[i], &runFlags{})
 			if err != nil {
 				rt.Fatal(err)
 			}

@@ -215,7 +215,15 @@ func (r *reloader) readAgain(dry bool, brought []string) (*bundle.Bundle, error)
 	if err != nil {
 		return nil, err
 	}
+	unheld, err := r.w.limits.confine(next, dry)
+	if err != nil {
+		return nil, err
+	}
+	about = append(about, unheld...)
 	if !dry {
+		for _, line := range r.w.limits.scarce(next) {
+			warn(line)
+		}
 		if about = append(about, shut(next)...); !slices.Equal(about, r.about) {
 			for _, line := range about {
 				warn(line)
@@ -332,7 +340,7 @@ func (r *reloader) replace(ctx context.Context, next *bundle.Bundle, mayEnd bool
 	u := root.Update{Grace: next.Grace, Routes: routes(next), ExitCodeFrom: next.ExitCodeFrom, MayEnd: mayEnd}
 	specs := map[string]*child.Spec{}
 	for i := range next.Daemons {
-		spec, err := define(&next.Daemons[i], r.flags)
+		spec, err := r.w.define(&next.Daemons[i], r.flags)
 		if err != nil {
 			return nil, err
 		}

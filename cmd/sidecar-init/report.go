@@ -100,6 +100,10 @@ func message(e child.Event, stopping bool) string {
 		return fmt.Sprintf("%s: %s", name, e.Reason)
 	case child.EventForwarded:
 		return fmt.Sprintf("forwarded %s to %s", child.SignalName(e.Signal), name)
+	case child.EventPaused:
+		return "paused " + name
+	case child.EventUnpaused:
+		return "unpaused " + name
 	case child.EventDropped:
 		if e.Reason != "" {
 			return fmt.Sprintf("%s for %s dropped; %s", child.SignalName(e.Signal), name, e.Reason)

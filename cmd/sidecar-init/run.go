@@ -56,6 +56,14 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		fmt.Fprintln(p.stderr, err)
 		return 0, exitError(exitConfig)
 	}
+	confined := &limits{}
+	unheld, err := confined.confine(b, false)
+	if err != nil {
+		fmt.Fprintln(p.stderr, err)
+		return 0, exitError(exitConfig)
+	}
+	about = append(about, unheld...)
+	defer confined.close()
 	for _, w := range b.Warnings {
 		if w.Run {
 			p.warnings = append(p.warnings, printable.Line("warning: "+w.String()))
@@ -84,7 +92,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	}
 
 	end := newEnding(b.Grace)
-	w := newWorkshop(logger, &reporter{printf: logger.Printf})
+	w := newWorkshop(logger, &reporter{printf: logger.Printf}, confined)
 	routes := routes(b)
 	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {
 		logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
@@ -110,7 +118,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 		},
 	}
 	for i := range b.Daemons {
-		spec, err := define(&b.Daemons[i], flags)
+		spec, err := w.define(&b.Daemons[i], flags)
 		if err != nil {
 			return 0, err
 		}
@@ -141,6 +149,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	end.overdue = func() int {
 		said := make(chan struct{})
 		go func() { // since the record may be on a file system that hangs
+			confined.close()
 			lastWords()
 			logger.Flush(time.Now().Add(lastTime))
 			close(said)
@@ -190,6 +199,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 
 	deadline := end.deadline()
 	p.orphans.Sweep(deadline, sweepEnds)
+	confined.close()
 	logEnds := logDeadline(deadline, time.Now())
 	logger.Drain(logEnds)
 	if runErr != nil && !errors.Is(runErr, errSignals) {

@@ -30,11 +30,12 @@ type definition struct {
 }
 
 // define turns what the file says of a daemon into its Spec.
-func define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
+func (w *workshop) define(d *bundle.Daemon, flags *runFlags) (child.Spec, error) {
 	def := &definition{Daemon: d}
 	spec := d.Spec
 	spec.RestartGrace, spec.Labels, spec.Data = flags.restartGrace, d.Labels, def
-	setAttr(&spec, attr(d), helperAttr(d))
+	group := w.limits.group(d)
+	setAttr(&spec, attr(d, group), helperAttr(d, group))
 	spec.Stamp = d.Ready.Kind()
 	for _, f := range d.Files {
 		spec.Stamp += fmt.Sprintf("\n%s %s %s %x %s %s %s %o", f.Kind, f.Source, f.Target, f.Digest, f.User, f.UID, f.GID, f.Mode)
@@ -94,17 +95,19 @@ type workshop struct {
 	hub       *events.Hub
 	collector *termination.Collector
 	jobs      *jobs.Keeper
-	helpers   child.Exec // starts probes
+	limits    *limits
+	helpers   child.Exec    // starts probes
+	processes child.Spawner // and those in a control group of their own
 	spawner   child.Spawner
 }
 
-func newWorkshop(logger *log.Log, report *reporter) *workshop {
+func newWorkshop(logger *log.Log, report *reporter, limits *limits) *workshop {
 	helpers := child.Exec{Shim: shim.Prepare}
 	processes := helpers
 	processes.Output = func(spec *child.Spec) (child.Output, error) { return spec.Data.(*unit).open(spec) }
 	return &workshop{
-		logger: logger, report: report, collector: &termination.Collector{},
-		helpers: helpers, spawner: oom.New(processes),
+		logger: logger, report: report, collector: &termination.Collector{}, limits: limits,
+		helpers: helpers, processes: processes, spawner: oom.New(processes),
 	}
 }
 
@@ -167,8 +170,22 @@ func (d *unit) Spawn(spec *child.Spec) (child.Process, error) {
 		}
 	}
 	s.Data = d
+	if leaf := d.limits.leaf(s.Attr); leaf != nil {
+		return leaf.Spawn(d.related(d.processes), &s)
+	}
 	return d.family.Spawn(d.spawner, &s)
 }
+
+// related is a spawner whose processes belong to the daemon.
+func (d *unit) related(spawner child.Spawner) child.Spawner {
+	return spawnFunc(func(spec *child.Spec) (child.Process, error) { return d.family.Spawn(spawner, spec) })
+}
+
+// A spawnFunc is a child.Spawner.
+type spawnFunc func(*child.Spec) (child.Process, error)
+
+// Spawn implements child.Spawner.
+func (f spawnFunc) Spawn(spec *child.Spec) (child.Process, error) { return f(spec) }
 
 // adopt makes def the definition of the daemon, which is dead.
 func (d *unit) adopt(def *definition) error {
@@ -233,7 +250,7 @@ func (d *unit) plan(def *definition) (plan probe.Plan) {
 // helper is a check that executes a program for the daemon, as its user, and without what is private to it.
 func (d *unit) helper(def *definition, argv []string) probe.Check {
 	return probe.Exec(d.helpers, &child.Spec{
-		Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: helperAttr(def.Daemon),
+		Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: helperAttr(def.Daemon, d.limits.group(def.Daemon)),
 	}, d.family.Spawn)
 }
 
@@ -314,6 +331,7 @@ func (d *unit) observe(e child.Event) {
 	}
 	e.Reason = fit(e.Reason)
 	d.probe.Observe(e)
+	d.pause(e)
 	d.report.daemon(e, d.critical())
 	d.hub.Observe(e, d.tail)
 	d.counts.Observe(e)
@@ -322,6 +340,18 @@ func (d *unit) observe(e child.Event) {
 		return
 	}
 	d.collector.Observe(e)
+}
+
+// pause makes the watchdog wait while the daemon is frozen.
+func (d *unit) pause(e child.Event) {
+	if e.Kind != child.EventPaused && e.Kind != child.EventUnpaused {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.socket != nil {
+		d.socket.Pause(e.Kind == child.EventPaused)
+	}
 }
 
 // critical reports whether the end of the daemon is that of the bundle.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/cgroup"
 )
 
 // DefaultGrace is the time that a bundle has to stop where nothing else is said.
@@ -93,6 +94,8 @@ type Bundle struct {
 	Requires string
 	// Walls says around which daemons there is a wall.
 	Walls Walls
+	// Limits is LimitsRequired, or "" where the file does not want that.
+	Limits string
 
 	wallsAt  pos                 // of Walls
 	ground   *Ground             // nil where it is not known
@@ -145,6 +148,10 @@ type Daemon struct {
 	// ReadOnly: the daemon can change files at and below Writable alone. Closed are volumes that are read-only for it.
 	ReadOnly         bool
 	Writable, Closed []string
+
+	// Limits are those of a control group of its own; LimitsAt is the place of the first, and its message has their keys.
+	Limits   cgroup.Limits
+	LimitsAt Problem `json:"-"`
 
 	// Update is how the replicas change, where that is not all at once.
 	Update *UpdateConfig

@@ -16,6 +16,9 @@ func composeLines(all []Requirement) (lines []string) {
 	values := map[string][]string{}
 	for i := range all {
 		q := &all[i]
+		if len(q.Flag) == 0 { // no container brings it
+			continue
+		}
 		key, value := q.Key, q.Flag[1]
 		switch {
 		case q.Kind == NeedsTmpfs:
@@ -51,7 +54,7 @@ func podLines(all []Requirement) (lines []string) {
 	for i := range all {
 		q := &all[i]
 		what := string(q.Kind) + q.Key + " " + q.Target + " " + q.Value
-		if done[what] {
+		if done[what] || len(q.Flag) == 0 {
 			continue
 		}
 		done[what] = true

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/cgroup"
 )
 
 // The corpus, testdata/corpus: NAME.yaml, with NAME.2.yaml and so on merged into it. A file is accepted, unless a comment
@@ -362,6 +364,7 @@ func compareDaemon(want func(what string, got, want any), d *Daemon, s *types.Se
 	want("group_add", slices.Concat([]string{}, d.Spec.Groups), slices.Concat([]string{}, s.GroupAdd))
 	want("labels", maps.Collect(maps.All(d.Labels)), maps.Collect(maps.All(map[string]string(s.Labels))))
 	want("attach", !d.Detached, s.Attach == nil || *s.Attach)
+	compareLimits(want, d, s)
 	if s.Umask != nil {
 		want("umask", valueOr(d.Umask, -1), int(*s.Umask))
 	} else {
@@ -675,4 +678,49 @@ func compareRequirements(t *testing.T, b *Bundle, project *types.Project) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("requirements: got %q, want %q", got, want)
 	}
+}
+
+// compareLimits compares what limits a service has, in either spelling.
+func compareLimits(want func(what string, got, want any), d *Daemon, s *types.ServiceConfig) {
+	l := cgroup.Limits{Memory: int64(s.MemLimit), Reservation: int64(s.MemReservation), Quota: s.CPUQuota, Pids: max(s.PidsLimit, 0)}
+	cpus, reserved := float64(s.CPUS), 0.0
+	if s.Deploy != nil && s.Deploy.Resources.Limits != nil {
+		most := s.Deploy.Resources.Limits
+		l.Memory, l.Pids = max(l.Memory, int64(most.MemoryBytes)), max(l.Pids, most.Pids)
+		cpus = max(cpus, float64(most.NanoCPUs))
+	}
+	if s.Deploy != nil && s.Deploy.Resources.Reservations != nil {
+		l.Reservation = max(l.Reservation, int64(s.Deploy.Resources.Reservations.MemoryBytes))
+		reserved = float64(s.Deploy.Resources.Reservations.NanoCPUs)
+	}
+	switch {
+	case l.Quota != 0:
+		l.Period = s.CPUPeriod
+	case cpus != 0:
+		l.Period = max(s.CPUPeriod, 0)
+		if l.Period == 0 {
+			l.Period = 100_000
+		}
+		l.Quota = int64(math.Round(cpus * float64(l.Period)))
+	}
+	if l.Memory != 0 && s.MemSwapLimit != -1 {
+		swap := l.Memory
+		if s.MemSwapLimit != 0 {
+			swap = int64(s.MemSwapLimit) - l.Memory
+		}
+		l.Swap = &swap
+	}
+	if shares := s.CPUShares; shares != 0 {
+		l.Weight = 1 + (shares-2)*9999/262142
+	} else if reserved != 0 {
+		l.Weight = 1 + (int64(reserved*1024)-2)*9999/262142
+	}
+	if got := d.Limits; got.Swap == nil || l.Swap == nil || *got.Swap != *l.Swap {
+		want("swap", got.Swap, l.Swap)
+	} else {
+		got.Swap = l.Swap
+		want("limits", got, l)
+		return
+	}
+	want("limits", d.Limits, l)
 }

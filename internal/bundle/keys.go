@@ -6,8 +6,8 @@ var (
 	joined = []string{"ipc", "links", "network_mode", "pid", "volumes_from"}
 	// honoured keys are read in service.go and process.go.
 	honoured = []string{
-		"attach", "cap_add", "cap_drop", "command", "configs", "cpuset", "depends_on", "deploy", "devices", "dns", "dns_opt", "dns_search", "entrypoint",
-		"env_file", "environment", "extra_hosts", "group_add", "healthcheck", "labels", "oom_score_adj", "post_start", "pre_start", "pre_stop",
+		"attach", "cap_add", "cap_drop", "command", "configs", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset", "depends_on", "deploy", "devices", "dns", "dns_opt", "dns_search", "entrypoint",
+		"env_file", "environment", "extra_hosts", "group_add", "healthcheck", "labels", "mem_limit", "mem_reservation", "memswap_limit", "oom_score_adj", "pids_limit", "post_start", "pre_start", "pre_stop",
 		"profiles", "read_only", "restart", "scale", "secrets", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "sysctls",
 		"tmpfs", "ulimits", "umask", "user", "volumes", "working_dir", "x-sidecar-init",
 	}
@@ -19,11 +19,11 @@ var (
 	}
 	// refused are the other keys of the Compose Specification: they would change what a service does, and cannot here.
 	refused = []string{
-		"blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period",
-		"cpu_rt_runtime", "cpu_shares", "cpus", "credential_spec", "device_cgroup_rules",
+		"blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_rt_period",
+		"cpu_rt_runtime", "credential_spec", "device_cgroup_rules",
 		"extends", "gpus", "isolation",
-		"label_file", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "models",
-		"oom_kill_disable", "pids_limit", "privileged", "provider", "pull_refresh_after",
+		"label_file", "mem_swappiness", "models",
+		"oom_kill_disable", "privileged", "provider", "pull_refresh_after",
 		"runtime", "stdin_open", "storage_opt",
 		"use_api_socket", "userns_mode", "uts",
 	}
@@ -47,9 +47,8 @@ func why(key string) string {
 		return "all daemons share the namespaces of the container: say it to what runs the container"
 	case "privileged":
 		return "a daemon cannot have more rights than the container: use cap_add, or say it to what runs the container"
-	case "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "cpus", "cpu_count", "cpu_percent",
-		"cpu_period", "cpu_quota", "cpu_shares", "pids_limit", "resources":
-		return "all daemons share the limits of the container: say it to what runs the container"
+	case "mem_swappiness", "cpu_count", "cpu_percent":
+		return "control groups of version 2 do not have it: use mem_limit, memswap_limit and cpus"
 	case "stdin_open":
 		return "the standard input of a daemon is /dev/null"
 	case "label_file":

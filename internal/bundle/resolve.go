@@ -36,7 +36,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	g.jobDependencies()
 	b := &Bundle{
 		Name: l.name, Grace: orDefault(l.options.Grace, orDefault(t.grace, DefaultGrace)),
-		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires, Walls: orDefault(t.walls, WallsAuto), wallsAt: t.wallsAt,
+		Log: t.log, Notify: t.notify, AutoReload: t.reload, Transient: t.transient, Requires: t.requires, Walls: orDefault(t.walls, WallsAuto), wallsAt: t.wallsAt, Limits: t.limits,
 		private: slices.Clone(l.vault.all), here: l.options.Here, services: map[string][]string{},
 	}
 	b.exposed = exposed(services)
@@ -60,6 +60,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			b.Unselected, b.services[s.name] = append(b.Unselected, s.name), nil
 			continue
 		}
+		limits := s.takeLimits()
 		for _, p := range s.late.list {
 			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", phrase(p.Message))
 		}
@@ -68,6 +69,9 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		}
 		d := l.daemon(s, files)
 		b.wall(&d)
+		if at := s.limits.place(); !limits.None() {
+			d.Limits, d.LimitsAt = limits, Problem{File: at.file, Line: at.line, Col: at.col, Message: strings.Join(s.limits.keys(), ", ")}
+		}
 		selected := g.selectedOf(s)
 		if len(selected) == 0 {
 			b.Unselected = append(b.Unselected, s.name)

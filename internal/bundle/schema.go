@@ -24,6 +24,7 @@ type topSchema struct {
 	Reload       string                       `json:"reload" enum:"auto,manual" doc:"auto: reload the bundle when one of its files has changed. Default: manual."`
 	Requires     string                       `json:"requires" enum:"refuse,warn" doc:"What happens where the container lacks what the file says of it: nothing is started (default), or a line says so."`
 	Walls        string                       `json:"walls" enum:"auto,on,off,required" doc:"Around which daemons there is a wall, behind which no process outside can be read or signalled. auto: around those who could read what is private to another one (default); on: around all; required: as auto, and nothing is started where a private variable is not enforced by the kernel."`
+	Limits       string                       `json:"limits" enum:"auto,required" doc:"required: nothing is started where the limits of a daemon do not hold, since control groups (v2) are not writable. Default: auto, a line says so."`
 	Hosts        bool                         `json:"hosts" doc:"The name of each service means 127.0.0.1, by a block in /etc/hosts."`
 	Transient    transientSchema              `json:"transient" doc:"Daemons that are in no file may be added to the running bundle. Default: they may not."`
 }

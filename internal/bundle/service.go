@@ -44,6 +44,7 @@ type service struct {
 	attach              bool
 	readOnly            bool
 	process             process
+	limits              limits
 	health              *Healthcheck
 	preStart            []hook
 	postStart, preStop  []hook
@@ -188,6 +189,8 @@ func (r *reader) serviceKey(s *service, e entry) bool {
 		r.container(s, e)
 	case "links", "volumes_from", "network_mode", "ipc", "pid":
 		r.joined(s, e)
+	case "mem_limit", "mem_reservation", "memswap_limit", "cpus", "cpu_quota", "cpu_period", "cpu_shares", "pids_limit":
+		r.confine(s, limitKeys[e.key], e.key, e)
 	case "ulimits", "cap_add", "cap_drop", "security_opt", "oom_score_adj", "umask", "cpuset":
 		r.process(s, e)
 	default:
@@ -391,9 +394,7 @@ func (r *reader) deploy(s *service, n *node) {
 				s.late.add(e.val.at, "deploy.mode %s is not supported: only replicated is, and global", e.val.show())
 			}
 		case "resources":
-			if e.val.kind != dict || meansDeep(e.val) {
-				s.late.add(e.at, "deploy.resources is not supported: %s", why("resources"))
-			}
+			r.resources(s, e.val)
 		case "update_config":
 			s.update = r.updateConfig(s, e.val)
 		case "placement", "rollback_config":

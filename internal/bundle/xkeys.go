@@ -260,6 +260,7 @@ type top struct {
 	requires     string
 	walls        Walls
 	wallsAt      pos
+	limits       string
 	hosts        *pos // nil: no
 }
 
@@ -277,7 +278,7 @@ const (
 	maxLine = 1 << 20
 )
 
-var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient", "walls", "hosts"}
+var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient", "walls", "limits", "hosts"}
 
 // top reads the x-sidecar-init at the top.
 func (r *reader) top(tree *node) (t top) {
@@ -300,6 +301,10 @@ func (r *reader) top(tree *node) (t top) {
 		case "walls":
 			t.wallsAt = e.at
 			t.walls = Walls(r.oneOf(n, e.key, string(WallsAuto), string(WallsOn), string(WallsOff), string(WallsRequired)))
+		case "limits":
+			if r.oneOf(n, e.key, "auto", LimitsRequired) == LimitsRequired {
+				t.limits = LimitsRequired
+			}
 		case "hosts":
 			if r.truth(n, e.key) {
 				t.hosts = &n.at

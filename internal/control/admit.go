@@ -114,6 +114,12 @@ func (s *Server) judge(ctx context.Context) (v verdict, err error) {
 			}
 		}
 		v.may = s.least(all)
+		if place == peer.Within && !wait {
+			leaf := s.leaf(i.peer.PID(), all)
+			if still, _, _ := i.peer.Look(); leaf != nil && still == peer.Within { // so it was not another's number
+				return verdict{s.o.Control(leaf), leaf}, nil
+			}
+		}
 		if !wait || time.Since(begin) > startingTime {
 			return v, nil
 		}
@@ -121,6 +127,20 @@ func (s *Server) judge(ctx context.Context) (v verdict, err error) {
 			return v, err
 		}
 	}
+}
+
+// leaf is the daemon in whose control group the client is, though it is none of its descendants any more. That counts only if nobody
+// who may less could have moved it there: whoever may write to the groups.
+func (s *Server) leaf(pid int, all []child.Status) *child.Status {
+	if s.o.Leaf == nil {
+		return nil
+	}
+	name := s.o.Leaf(pid)
+	i := slices.IndexFunc(all, func(d child.Status) bool { return d.Name == name })
+	if i < 0 || slices.ContainsFunc(all, func(d child.Status) bool { return s.o.Control(&d).Less(s.o.Control(&all[i])) && s.o.Moves(&d) }) {
+		return nil
+	}
+	return &all[i]
 }
 
 // least is what one may ask who belongs to none of all daemons.

@@ -104,6 +104,8 @@ type place struct {
 	looks *int
 }
 
+func (p place) PID() int { return 7 }
+
 func (p place) Look() (peer.Place, proc.Stat, int) {
 	*p.looks++
 	return p.Place, proc.Stat{PID: 7, Start: 7}, 2

@@ -36,6 +36,7 @@ type connInfo struct {
 // A looker is a *peer.Peer.
 type looker interface {
 	Look() (place peer.Place, child proc.Stat, reads int)
+	PID() int
 }
 
 func newConns() *conns {

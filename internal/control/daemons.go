@@ -93,6 +93,15 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 		}
 		if st.PID != 0 {
 			d.CPU, d.RSS = seconds(use[st.PID].CPU), use[st.PID].RSS
+			if s.o.Cgroup != nil {
+				if u, ok := s.o.Cgroup(st); ok {
+					d.CPU, d.RSS = seconds(u.CPU), u.Memory
+					d.Cgroup = &client.Cgroup{
+						MemoryLimit: u.Limit, Processes: u.Pids, Throttled: seconds(u.Throttled),
+						CPUPressure: seconds(u.CPUPressure), MemoryPressure: seconds(u.MemoryPressure),
+					}
+				}
+			}
 			if st.Executed() {
 				d.Uptime = seconds(now.Sub(st.Started))
 			}
@@ -223,6 +232,23 @@ func (s *Server) signal(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return &failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
+	return s.order(w, r, "has not got "+child.SignalName(sig), func(reply actor.Reply[error]) child.Msg {
+		return child.Signal{Sig: sig, Reply: reply}
+	})
+}
+
+// pause is POST /v1/daemons/{name}/pause, unpause the reverse.
+func (s *Server) pause(w http.ResponseWriter, r *request) error {
+	return s.order(w, r, "cannot be paused", func(reply actor.Reply[error]) child.Msg { return child.Pause{Reply: reply} })
+}
+
+func (s *Server) unpause(w http.ResponseWriter, r *request) error {
+	return s.order(w, r, "cannot go on", func(reply actor.Reply[error]) child.Msg { return child.Unpause{Reply: reply} })
+}
+
+// order gives a message that is answered to the daemons that the path names; failed says, after the name of one, what has become of
+// it if the answer is an error.
+func (s *Server) order(w http.ResponseWriter, r *request, failed string, m func(actor.Reply[error]) child.Msg) error {
 	names, err := s.lookup(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err
@@ -235,7 +261,7 @@ func (s *Server) signal(w http.ResponseWriter, r *request) error {
 	f := &failure{Status: http.StatusConflict}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		reply := actor.NewReply[error]()
-		if _, err := s.tell(ctx, name, set{name: true}, child.Signal{Sig: sig, Reply: reply}, handled); err != nil {
+		if _, err := s.tell(ctx, name, set{name: true}, m(reply), handled); err != nil {
 			return s.late(r, names, err)
 		}
 		var err error
@@ -243,8 +269,11 @@ func (s *Server) signal(w http.ResponseWriter, r *request) error {
 		case err = <-reply.C(): // before the status that tell has waited for
 		case <-ctx.Done():
 		}
+		if errors.Is(err, child.ErrNoFreezer) {
+			err = fmt.Errorf("%w: that takes a limit, such as mem_limit, and a writable cgroup v2 (docs/security.md)", err)
+		}
 		if err != nil {
-			f.add(fmt.Sprintf("%s has not got %s: %v", name, child.SignalName(sig), err))
+			f.add(fmt.Sprintf("%s %s: %v", name, failed, err))
 		}
 	}
 	all, err := s.statuses(ctx)

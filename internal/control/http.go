@@ -77,6 +77,8 @@ func (s *Server) table() []route {
 		{"POST", "/v1/daemons/{name}/stop", s.stop},
 		{"POST", "/v1/daemons/{name}/restart", s.restart},
 		{"POST", "/v1/daemons/{name}/signal", s.signal},
+		{"POST", "/v1/daemons/{name}/pause", s.pause},
+		{"POST", "/v1/daemons/{name}/unpause", s.unpause},
 		{"GET", "/v1/jobs", s.jobs},
 		{"GET", "/v1/jobs/{name}/runs", s.runs},
 		{"POST", "/v1/jobs/{name}/run", s.runJob},

@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
+	"github.com/bot-bottle/sidecar-init/internal/cgroup"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/proc"
@@ -55,6 +56,12 @@ type Options struct {
 	Source string
 	// Metrics writes the metrics; nil means that there are none. The statuses are those of all daemons.
 	Metrics func(w io.Writer, all []child.Status)
+	// Cgroup tells what a daemon uses that has a control group of its own; nil where none has.
+	Cgroup func(*child.Status) (cgroup.Usage, bool)
+	// Leaf is the daemon in whose control group a process is; "" if it is in none of them. Moves reports whether a daemon could move
+	// processes into the group of another.
+	Leaf  func(pid int) string
+	Moves func(*child.Status) bool
 	// Usage tells what daemons use; nil means a Sampler of its own.
 	Usage *usage.Sampler
 	// Idle, unless nil, is called each time when the last connection has been closed. It must not block.

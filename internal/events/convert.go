@@ -15,7 +15,7 @@ import (
 const Lines = 20
 
 // maxLine bounds a log line in an event. The lines of one event and the events that are kept stay within reason then.
-const maxLine = 4 << 10
+const maxLine = 2 << 10
 
 // The events of a reload, which package root does not know.
 const (
@@ -27,7 +27,7 @@ const (
 func wanted(k child.Kind) bool {
 	switch k {
 	case child.EventStarted, child.EventReady, child.EventUnhealthy, child.EventExited, child.EventFailed,
-		child.EventNotStarted, child.EventRestarting, child.EventStopped,
+		child.EventNotStarted, child.EventRestarting, child.EventStopped, child.EventPaused, child.EventUnpaused,
 		root.EventAdded, root.EventRemoved, root.EventRevised, Reloaded, ReloadFailed, jobs.EventSkipped, jobs.EventMissed:
 		return true
 	}
@@ -110,6 +110,10 @@ func convert(e *child.Event, log []string) []client.Event {
 		return []client.Event{make(client.EventStarted, data)}
 	case child.EventReady:
 		return []client.Event{make(client.EventReady, data)}
+	case child.EventPaused:
+		return []client.Event{make(client.EventPaused, data)}
+	case child.EventUnpaused:
+		return []client.Event{make(client.EventUnpaused, data)}
 	case child.EventUnhealthy:
 		return []client.Event{make(client.EventUnhealthy, data)}
 	case child.EventStopped:

@@ -13,12 +13,6 @@ import (
 	"github.com/bot-bottle/sidecar-init/mailbox"
 )
 
-// What is kept: as many of the last events, and as many of their bytes.
-const (
-	maxEvents = 1024
-	maxBytes  = 512 << 10
-)
-
 // queueLimit is how many events of daemons may wait for the hub. Reaching it takes some seconds without a processor.
 const queueLimit = 4096
 
@@ -39,22 +33,14 @@ type Hub struct {
 	next    uint64 // the number in the next ID
 
 	mu     sync.Mutex
-	kept   []Record // the last ones; kept[i] has the number first+i
-	first  uint64
-	bytes  int // of kept
+	kept   store
 	closed bool
 	wake   chan struct{} // closed at the next event; nil if nobody waits
 }
 
-// A Record is an event as it is kept and sent.
-type Record struct {
-	JSON []byte // not to be changed
-	Time time.Time
-}
-
 // New returns a Hub that does nothing until Run is called; what is observed before that is not lost.
 func New(o Options) *Hub {
-	h := &Hub{options: o, box: mailbox.New[observed](queueLimit), closing: make(chan struct{})}
+	h := &Hub{options: o, box: mailbox.New[observed](queueLimit), closing: make(chan struct{}), kept: newStore(maxBytes, maxDaemon)}
 	// IDs must not repeat when the container has been started anew, with the same source.
 	h.prefix = strconv.FormatInt(time.Now().UnixNano(), 36) + "-"
 	return h
@@ -127,28 +113,51 @@ func (h *Hub) handle(o *observed) {
 		ev.ID = h.prefix + strconv.FormatUint(h.next, 10)
 		h.next++
 		b, err := json.Marshal(&ev)
+		for err == nil && len(b) > maxDaemon && len(ev.Data.Log) > 0 { // escape codes become six times as long
+			ev.Data.Log = ev.Data.Log[1:]
+			b, err = json.Marshal(&ev)
+		}
 		if err != nil { // no value of these types has an error
 			continue
 		}
-		h.keep(Record{JSON: b, Time: e.Time})
+		h.keep(record{Record: Record{JSON: b, Time: e.Time}, subject: ev.Subject, kind: kindOf(e, &ev), log: size(ev.Data.Log)})
 	}
 }
 
-// keep adds an event, and lets go of the oldest ones that are too many.
-func (h *Hub) keep(r Record) {
+// size is about what lines take as JSON.
+func size(lines []string) (bytes int) {
+	for _, line := range lines {
+		bytes += len(line) + len(`"",`)
+	}
+	return bytes
+}
+
+// kindOf says what an event means for what is kept of its daemon.
+func kindOf(e *child.Event, ev *client.Event) kind {
+	switch {
+	case ev.Type != client.EventExited && ev.Type != client.EventJobFailed:
+		return other
+	case !unexpected(e) || e.Success:
+		return other
+	case e.Attempt <= 1:
+		return first
+	}
+	return again
+}
+
+// keep adds an event.
+func (h *Hub) keep(r record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.kept = append(h.kept, r)
-	h.bytes += len(r.JSON)
-	n := 0
-	for len(h.kept)-n > maxEvents || h.bytes > maxBytes && len(h.kept)-n > 1 {
-		h.bytes -= len(h.kept[n].JSON)
-		h.kept[n] = Record{}
-		n++
-	}
-	h.kept = h.kept[n:]
-	h.first += uint64(n)
+	h.kept.add(r)
 	h.rouse()
+}
+
+// Since is the time from which on all events are kept; zero if all are.
+func (h *Hub) Since() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.kept.since
 }
 
 // rouse wakes the readers. The caller holds the lock.
@@ -170,7 +179,7 @@ type Stats struct {
 // Stats returns the counters as they are now.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
-	n := h.first + uint64(len(h.kept))
+	n := h.kept.next
 	h.mu.Unlock()
 	return Stats{Events: n, Dropped: h.dropped.Load(), QueueHighWater: h.box.HighWater()}
 }

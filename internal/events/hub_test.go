@@ -244,13 +244,16 @@ func TestReader(t *testing.T) {
 // TestBounds: whatever is observed and whoever does not read, memory is bounded, and what is missing is counted.
 func TestBounds(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		n    int
-		line string
-		kept int // at least
+		name    string
+		daemons int
+		n       int
+		line    string
+		kept    int // at least
 	}{
-		{"many", 2000, "", maxEvents / 2},
-		{"large", 30, strings.Repeat("x", maxLine), 5},
+		{"many", 1, 2000, "", 50},
+		{"large", 1, 30, strings.Repeat("x", maxLine), 5},
+		{"many daemons", 1000, 20000, "", 5000},
+		{"large of many", 200, 2000, strings.Repeat("x", maxLine), 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -259,15 +262,32 @@ func TestBounds(t *testing.T) {
 				go h.Run()
 				slow := h.Read()
 				for i := range tt.n {
-					h.Observe(child.Event{Kind: child.EventExited, Daemon: fmt.Sprint(i), Exit: child.Exit{Code: 1}}, tail)
+					h.Observe(child.Event{Kind: child.EventExited, Daemon: fmt.Sprint(i % tt.daemons), Exit: child.Exit{Code: 1}, Attempt: i / tt.daemons}, tail)
+					if i%1000 == 0 {
+						synctest.Wait()
+					}
 				}
 				h.Close()
 				synctest.Wait()
+				kept, bytes, each := 0, 0, map[string]int{}
 				h.mu.Lock()
-				kept, size := len(h.kept), h.bytes
+				for _, r := range h.kept.all {
+					if r != nil {
+						kept, bytes = kept+1, bytes+len(r.JSON)
+						each[r.subject] += len(r.JSON)
+					}
+				}
+				if bytes != h.kept.bytes {
+					t.Errorf("%d bytes are kept, and %d counted", bytes, h.kept.bytes)
+				}
 				h.mu.Unlock()
-				if kept > maxEvents || kept < tt.kept || size > maxBytes {
-					t.Errorf("%d events with %d bytes are kept", kept, size)
+				for name, n := range each {
+					if n > maxDaemon {
+						t.Errorf("%d bytes are kept of %s", n, name)
+					}
+				}
+				if kept < tt.kept || bytes > maxBytes {
+					t.Errorf("%d events with %d bytes are kept", kept, bytes)
 				}
 				got := 0
 				for {
@@ -280,9 +300,66 @@ func TestBounds(t *testing.T) {
 				if got != tt.n {
 					t.Errorf("a slow reader knows of %d events, want %d", got, tt.n)
 				}
+				if n := h.Read().Rest(); n != kept {
+					t.Errorf("a new reader has %d events, want %d", n, kept)
+				}
 			})
 		})
 	}
+}
+
+// TestCrashLoop: a daemon that crashes for hours pushes out nobody's events but its own; its first failure stays, with its log, and
+// counts those that are gone.
+func TestCrashLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tail := func(n int) []log.Line { return []log.Line{{Text: []byte("it broke")}} }
+		h := New(Options{})
+		go h.Run()
+		at := time.Now()
+		fail := func(daemon string, attempt int) {
+			h.Observe(child.Event{Time: at, Kind: child.EventExited, Daemon: daemon, Exit: child.Exit{Code: 3}, Attempt: attempt, Next: child.NextRestart, Delay: time.Second}, tail)
+			h.Observe(child.Event{Time: at, Kind: child.EventStarted, Daemon: daemon}, nil)
+		}
+		fail("quiet", 1)
+		const loops = 1500
+		for i := range loops {
+			fail("loud", i+1)
+			at = at.Add(30 * time.Second)
+			synctest.Wait()
+		}
+		h.Close()
+		synctest.Wait()
+		var ends []client.Event
+		quiet := 0
+		for r := h.Read(); ; {
+			rec, lost, err := r.Next(t.Context())
+			if err != nil {
+				break
+			}
+			var e client.Event
+			if err := json.Unmarshal(rec.JSON, &e); err != nil || lost != 0 {
+				t.Fatalf("%v, %d lost", err, lost)
+			}
+			switch {
+			case e.Subject == "quiet":
+				quiet++
+			case e.Type == client.EventExited:
+				ends = append(ends, e)
+			}
+		}
+		if quiet != 3 {
+			t.Errorf("%d events of another daemon are kept, want 3", quiet)
+		}
+		if len(ends) < 20 || ends[0].Data.Attempt != 1 || !slices.Equal(ends[0].Data.Log, []string{"it broke"}) || ends[0].Data.Repeats+len(ends) != loops {
+			t.Errorf("%d ends are kept, the first is %+v", len(ends), ends[0].Data)
+		}
+		if last := ends[len(ends)-1].Data; last.Attempt != loops || len(last.Log) != 1 {
+			t.Errorf("the last is %+v", last)
+		}
+		if h.Since().IsZero() {
+			t.Error("nothing is said to be gone")
+		}
+	})
 }
 
 // TestObserveDoesNotBlock: nobody runs the hub.
@@ -296,7 +373,7 @@ func TestObserveDoesNotBlock(t *testing.T) {
 	if got := h.Stats(); got.Dropped != 10 || got.Events != queueLimit || got.QueueHighWater != queueLimit {
 		t.Errorf("stats %+v", got)
 	}
-	if n := h.Read().Rest(); n == 0 || n > maxEvents {
+	if n := h.Read().Rest(); n == 0 || n > queueLimit {
 		t.Errorf("%d events are kept", n)
 	}
 }

@@ -7,15 +7,16 @@ import (
 
 // A Reader reads the events of a Hub, each once. It needs no Close. Its methods, but for Missed, are for one goroutine.
 type Reader struct {
-	hub *Hub
-	pos uint64 // the number of the event that comes next
+	hub  *Hub
+	pos  uint64 // the number of the event that comes next
+	born uint64 // what is missing before it was gone already
 }
 
 // Read returns a Reader that begins with the oldest event that is kept.
 func (h *Hub) Read() *Reader {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return &Reader{hub: h, pos: h.first}
+	return &Reader{hub: h, born: h.kept.next}
 }
 
 // Next waits until there is an event that it has not yet returned, and returns it. The number of events that are missing
@@ -39,14 +40,15 @@ func (r *Reader) Next(ctx context.Context) (rec Record, lost int, err error) {
 func (r *Reader) Missed() uint64 {
 	r.hub.mu.Lock()
 	defer r.hub.mu.Unlock()
-	return max(r.pos, r.hub.first) - r.pos
+	pos := max(r.pos, r.born)
+	return r.hub.kept.next - pos - r.hub.kept.count(pos)
 }
 
 // Ready reports whether Next would return at once.
 func (r *Reader) Ready() bool {
 	r.hub.mu.Lock()
 	defer r.hub.mu.Unlock()
-	return r.hub.closed || r.pos < r.hub.first+uint64(len(r.hub.kept))
+	return r.hub.closed || r.hub.kept.from(r.pos) != nil
 }
 
 // take is Next, with a channel in place of waiting.
@@ -54,13 +56,12 @@ func (r *Reader) take() (rec Record, lost int, wake <-chan struct{}, err error) 
 	h := r.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r.pos < h.first {
-		lost = int(h.first - r.pos)
-		r.pos = h.first
-	}
-	if i := r.pos - h.first; i < uint64(len(h.kept)) {
-		r.pos++
-		return h.kept[i], lost, nil, nil
+	if next := h.kept.from(r.pos); next != nil {
+		if pos := max(r.pos, r.born); next.seq > pos {
+			lost = int(next.seq - pos)
+		}
+		r.pos = next.seq + 1
+		return next.Record, lost, nil, nil
 	}
 	if h.closed {
 		return Record{}, 0, nil, io.EOF
@@ -76,8 +77,8 @@ func (r *Reader) Rest() int {
 	h := r.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	end := h.first + uint64(len(h.kept))
-	n := int(end - r.pos)
-	r.pos = end
+	pos := max(r.pos, r.born)
+	n := int(h.kept.next-pos) + int(h.kept.count(r.pos)-h.kept.count(pos))
+	r.pos = h.kept.next
 	return n
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"io"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/cgroup"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
@@ -35,6 +37,8 @@ type Options struct {
 	Reload func() (succeeded bool, at time.Time)
 	// Jobs tells how the jobs are.
 	Jobs func() []jobs.Status
+	// Cgroup tells what a daemon uses that has a control group of its own.
+	Cgroup func(*child.Status) (cgroup.Usage, bool)
 	// Usage tells what daemons use; nil means a Sampler of its own.
 	Usage *usage.Sampler
 }
@@ -134,6 +138,15 @@ func (m *Metrics) Write(w io.Writer, all []child.Status) error {
 func (m *Metrics) daemons(p *page, all []child.Status) {
 	use := m.o.Usage.Sample()
 	now := time.Now()
+	groups := make([]cgroup.Usage, len(all)) // zero where there is none
+	if m.o.Cgroup != nil {
+		use = maps.Clone(use) // which is not ours
+		for i := range all {
+			if u, ok := m.o.Cgroup(&all[i]); ok && all[i].PID != 0 {
+				groups[i], use[all[i].PID] = u, usage.Usage{CPU: u.CPU, RSS: u.Memory}
+			}
+		}
+	}
 	counts := make([]*Counts, len(all))
 	for i := range all {
 		if counts[i] = m.o.Counts(&all[i]); counts[i] == nil {
@@ -167,6 +180,23 @@ func (m *Metrics) daemons(p *page, all []child.Status) {
 	})
 	each("resident_memory_bytes", gauge, "Resident memory of the daemon and what it has started; what they share is counted more than once.",
 		func(s *child.Status, _ *Counts) float64 { return float64(use[s.PID].RSS) })
+	for _, f := range []struct {
+		name, kind, help string
+		value            func(cgroup.Usage) float64
+	}{
+		{"memory_limit_bytes", gauge, "The most memory that the daemon gets, if it has a control group of its own; 0 is no limit.", func(u cgroup.Usage) float64 { return float64(u.Limit) }},
+		{"cpu_throttled_seconds_total", counter, "How long the daemon's present process has waited for its share of the processors.", func(u cgroup.Usage) float64 { return seconds(u.Throttled) }},
+		{"cpu_pressure_seconds_total", counter, "How long some of the daemon's control group has waited for a processor.", func(u cgroup.Usage) float64 { return seconds(u.CPUPressure) }},
+		{"memory_pressure_seconds_total", counter, "How long some of the daemon's control group has waited for memory.", func(u cgroup.Usage) float64 { return seconds(u.MemoryPressure) }},
+	} {
+		if m.o.Cgroup == nil {
+			continue
+		}
+		p.family("sidecar_init_daemon_"+f.name, f.kind, f.help)
+		for i := range all {
+			p.sample(f.value(groups[i]), "daemon", all[i].Name)
+		}
+	}
 	each("oom_kills_total", counter, "Ends of the daemon that were the kernel's OOM killer's.", func(_ *child.Status, c *Counts) float64 { return float64(c.oom.Load()) })
 
 	p.family("sidecar_init_daemon_exits_total", counter, "Ends of the daemon, by cause: requested, success (code 0), failure (another code), signal, not-started (not executed).")

@@ -44,6 +44,9 @@ func of(conn net.Conn, pidfd bool, read func(pid int) proc.Stat) *Peer {
 	return p
 }
 
+// PID is the process ID of the peer.
+func (p *Peer) PID() int { return p.pid }
+
 // A Place is where a peer is from.
 type Place int
 

@@ -24,6 +24,7 @@ type Life struct {
 	gen     uint64 // 0 before the start
 	pid     int
 	over    bool // nothing is told any more
+	paused  bool // the daemon is frozen: no check runs
 	silent  bool // neither ready nor unhealthy is
 	ready   bool // the readiness check has succeeded, or Ready was called
 	healthy bool // the health check has succeeded last, or none has failed too often since
@@ -136,6 +137,9 @@ func (l *Life) start(gen uint64, pid int) {
 
 // check begins the checks of the plan.
 func (l *Life) check() {
+	if l.paused {
+		return
+	}
 	switch {
 	case l.ready:
 	case l.plan.Ready != nil:
@@ -148,6 +152,21 @@ func (l *Life) check() {
 	} else {
 		l.healthy = true
 	}
+}
+
+// pause ends the checks while the daemon is frozen, or begins them anew. What was known of it stays.
+func (l *Life) pause(on bool) {
+	l.set(func() {
+		if on == l.paused {
+			return
+		}
+		l.paused = on
+		l.cancel()
+		l.ctx, l.cancel = context.WithCancel(context.Background())
+		if l.gen != 0 && !l.silent {
+			l.check()
+		}
+	})
 }
 
 // setPlan ends the checks of the plan so far, and begins those of another.

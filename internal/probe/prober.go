@@ -119,6 +119,12 @@ func (p *Prober) Observe(e child.Event) {
 		if p.life != nil {
 			p.life.start(e.Gen, e.PID)
 		}
+	case child.EventPaused, child.EventUnpaused:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.life != nil {
+			p.life.pause(e.Kind == child.EventPaused)
+		}
 	case child.EventExited, child.EventFailed:
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -96,6 +96,7 @@ type Socket struct {
 	armed    bool          // READY=1 has come: the watchdog counts
 	period   uint64        // of the watchdog; each WATCHDOG=1 begins one
 	timer    *awake.Timer  // nil unless WATCHDOG=1 must come
+	paused   bool          // it was made to wait
 	spared   bool          // the present period was made longer
 	missed   bool
 	told     map[string]bool // what was complained about in this life
@@ -150,7 +151,7 @@ func (s *Socket) Begin(life Life) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life, s.status, s.told = life, Status{}, map[string]bool{}
-	s.interval, s.armed, s.missed = s.o.Watchdog, false, false
+	s.interval, s.armed, s.missed, s.paused = s.o.Watchdog, false, false, false
 	s.schedule(0)
 	_ = s.raw.Control(func(fd uintptr) {
 		buf, oob := newBuffers()

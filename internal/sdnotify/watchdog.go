@@ -56,3 +56,20 @@ func (s *Socket) unread() bool {
 	})
 	return s.hearing || err == nil && ready
 }
+
+// Pause makes the watchdog wait while the daemon is frozen; with false its time begins anew.
+func (s *Socket) Pause(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waits := s.timer != nil
+	switch {
+	case on && waits:
+		s.schedule(0)
+		s.paused = true
+	case !on && s.paused:
+		s.paused = false
+		if s.armed && !s.missed && !waits {
+			s.schedule(s.interval)
+		}
+	}
+}

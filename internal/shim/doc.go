@@ -1,5 +1,5 @@
 // Package shim starts programs with attributes that package os/exec cannot set: resource limits, capabilities,
-// no-new-privileges, oom_score_adj, a wall (Landlock); and with another user, which os/exec cannot set without a trace in the supervisor: its
+// no-new-privileges, oom_score_adj, a wall (Landlock), a control group; and with another user, which os/exec cannot set without a trace in the supervisor: its
 // child shares the memory of PID 1 until it executes the program, and the kernel makes memory undumpable whose process
 // changes its user.
 //

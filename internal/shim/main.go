@@ -77,8 +77,20 @@ func become(fd, report int) (what string, err error) {
 		}
 		r.NoNewPrivileges = true // without it the kernel wants CAP_SYS_ADMIN
 	}
+	group := -1
+	if r.Cgroup != "" { // before it is perhaps behind a wall, or another user
+		if group, err = unix.Open(r.Cgroup+"/cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
+			return "its control group", err
+		}
+	}
 	if what, err := r.privileged(was, to); err != nil {
 		return what, err
+	}
+	if group >= 0 { // from here on its limits hold
+		zero := [1]byte{'0'} // the writer
+		if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(group), uintptr(unsafe.Pointer(&zero[0])), 1); errno != 0 {
+			return "its control group", errno
+		}
 	}
 	if cred := r.Credential; cred != nil {
 		if to.permitted != 0 && was.root && !root {

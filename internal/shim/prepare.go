@@ -27,6 +27,9 @@ func Prepare(cmd *exec.Cmd, attr *child.Attr) (executed func() error, err error)
 		Rlimits: attr.Rlimits, NoNewPrivileges: attr.NoNewPrivileges, OOMScoreAdj: attr.OOMScoreAdj, Umask: attr.Umask, CPUs: attr.CPUs, PIDVariable: attr.PIDVariable,
 		Wall: attr.Wall, Credential: cmd.SysProcAttr.Credential, path: cmd.Path, dir: cmd.Dir, argv: cmd.Args, env: cmd.Environ(),
 	}
+	if attr.Cgroup != nil {
+		r.Cgroup = attr.Cgroup.Dir
+	}
 	var errAdd, errDrop error
 	r.Caps.Add, r.Caps.AddAll, errAdd = parseCaps(attr.CapAdd)
 	r.Caps.Drop, r.Caps.DropAll, errDrop = parseCaps(attr.CapDrop)

@@ -21,6 +21,7 @@ type request struct {
 	CPUs            []int
 	PIDVariable     string
 	Wall            *child.Wall
+	Cgroup          string
 	Credential      *syscall.Credential
 	Argc            int
 

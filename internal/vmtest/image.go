@@ -41,6 +41,7 @@ func suites() []suite {
 	return []suite{
 		{pkg: "internal/kernel", users: everybody()},
 		{pkg: "internal/proc", users: everybody()},
+		{pkg: "internal/cgroup", users: []string{"root"}},
 		{pkg: "internal/oom", users: everybody()},
 		{pkg: "internal/reap", users: everybody(), args: "-test.short"},
 		{pkg: "internal/prime", users: everybody()},
