@@ -141,8 +141,8 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 			return d.Wall, ops.reload.now.Load().Enforced(d)
 		},
 		Cgroup: func(s *child.Status) (cgroup.Usage, bool) { return ops.reload.w.limits.usage(s.Spec.Attr) },
-		Leaf:  func(pid int) string { return ops.reload.w.limits.of(pid) },
-		Moves: func(s *child.Status) bool { return s.Spec.Data.(*definition).MayMove(os.Getuid()) },
+		Leaf:   func(pid int) string { return ops.reload.w.limits.of(pid) },
+		Moves:  func(s *child.Status) bool { return s.Spec.Data.(*definition).MayMove(os.Getuid()) },
 		Control: func(s *child.Status) bundle.Control {
 			d := s.Spec.Data.(*definition).Daemon
 			return cmp.Or(d.Control, bundle.DefaultControl(d.Wall))

@@ -23,7 +23,7 @@ const quick = "x-sidecar-init: { backoff: { initial: 300ms, max: 300ms } }"
 // starts again by its policy. The supervisor undoes its groups.
 func TestLimitMemory(t *testing.T) {
 	machine(t)
-	dir := cgroup(t, nil)
+	dir := makeCgroup(t, nil)
 	s, path := controlled(t, in(dir, call{program: shipped(), bundle: services(
 		daemon("web", "print up; block", "mem_limit: 64m"),
 		daemon("free", "print up; block"),
@@ -82,7 +82,7 @@ func pids(t *testing.T, c *client.Client) map[string]int {
 // TestLimitPids: a fork bomb stays in its limit, while PID 1 starts others.
 func TestLimitPids(t *testing.T) {
 	machine(t)
-	s, path := controlled(t, in(cgroup(t, nil), call{program: shipped(), bundle: services(
+	s, path := controlled(t, in(makeCgroup(t, nil), call{program: shipped(), bundle: services(
 		daemon("bomb", "x", "entrypoint: [/bin/sh, -c, 'while :; do (sleep 1000 &); done']", "command: []", "pids_limit: 20", "restart: always"),
 		daemon("web", "print up; block", "restart: always", quick))}))
 	s.expect("[web] up")
@@ -104,7 +104,7 @@ func TestLimitPids(t *testing.T) {
 // TestLimitEscapes: who has left the parents, the session and the process group ends with a stop, and is gone before the next start.
 func TestLimitEscapes(t *testing.T) {
 	machine(t)
-	s, path := controlled(t, in(cgroup(t, nil), call{program: shipped(), bundle: services(
+	s, path := controlled(t, in(makeCgroup(t, nil), call{program: shipped(), bundle: services(
 		daemon("back", "setsid { ignore TERM; fork { ignore TERM; pid; print away; block }; exit 0 }; trap TERM exit 0; print up; block", "pids_limit: 50", "restart: always", quick),
 		daemon("kept", "setsid { print away; block }; trap TERM exit 0; print up; block", "pids_limit: 50", "x-sidecar-init: { kill_mode: process }"))}))
 	alive := func(pid string) bool {
@@ -153,7 +153,7 @@ func TestPause(t *testing.T) {
 	file := filepath.Join(openDir(t), "well")
 	writeFile(t, file, "")
 	probe := fmt.Sprintf("healthcheck: { test: [CMD, testdaemon, 'append %s.log probe; sleep 200ms; exec /bin/test -e %s'], interval: 300ms, timeout: 1s, retries: 1 }", file, file)
-	s, path := controlled(t, in(cgroup(t, nil), call{program: shipped(), bundle: services(
+	s, path := controlled(t, in(makeCgroup(t, nil), call{program: shipped(), bundle: services(
 		daemon("web", "trap TERM { print bye; exit 0 }; trap HUP print hup; print up; block", "mem_limit: 64m", probe),
 		daemon("watched", "notify READY=1; forever { notify WATCHDOG=1; print tick; sleep 200ms }", "pids_limit: 30", ready("notify: sd"), "environment: { WATCHDOG_USEC: 700000 }"),
 		daemon("free", "print up; block"))}))
@@ -214,7 +214,7 @@ func TestPause(t *testing.T) {
 // TestLimitCPUs: half of a processor is half of one.
 func TestLimitCPUs(t *testing.T) {
 	machine(t)
-	s, path := controlled(t, in(cgroup(t, nil), call{program: shipped(), bundle: services(
+	s, path := controlled(t, in(makeCgroup(t, nil), call{program: shipped(), bundle: services(
 		daemon("busy", "print up; burn 1000s", "cpus: 0.5"))}))
 	s.expect("[busy] up")
 	c := client.New(path)
@@ -244,7 +244,7 @@ func TestLimitCPUs(t *testing.T) {
 // TestLimitReload: a reload changes limits, gives a daemon its first and takes the last, also where nobody had any at the start.
 func TestLimitReload(t *testing.T) {
 	machine(t)
-	dir := cgroup(t, nil)
+	dir := makeCgroup(t, nil)
 	file := filepath.Join(openDir(t), "compose.yaml")
 	write := func(web, worker string) {
 		writeFile(t, file, services(daemon("web", "print up; block", web), daemon("worker", "print up; block", worker), daemon("other", "block")))
@@ -300,7 +300,7 @@ func TestLimitReload(t *testing.T) {
 // TestLimitsElsewhere: with processes of others in the group nothing is touched, and a line says so; required is exit code 78.
 func TestLimitsElsewhere(t *testing.T) {
 	machine(t)
-	dir := cgroup(t, nil)
+	dir := makeCgroup(t, nil)
 	other := start(t, in(dir, call{program: shipped(), bundle: services(daemon("web", "print up; block"))}))
 	other.expect("[web] up")
 	bundle := services(daemon("web", "print up; block", "mem_limit: 64m"))

@@ -81,8 +81,8 @@ func TestClock(t *testing.T) {
 	s.never(".*unhealthy.*")
 }
 
-// cgroup makes one, with what its files are to say, and returns its directory. It goes when the test ends.
-func cgroup(t *testing.T, files map[string]string) string {
+// makeCgroup makes one, with what its files are to say, and returns its directory. It goes when the test ends.
+func makeCgroup(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join("/sys/fs/cgroup", t.Name())
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -114,7 +114,7 @@ func in(cgroup string, c call) call {
 // in which nothing ran is nobody's fault. What really hangs is found afterwards as ever.
 func TestFreeze(t *testing.T) {
 	machine(t)
-	dir := cgroup(t, nil)
+	dir := makeCgroup(t, nil)
 	file := filepath.Join(openDir(t), "well")
 	writeFile(t, file, "")
 	probe := fmt.Sprintf("healthcheck: { test: [CMD, testdaemon, 'sleep 100ms; exec /bin/test -e %s'], interval: 300ms, timeout: 1500ms, retries: 1 }", file)
@@ -155,7 +155,7 @@ func TestFreeze(t *testing.T) {
 // TestPidsMax: where nothing can be started the supervisor lives, and goes on when something can.
 func TestPidsMax(t *testing.T) {
 	machine(t)
-	dir := cgroup(t, nil)
+	dir := makeCgroup(t, nil)
 	s, path := controlled(t, in(dir, call{program: shipped(), bundle: services(
 		daemon("web", "print up; block"),
 		daemon("back", "print up; block", "restart: always", "x-sidecar-init: { backoff: { initial: 300ms, max: 300ms } }"))}))
@@ -180,7 +180,7 @@ func TestPidsMax(t *testing.T) {
 // TestMemoryMax: the daemon that the kernel kills for its memory is restarted, the others live, and the log says what it was.
 func TestMemoryMax(t *testing.T) {
 	machine(t)
-	dir := cgroup(t, map[string]string{"memory.max": strconv.Itoa(150 << 20)})
+	dir := makeCgroup(t, map[string]string{"memory.max": strconv.Itoa(150 << 20)})
 	s := start(t, in(dir, call{program: shipped(), bundle: services(
 		daemon("web", "print up; block"),
 		daemon("glutton", "print up; sleep 300ms; alloc 1GiB; block", "oom_score_adj: 1000", "restart: on-failure:3",

@@ -29,6 +29,7 @@ func (l *limits) confine(b *bundle.Bundle, dry bool) (lines []string, err error)
 	switch {
 	case l.tree != nil:
 		memory = l.tree.Limit()
+	case l.why != nil: // once and for all, so that a definition means the same after a reload
 	case dry:
 		why = cgroup.Available()
 	default:

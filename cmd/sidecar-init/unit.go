@@ -37,6 +37,11 @@ func (w *workshop) define(d *bundle.Daemon, flags *runFlags) (child.Spec, error)
 	group := w.limits.group(d)
 	setAttr(&spec, attr(d, group), helperAttr(d, group))
 	spec.Stamp = d.Ready.Kind()
+	if l := d.Limits; !l.None() { // whether they hold or not
+		swap := deref(l.Swap)
+		l.Swap = nil
+		spec.Stamp += fmt.Sprintf("\n%+v %v", l, swap)
+	}
 	for _, f := range d.Files {
 		spec.Stamp += fmt.Sprintf("\n%s %s %s %x %s %s %s %o", f.Kind, f.Source, f.Target, f.Digest, f.User, f.UID, f.GID, f.Mode)
 	}

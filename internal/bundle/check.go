@@ -71,6 +71,9 @@ func (p *Plan) text(b *Bundle) string {
 		if d.Wall {
 			details = append(details, "behind a wall")
 		}
+		if len(d.Limits) > 0 {
+			details = append(details, "limited by "+strings.Join(d.Limits, ", "))
+		}
 		for _, on := range d.DependsOn {
 			details = append(details, "after "+on)
 		}

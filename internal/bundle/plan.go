@@ -41,6 +41,7 @@ type PlanDaemon struct {
 	Ready     string   `json:"ready,omitempty"` // how it is found out
 	Critical  bool     `json:"critical,omitempty"`
 	Wall      bool     `json:"wall,omitempty"`
+	Limits    []string `json:"limits,omitempty"`     // the keys that say them
 	DependsOn []string `json:"depends_on,omitempty"` // NAME: CONDITION
 
 	hidden []string // the private variables that are in Command
@@ -146,6 +147,9 @@ func planDaemon(d *Daemon) PlanDaemon {
 	out := PlanDaemon{
 		Name: d.Spec.Name, Service: d.Spec.Service, User: d.Spec.User, Dir: d.Spec.Dir,
 		Restart: FormatRestart(d.Spec.Restart), Critical: d.Spec.Critical, Wall: d.Wall, hidden: d.argvPrivate,
+	}
+	if !d.Limits.None() {
+		out.Limits = strings.Split(d.LimitsAt.Message, ", ")
 	}
 	if len(d.argvPrivate) == 0 {
 		out.Command = d.Spec.Argv

@@ -10,15 +10,17 @@ import (
 // Limits are those of one daemon. The zero Limits limit nothing.
 type Limits struct {
 	// Memory is the most memory that it gets, in bytes; Reservation is what it keeps when others want some. 0 is not said.
-	Memory, Reservation int64
+	Memory      int64 `json:"memory,omitempty"`
+	Reservation int64 `json:"memory_reservation,omitempty"`
 	// Swap is the most swap that it gets, in bytes; nil is not said.
-	Swap *int64
+	Swap *int64 `json:"swap,omitempty"`
 	// Quota is the most time of processors that it gets in each Period, both in µs; 0 is not said.
-	Quota, Period int64
+	Quota  int64 `json:"cpu_quota,omitempty"`
+	Period int64 `json:"cpu_period,omitempty"`
 	// Weight is its share of the processors, from 1 to 10000, where others have 100; 0 is not said.
-	Weight int64
+	Weight int64 `json:"cpu_weight,omitempty"`
 	// Pids is how many processes and threads it has at most; 0 is not said.
-	Pids int64
+	Pids int64 `json:"pids,omitempty"`
 }
 
 // None reports whether nothing is said.

@@ -29,6 +29,7 @@ var executed = []key{
 	{"oom_score_adj", func(d *bundle.Daemon) any { return d.OOMScoreAdj }},
 	{"umask", func(d *bundle.Daemon) any { return d.Umask }},
 	{"cpuset", func(d *bundle.Daemon) any { return d.CPUs }},
+	{"limits", func(d *bundle.Daemon) any { return d.Limits }},
 	{"walls", func(d *bundle.Daemon) any { return d.Wall }},
 	{"read_only", func(d *bundle.Daemon) any { return d.ReadOnly }},
 	{"writable", func(d *bundle.Daemon) any { return d.Writable }},
