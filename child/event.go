@@ -86,8 +86,14 @@ type Status struct {
 	Requested bool
 	// Proven is when a process that the policy has started after a failure is taken for well again; zero for another one.
 	Proven time.Time
-	// Last is how the last process ended; nil before any has. A failed start counts as an end.
-	Last *Exit
+	// Last is how the last process ended; nil before any has. A failed start counts as an end. Ended is when, Asked that somebody had
+	// asked for it, and Why in words what it was stopped for, where that was a failure.
+	Last  *Exit
+	Ended time.Time
+	Asked bool
+	Why   string
+	// Next is when the next process starts by itself, in StateBackoff; else zero.
+	Next time.Time
 	// Completed says that Last is the program's end, not that of a step before it, and a success.
 	Completed bool
 	// Result is what Last counts for the exit code of the bundle: 0 if the supervisor asked for that end.

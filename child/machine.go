@@ -66,6 +66,9 @@ type machine struct {
 	row      time.Time   // when that row began
 	recent   []time.Time // restarts by policy within Limit.Window
 	last     *Exit
+	ended    time.Time     // when last was
+	asked    bool          // for that end
+	why      string        // what it was stopped for
 	next     Next          // decided at the last end
 	delay    time.Duration // NextRestart: until then
 	complete bool          // last is the program's end, with exit code 0
@@ -146,6 +149,7 @@ func (m *machine) skip(reason string) {
 		return
 	}
 	m.last, m.result = &Exit{Code: 1, Err: errors.New(reason)}, 1
+	m.ended = m.now
 	m.enter(StateExited)
 	m.reason = reason
 	m.emit(Event{Kind: EventNotStarted, Exit: *m.last, Reason: reason})
@@ -321,6 +325,7 @@ func (m *machine) failed(gen uint64, err error) {
 	}
 	e := Event{Kind: EventFailed, Exit: exit, Restart: m.inPlace, Reason: err.Error()}
 	m.last, m.complete, m.result = &exit, false, exit.Code
+	m.ended, m.asked, m.why = m.now, false, ""
 	m.after(e, transient)
 	m.reason = err.Error()
 }
@@ -354,6 +359,11 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 	e.Success = (main && m.spec.Success.Has(exit) || !main && !exit.Failed()) && !m.overdue
 	e.Overdue = m.overdue
 	m.last, m.complete, m.result, m.pid = &exit, main && e.Success, m.judge(exit, e.Success), 0
+	m.ended, m.asked, m.why = m.now, e.Requested, ""
+	if m.state == StateStopping && m.want == wantUp && !m.leaving { // else by its signal it would look like something else
+		m.why = m.reason
+		e.Reason = m.why
+	}
 	m.left = left
 	m.after(e, exit.Signal != 0 || !slices.Contains(m.spec.NoRestart, exit.Code))
 	if m.left && unsignalled { // it has ended during PreStop, or by itself
@@ -560,7 +570,10 @@ func (m *machine) status() Status {
 	s := Status{
 		Name: m.spec.Name, Spec: cmp.Or(m.newer, m.spec), State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
 		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Completed: m.complete, Result: m.result, Gen: m.gen,
-		Requested: m.state == StateStopping && m.want != wantUp, Proven: m.proven,
+		Requested: m.state == StateStopping && m.want != wantUp, Proven: m.proven, Ended: m.ended, Asked: m.asked, Why: m.why,
+	}
+	if m.state == StateBackoff {
+		s.Next = m.since.Add(m.delay)
 	}
 	if m.state.Alive() && !m.main() {
 		s.PID, s.Step = 0, StepPreStart

@@ -58,6 +58,9 @@ func (m *machine) leave(gen uint64) {
 		return
 	}
 	m.cease()
+	if m.state == StatePaused { // it has said so just before
+		m.do(effect{kind: doThaw})
+	}
 	m.enter(StateStopping)
 	m.leaving = true
 	if m.grace = m.stopGrace(); m.grace > 0 {

@@ -38,6 +38,8 @@ var (
 	onProgram    = happening{"revise program", func(m *machine) { m.revise(Revise{Spec: m.like(), Restart: true}) }}
 	onHup        = happening{"signal HUP", func(m *machine) { _ = m.forward(syscall.SIGHUP, true) }}
 	onUsr1       = happening{"signal USR1 at once", func(m *machine) { _ = m.forward(syscall.SIGUSR1, false) }}
+	onPause      = happening{"pause", func(m *machine) { m.tryPause(true) }}
+	onUnpause    = happening{"unpause", func(m *machine) { m.tryPause(false) }}
 	onExecuted   = happening{"spawned", func(m *machine) { m.spawned(m.gen, 100+int(m.gen)) }}
 	onNotFound   = happening{"failed, 127", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no such file", Code: 127}) }}
 	onNoMemory   = happening{"failed, transient", func(m *machine) { m.failed(m.gen, &StartError{Reason: "no memory", Code: 126, Transient: true}) }}
@@ -55,6 +57,13 @@ var (
 	onPreFails   = happening{"pre_stop fails", func(m *machine) { m.stepsDone(m.gen, StepPreStop, errors.New("no good")) }}
 	onTimeout    = happening{"timeout", (*machine).timeout}
 )
+
+// tryPause is what the actor does, with a process that can be frozen.
+func (m *machine) tryPause(on bool) {
+	if m.mayPause(on) == nil {
+		m.pause(on)
+	}
+}
 
 // like is another definition of the daemon.
 func (m *machine) like() *Spec {
@@ -137,6 +146,22 @@ func matrices() []matrix {
 				{"stopping, want restart, killed", alive(onRestart, onTimeout)},
 			},
 			events: all,
+		},
+		{
+			title: "Paused. Policy always, with readiness.",
+			spec:  Spec{Restart: RestartPolicy{Policy: RestartAlways}, Readiness: true},
+			situations: []situation{
+				{"waiting", nil},
+				{"starting, spawning", []happening{onStart}},
+				{"starting", alive()},
+				{"starting, paused", alive(onPause)},
+				{"starting, paused, ready by then", alive(onPause, onReady)},
+				{"ready, paused", alive(onReady, onPause)},
+				{"ready, paused, retired", alive(onReady, onPause, onRetire)},
+				{"stopping, was paused", alive(onReady, onPause, onTerminate)},
+				{"backoff", crash},
+			},
+			events: append([]happening{onPause, onUnpause}, all...),
 		},
 		{
 			title: "Alive. Policy no, with readiness.",

@@ -58,6 +58,12 @@ type Daemon struct {
 	Failures int `json:"failures"`
 	// LastExit is how the last process ended; nil before any has.
 	LastExit *Exit `json:"last_exit"`
+	// NextStart is when the next process starts by itself; nil where none does.
+	NextStart *time.Time `json:"next_start,omitempty"`
+	// LastLine is when it has written a line last; nil before any. LineRate is how many lines a second it has written in the last ten
+	// seconds, as far as its lines are kept.
+	LastLine *time.Time `json:"last_line,omitempty"`
+	LineRate float64    `json:"line_rate"`
 	// CPU is the processor time of the process and its process group, in seconds. RSS is their resident memory in bytes;
 	// what they share is counted more than once.
 	CPU float64 `json:"cpu"`
@@ -108,6 +114,11 @@ type Exit struct {
 	MaxRSS  int64   `json:"max_rss"`
 	// Error says why the process was not executed.
 	Error string `json:"error,omitempty"`
+	// Time is when it was; nil where that is not known. Cause is CauseRequested or CauseUnexpected, and Reason says in words what the
+	// supervisor has stopped it for, such as a health check that failed.
+	Time   *time.Time `json:"time,omitempty"`
+	Cause  string     `json:"cause,omitempty"`
+	Reason string     `json:"reason,omitempty"`
 }
 
 // String is "0", "3" or "SIGTERM".
@@ -139,6 +150,9 @@ type Problem struct {
 	State  State  `json:"state"`
 	Reason string `json:"reason,omitempty"`
 }
+
+// Supervisor is the name of the supervisor itself in its log, which Client.Logs gives by this name alone.
+const Supervisor = "sidecar-init"
 
 // A LogLine is a line that a daemon wrote, or says that lines are missing.
 type LogLine struct {

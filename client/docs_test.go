@@ -22,13 +22,13 @@ func TestDocs(t *testing.T) {
 	}
 	var want []string
 	for _, s := range []State{
-		StateWaiting, StateStarting, StateRunning, StateReady, StateUnhealthy, StateStopping, StateBackoff, StateExited,
+		StateWaiting, StateStarting, StateRunning, StateReady, StateUnhealthy, StatePaused, StateStopping, StateBackoff, StateExited,
 		StateStopped, StateGaveUp, StateScheduled,
 	} {
 		want = append(want, string(s))
 	}
 	for _, kind := range []string{
-		EventStarted, EventReady, EventUnhealthy, EventExited, EventRestarting, EventGaveUp, EventStopped,
+		EventStarted, EventReady, EventUnhealthy, EventExited, EventRestarting, EventGaveUp, EventStopped, EventPaused, EventUnpaused,
 		EventAdded, EventRemoved, EventUpdated,
 	} {
 		want = append(want, strings.TrimPrefix(kind, "dev.sidecar-init.daemon."))

@@ -90,6 +90,8 @@ type Log struct {
 	block   *pool // for pumps that may wait for the consumer while they hold buffers
 	swift   *pool // for those that never do, so that they need not wait for the others
 
+	own Stream
+
 	drain sync.Once
 
 	mu      sync.Mutex
@@ -111,14 +113,22 @@ func New(out *os.File, o Options) *Log {
 	if o.Hold == 0 {
 		o.Hold = DefaultHold
 	}
-	return &Log{
+	l := &Log{
 		options: o,
 		w:       newWriter(out, newOwnFrame(o)),
 		block:   newPool(3, o.MaxLine),
 		swift:   newPool(2, o.MaxLine),
 		pumps:   map[*pump]struct{}{},
 	}
+	l.own = Stream{log: l, name: o.Source}
+	l.own.now.Store(&mode{})
+	l.own.ring.init(0, o.MaxLine)
+	l.w.keep = func(now time.Time, lines []byte, n int) { l.own.ring.add(now, 0, false, lines, n) }
+	return l
 }
+
+// Own is what Printf has written, for Tail and Follow: a Stream of which nothing can be opened, and which is not in Stats.
+func (l *Log) Own() *Stream { return &l.own }
 
 // Printf writes a line of the supervisor's own. It never blocks: the line goes through a bounded queue, and when
 // that is full it is dropped, which a later line reports. A message of several lines becomes as many.
@@ -204,6 +214,7 @@ func (l *Log) finish(deadline time.Time) {
 		}
 		s.ring.close()
 	}
+	l.own.ring.close() // who follows is not to wait for the last words
 }
 
 // minDrain is the least time that Drain and Close take to write what there is, if they need it.

@@ -826,3 +826,59 @@ func TestFlush(t *testing.T) {
 		t.Errorf("took %v, want 50ms", took)
 	}
 }
+
+// TestOwn: what the supervisor writes can be read like a daemon's lines, and belongs to no daemon's counters.
+func TestOwn(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	l := New(w, Options{})
+	f := l.Own().Follow(-1)
+	l.Printf("one")
+	l.Printf("two\nthree\n")
+	var got []string
+	for range 3 {
+		line, lost, ok := f.Take(nil)
+		if !ok || lost > 0 {
+			t.Fatalf("got %v, %d lost", ok, lost)
+		}
+		got = append(got, string(line.Text))
+	}
+	if want := []string{"one", "two", "three"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if st := l.Stats(); st.Own != 3 || st.Lines != 0 || len(st.Streams) != 0 {
+		t.Errorf("got %+v", st)
+	}
+	l.Close(time.Now().Add(time.Second))
+	w.Close()
+	if _, over := f.Ready(); !over {
+		t.Error("a follower waits for ever")
+	}
+}
+
+// TestRate: lines a second, of the last ten seconds or of those that are kept.
+func TestRate(t *testing.T) {
+	l := New(os.Stdout, Options{MaxLine: MinMaxLine})
+	s := l.Stream("web", StreamOptions{Ring: 8 << 10})
+	now := time.Now()
+	if got := s.Rate(now, 10*time.Second); got != 0 {
+		t.Errorf("without a line: got %v", got)
+	}
+	s.ring.add(now.Add(-time.Minute), 0, false, []byte("old\n"), 1)
+	for i := range 20 {
+		s.ring.add(now.Add(-time.Duration(i)*100*time.Millisecond), 0, false, []byte("a\nb\n"), 2)
+	}
+	if got := s.Rate(now, 10*time.Second); got < 3.9 || got > 4.1 {
+		t.Errorf("40 lines: got %v a second, want 4", got)
+	}
+	line := []byte(strings.Repeat("x", 99) + "\n")
+	for i := range 1000 {
+		s.ring.add(now.Add(time.Duration(i)*time.Millisecond), 0, false, line, 1)
+	}
+	if got := s.Rate(now.Add(time.Second), 10*time.Second); got < 800 || got > 1200 {
+		t.Errorf("1000 lines in a second, of which few are kept: got %v a second", got)
+	}
+}

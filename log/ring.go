@@ -245,3 +245,29 @@ func (s *Stream) Tail(n int) []Line {
 		lines = append(lines, line)
 	}
 }
+
+// Rate is how many lines a second were read in the time before now, or since the oldest that is kept, if that is later.
+func (s *Stream) Rate(now time.Time, within time.Duration) float64 {
+	r := &s.ring
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from, lines := now.Add(-within).UnixNano(), 0
+	var space [headSize]byte
+	for at, first := 0, true; at+headSize <= r.size; first = false {
+		nanos, flags, n := parseHead(r.get(space[:0], r.head+at, headSize))
+		body := at + headSize
+		at = body + n
+		if nanos < from {
+			continue
+		}
+		if first && r.start() > 0 { // what was before it is gone
+			from = nanos
+		}
+		a, b := r.pieces(r.start()+uint64(body), n)
+		lines += bytes.Count(a, newline) + bytes.Count(b, newline)
+		if flags&partialFlag != 0 {
+			lines++
+		}
+	}
+	return float64(lines) / max(time.Duration(now.UnixNano()-from).Seconds(), 0.001)
+}

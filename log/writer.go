@@ -20,6 +20,7 @@ var newline = []byte{'\n'}
 type writer struct {
 	frame frame  // of the supervisor's own lines
 	own   *queue // of the supervisor's own lines
+	keep  func(now time.Time, lines []byte, n int)
 
 	ownTotal   atomic.Uint64
 	ownDropped atomic.Uint64
@@ -42,7 +43,7 @@ type writer struct {
 }
 
 func newWriter(out *os.File, own frame) *writer {
-	w := &writer{frame: own}
+	w := &writer{frame: own, keep: func(time.Time, []byte, int) {}}
 	w.step = w.try
 	w.vain.Store(^uint64(0))
 	w.own = &queue{
@@ -68,7 +69,8 @@ func (w *writer) use(out *os.File) {
 
 // printf queues a line of the supervisor's own.
 func (w *writer) printf(format string, a ...any) {
-	message := fmt.Appendf(nil, format, a...)
+	message := append(bytes.TrimRight(fmt.Appendf(nil, format, a...), "\n"), '\n')
+	w.keep(time.Now(), message, bytes.Count(message, newline))
 	b := w.appendOwn(nil, message)
 	lines := bytes.Count(b, newline)
 	w.ownTotal.Add(uint64(lines))

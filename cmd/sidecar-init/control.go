@@ -149,6 +149,7 @@ func (ops *operations) join(g *run.Group, flags *runFlags, to actor.Ref[root.Msg
 		},
 		Has:     func(s *child.Status, p proc.Stat) (bool, bool) { return s.Data.(*unit).family.Has(p) },
 		Private: func(s *child.Status) bool { return len(s.Spec.Data.(*definition).Private) > 0 },
+		Own:     ops.logger.Own(),
 		Events:  ops.hub, Source: ops.source, Usage: &ops.usage,
 		Metrics: func(w io.Writer, all []child.Status) { _ = ops.metrics.Write(w, all) }, // into memory
 		Idle: func() {

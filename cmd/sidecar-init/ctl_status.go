@@ -23,8 +23,9 @@ func (p *program) statusCommand() *cobra.Command {
 		Use:   "status [--all] [--watch] [--wide] [--format text|json] [DAEMON...]",
 		Short: "Show how the daemons are",
 		Long: `Show how the daemons are. CPU is the processor time of a daemon and what it has started, RSS their resident
-memory. With --watch the table is drawn anew every second; as JSON each one is a line then. With --wide it says who is behind a
-wall, and how private variables are kept from other daemons.`,
+memory. With --watch the table is drawn anew every second; as JSON each one is a line then. With --wide it says since when they are so,
+when and why they have ended last, when they start next, when they have written a line last and how many a second, who is behind a
+wall, what they may ask, how much memory they get, and how private variables are kept from other daemons.`,
 	}
 	c := p.newCaller(cmd).withFormat(cmd)
 	jobs := cmd.Flags().BoolP("all", "a", false, "the jobs too")
@@ -54,6 +55,9 @@ wall, and how private variables are kept from other daemons.`,
 			return err
 		}
 		for i := range all {
+			if e := all[i].LastExit; *wide && e != nil && e.Reason != "" {
+				fmt.Fprintf(p.stdout, "%s was stopped: %s\n", printable.Text(all[i].Name), printable.Text(e.Reason))
+			}
 			if *wide && all[i].Private != "" {
 				fmt.Fprintf(p.stdout, "private variables of %s: %s\n", printable.Text(all[i].Name), printable.Text(all[i].Private))
 			}
@@ -112,7 +116,9 @@ func statusTable(all []client.Daemon, wide bool) [][]cell {
 		rows[0] = append(rows[0], cell{text: title})
 	}
 	if wide {
-		rows[0] = append(rows[0], cell{text: "WALL"}, cell{text: "CONTROL"}, cell{text: "MEM-LIMIT"})
+		for _, title := range []string{"SINCE", "LAST-END", "NEXT-START", "LAST-LINE", "LINES/S", "WALL", "CONTROL", "MEM-LIMIT"} {
+			rows[0] = append(rows[0], cell{text: title})
+		}
 	}
 	for i := range all {
 		d := &all[i]
@@ -139,7 +145,16 @@ func statusTable(all []client.Daemon, wide bool) [][]cell {
 			if d.Cgroup != nil && d.Cgroup.MemoryLimit != 0 {
 				limit = size(d.Cgroup.MemoryLimit)
 			}
-			rows[i+1] = append(rows[i+1], cell{wall, ""}, cell{cmp.Or(d.Control, "-"), ""}, cell{limit, ""})
+			end := "-"
+			if e := d.LastExit; e != nil && e.Time != nil {
+				end = ago(e.Time) + " " + e.Cause
+			}
+			for _, text := range []string{
+				ago(&d.Since), end, ahead(d.NextStart), ago(d.LastLine), strconv.FormatFloat(d.LineRate, 'f', 1, 64),
+				wall, cmp.Or(d.Control, "-"), limit,
+			} {
+				rows[i+1] = append(rows[i+1], cell{text, ""})
+			}
 		}
 	}
 	return rows
@@ -160,6 +175,21 @@ func stateColour(d *client.Daemon) string {
 		return faint
 	}
 	return yellow
+}
+
+// ago is how long ago a time was, and ahead how long it takes until then.
+func ago(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "-"
+	}
+	return span(max(time.Since(*t), 0).Seconds())
+}
+
+func ahead(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return span(max(time.Until(*t), 0).Seconds())
 }
 
 // span is a time in its two largest units.

@@ -4,20 +4,23 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/sidecar-init/client"
+	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
 func (p *program) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [--follow] [--lines N] [--since TIME] [--timestamps] [DAEMON...]",
-		Short: "Show the last lines of daemons",
+		Short: "Show the last lines of daemons, or of sidecar-init",
 		Long: `Show the last lines of each daemon, as far as they are kept, in order of time. They look as in the log of the
-container; a part of a line that goes on ends with a space and a backslash, whatever was the reason.`,
+container; a part of a line that goes on ends with a space and a backslash, whatever was the reason. The name sidecar-init
+stands for the supervisor's own lines.`,
 	}
 	c := p.newCaller(cmd)
 	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the lines that come")
@@ -46,13 +49,17 @@ container; a part of a line that goes on ends with a space and a backslash, what
 			if *timestamps {
 				fmt.Fprintf(out, "%s ", l.Time.UTC().Format("2006-01-02T15:04:05.000000Z"))
 			}
+			prefix := "[" + l.Daemon + "] "
+			if l.Daemon == client.Supervisor {
+				prefix = l.Daemon + ": "
+			}
 			switch {
 			case l.Lost > 0:
-				fmt.Fprintf(out, "[%s] %d lines are missing here\n", l.Daemon, l.Lost)
+				fmt.Fprintf(out, "%s%d lines are missing here\n", prefix, l.Lost)
 			case l.Partial:
-				fmt.Fprintf(out, "[%s] %s \\\n", l.Daemon, l.Raw())
+				fmt.Fprintf(out, "%s%s \\\n", prefix, l.Raw())
 			default:
-				fmt.Fprintf(out, "[%s] %s\n", l.Daemon, l.Raw())
+				fmt.Fprintf(out, "%s%s\n", prefix, l.Raw())
 			}
 			if err := out.done(); err != nil {
 				return err
@@ -102,8 +109,8 @@ func (p *program) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events [--follow] [--since TIME] [--format text|json] [DAEMON...]",
 		Short: "Show what has happened to the daemons",
-		Long: `Show the last events, as far as they are kept, of some daemons or of all. As JSON each is a CloudEvent in a line of its
-own.`,
+		Long: `Show the last events, as far as they are kept, of some daemons or of all: a line for each, with the last lines of the
+log after a crash. As JSON each is a CloudEvent in a line of its own.`,
 	}
 	c := p.newCaller(cmd).withFormat(cmd)
 	since := sinceFlag(cmd, "events")
@@ -142,7 +149,7 @@ own.`,
 			if c.format == "json" {
 				err = enc.Encode(e)
 			} else {
-				_, err = fmt.Fprintln(out, eventText(&e))
+				err = printEvent(out, &e)
 			}
 			if err == nil {
 				err = out.done()
@@ -154,6 +161,26 @@ own.`,
 		return out.Flush()
 	}
 	return cmd
+}
+
+// excerpt is how many lines of the log are printed after a crash.
+const excerpt = 3
+
+// printEvent prints an event for people. That a crash is followed by a restart is in its own line.
+func printEvent(w io.Writer, e *client.Event) error {
+	d := &e.Data
+	if e.Type == client.EventRestarting && (d.Code != nil || d.Signal != nil) {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w, eventText(e)); err != nil {
+		return err
+	}
+	for _, line := range d.Log[max(0, len(d.Log)-excerpt):] {
+		if _, err := fmt.Fprintf(w, "    | %s\n", printable.Text(line)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eventText is an event as a line for people.
@@ -186,12 +213,15 @@ func eventText(e *client.Event) string {
 		add("killed by the OOM killer")
 	}
 	if d.NextDelay != nil {
-		add("attempt %d in %s", d.Attempt, rough(*d.NextDelay))
+		add("restarting in %s, attempt %d", rough(*d.NextDelay), d.Attempt)
 	} else if e.Type == client.EventGaveUp {
 		add("after %d restarts", d.Attempt)
 	}
 	if d.Reason != "" {
 		add("%s", d.Reason)
+	}
+	if d.Repeats > 0 {
+		add("and %d more failures that are no longer kept", d.Repeats)
 	}
 	if len(more) > 0 {
 		line += " (" + strings.Join(more, ", ") + ")"

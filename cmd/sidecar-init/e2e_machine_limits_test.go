@@ -43,7 +43,7 @@ func TestLimitMemory(t *testing.T) {
 		}
 	}
 	if text := fetch(t, path, "/metrics"); !strings.Contains(text, `sidecar_init_daemon_oom_kills_total{daemon="glutton"} 3`) ||
-		!strings.Contains(text, `sidecar_init_daemon_memory_limit_bytes{daemon="web"} 6.7108864e+07`) {
+		!strings.Contains(text, `sidecar_init_daemon_memory_limit_bytes{daemon="web"} 67108864`) {
 		t.Errorf("metrics:\n%s", text)
 	}
 	all, err := c.Daemons(t.Context(), "web")
@@ -83,7 +83,7 @@ func pids(t *testing.T, c *client.Client) map[string]int {
 func TestLimitPids(t *testing.T) {
 	machine(t)
 	s, path := controlled(t, in(makeCgroup(t, nil), call{program: shipped(), bundle: services(
-		daemon("bomb", "x", "entrypoint: [/bin/sh, -c, 'while :; do (sleep 1000 &); done']", "command: []", "pids_limit: 20", "restart: always"),
+		daemon("bomb", "x", "entrypoint: [/bin/sh, -c, 'while :; do (sleep 1000 &); done']", "pids_limit: 20", "restart: always"),
 		daemon("web", "print up; block", "restart: always", quick))}))
 	s.expect("[web] up")
 	c := client.New(path)
@@ -157,7 +157,7 @@ func TestPause(t *testing.T) {
 		daemon("web", "trap TERM { print bye; exit 0 }; trap HUP print hup; print up; block", "mem_limit: 64m", probe),
 		daemon("watched", "notify READY=1; forever { notify WATCHDOG=1; print tick; sleep 200ms }", "pids_limit: 30", ready("notify: sd"), "environment: { WATCHDOG_USEC: 700000 }"),
 		daemon("free", "print up; block"))}))
-	s.expect("sidecar-init: web is ready", "sidecar-init: watched is ready")
+	s.expect("[web] up", "sidecar-init: web is ready", "sidecar-init: watched is ready")
 	c := client.New(path)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

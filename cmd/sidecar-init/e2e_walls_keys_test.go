@@ -128,7 +128,7 @@ func TestWallsReload(t *testing.T) {
 	s.expect("[owner] NoNewPrivs 1", "sidecar-init: walls around owner",
 		"sidecar-init: warning: private variables: TOKEN_* of owner: by environment only: web has no wall")
 	out, err := exec.Command(shipped(), "status", "--wide", "--control", path).Output()
-	if err != nil || !strings.Contains(string(out), " WALL  CONTROL\n") || !strings.HasSuffix(string(out), "private variables of owner: by environment only: web has no wall\n") {
+	if err != nil || !strings.Contains(string(out), " WALL  CONTROL  MEM-LIMIT\n") || !strings.HasSuffix(string(out), "private variables of owner: by environment only: web has no wall\n") {
 		t.Errorf("got %s, %v", out, err)
 	}
 	write(strings.Replace(bundle("auto"), `"off"`, "off", 1)) // nothing changes

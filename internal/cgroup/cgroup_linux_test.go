@@ -24,7 +24,7 @@ func leaf(t *testing.T) *Leaf {
 		if unix.Statfs(top, &fs) != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
 			continue
 		}
-		l := &Leaf{Dir: filepath.Join(top, fmt.Sprintf("sidecar-init-%d-%s", os.Getpid(), t.Name()))}
+		l := &Leaf{Dir: filepath.Join(top, fmt.Sprintf("sidecar-init-%d-%s", os.Getpid(), strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())))}
 		if err := os.Mkdir(l.Dir, 0o755); err != nil {
 			t.Skip("there is no cgroup that can be written: ", err)
 		}

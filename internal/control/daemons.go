@@ -76,7 +76,17 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 		*d = client.Daemon{
 			Name: st.Name, Service: cmp.Or(st.Spec.Service, st.Name), State: client.State(st.State), Ready: st.State.Up(), Reason: printable.Text(st.Reason),
 			Since: st.Since.UTC(), PID: st.PID, Starts: st.Starts, Restarts: st.Restarts, Failures: st.Failures,
-			LastExit: exitOf(st.Last), Labels: st.Spec.Labels, Job: string(st.Spec.Job),
+			LastExit: endOf(st), Labels: st.Spec.Labels, Job: string(st.Spec.Job),
+		}
+		if !st.Next.IsZero() {
+			next := st.Next.UTC()
+			d.NextStart = &next
+		}
+		for _, l := range s.o.Logs(st) {
+			if last := l.Stats().Last.UTC(); last.Year() > 1 && (d.LastLine == nil || last.After(*d.LastLine)) {
+				d.LastLine = &last
+			}
+			d.LineRate += l.Rate(now, rateTime)
 		}
 		if s.o.Transient != nil {
 			var expires time.Time
@@ -108,6 +118,26 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 		}
 	}
 	return list
+}
+
+// rateTime is the time in which lines are counted.
+const rateTime = 10 * time.Second
+
+// endOf is how the last process of a daemon has ended.
+func endOf(s *child.Status) *client.Exit {
+	exit := exitOf(s.Last)
+	if exit == nil {
+		return nil
+	}
+	if !s.Ended.IsZero() {
+		at := s.Ended.UTC()
+		exit.Time = &at
+	}
+	exit.Cause, exit.Reason = client.CauseUnexpected, printable.Text(s.Why)
+	if s.Asked {
+		exit.Cause = client.CauseRequested
+	}
+	return exit
 }
 
 func exitOf(e *child.Exit) *client.Exit {

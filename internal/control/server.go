@@ -56,6 +56,8 @@ type Options struct {
 	Source string
 	// Metrics writes the metrics; nil means that there are none. The statuses are those of all daemons.
 	Metrics func(w io.Writer, all []child.Status)
+	// Own is what the supervisor itself writes; nil where nobody is to read it.
+	Own *log.Stream
 	// Cgroup tells what a daemon uses that has a control group of its own; nil where none has.
 	Cgroup func(*child.Status) (cgroup.Usage, bool)
 	// Leaf is the daemon in whose control group a process is; "" if it is in none of them. Moves reports whether a daemon could move

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/log"
 )
@@ -156,9 +159,15 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	if name := r.PathValue("name"); name != "" {
 		asked = []string{name}
 	}
-	names, all, err := s.lookups(r.Context(), asked, true)
-	if err != nil {
-		return err
+	daemons := slices.DeleteFunc(slices.Clone(asked), func(name string) bool { return s.o.Own != nil && name == client.Supervisor })
+	own := len(daemons) < len(asked)
+	var names set
+	var all []child.Status
+	var err error
+	if len(daemons) > 0 || !own {
+		if names, all, err = s.lookups(r.Context(), daemons, true); err != nil {
+			return err
+		}
 	}
 	if len(asked) > 0 {
 		for _, d := range names.pick(all) {
@@ -184,6 +193,10 @@ func (s *Server) logs(w http.ResponseWriter, r *request) error {
 	defer st.end()
 	f := &follow{stream: st}
 	var logs []*log.Stream
+	if own {
+		f.all = append(f.all, follower{daemon: client.Supervisor, Follower: s.o.Own.Follow(n)})
+		logs = append(logs, s.o.Own)
+	}
 	for _, d := range names.pick(all) {
 		if s.private(r, &d) {
 			continue // it was not asked for by its name

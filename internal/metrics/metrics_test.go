@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/cgroup"
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
@@ -40,8 +41,11 @@ func example() (*Metrics, []child.Status) {
 				{Name: "web", Bytes: 100, Lines: 10, Dropped: 2}, {Name: "web", Bytes: 11, Lines: 1}, {Name: "job"},
 			}}
 		},
-		Events:    func() events.Stats { return events.Stats{Events: 20, Dropped: 1, QueueHighWater: 4} },
-		Notify:    func() []notify.SinkStats { return []notify.SinkStats{{Name: "http://a:1", Delivered: 15, Dropped: 5}} },
+		Events: func() events.Stats { return events.Stats{Events: 20, Dropped: 1, QueueHighWater: 4} },
+		Notify: func() []notify.SinkStats { return []notify.SinkStats{{Name: "http://a:1", Delivered: 15, Dropped: 5}} },
+		Cgroup: func(s *child.Status) (cgroup.Usage, bool) {
+			return cgroup.Usage{CPU: 2500 * time.Millisecond, Memory: 5 << 20, Limit: 64 << 20, Throttled: time.Second, CPUPressure: 1500 * time.Millisecond, MemoryPressure: time.Millisecond}, s.Name == "web"
+		},
 		Reload:    func() (bool, time.Time) { return true, time.Unix(1_790_000_000, 0) },
 		Orphans:   func() int64 { return 9 },
 		RootQueue: func() int { return 3 },
