@@ -39,9 +39,9 @@ type Process interface {
 	Release(kill bool)
 }
 
-// A Freezer is a Process that can be frozen, with all that it has started, so that none of it runs until it is thawed. It does not
-// block.
+// A Freezer is a Process that can be frozen, with all that it has started, so that none of it runs until it is thawed.
 type Freezer interface {
+	// Freeze freezes it, or with false lets it go on. It does not block.
 	Freeze(on bool) error
 }
 

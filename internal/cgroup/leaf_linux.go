@@ -105,7 +105,7 @@ func (l *Leaf) await(most time.Duration) bool {
 		if time.Since(begin) > most {
 			return false
 		}
-		time.Sleep(wait)
+		<-time.After(wait)
 	}
 	return true
 }
