@@ -17,11 +17,23 @@ import (
 // TestDocsSession types everything that docs/control.md says to type, while the bundle of that page runs. What the page
 // shows as the answer must come, but for numbers and white space.
 func TestDocsSession(t *testing.T) {
+	session(t, "docs/control.md", "sidecar-init wait --timeout 20s", 0)
+}
+
+// TestDocsSymptoms does the same with docs/symptoms.md, whose bundle has a daemon for each thing that goes wrong.
+func TestDocsSymptoms(t *testing.T) {
+	session(t, "docs/symptoms.md", `sidecar-init wait --timeout 20s --for exited killed && sidecar-init status | grep -q "^red  *unhealthy" &&
+		sidecar-init status loops | grep -q backoff && sidecar-init logs floods | grep -q end && sidecar-init logs hangs deaf | grep -c up | grep -q 2`, 137)
+}
+
+// session types what a page says to type, when ready has succeeded. The bundle ends with that code.
+func session(t *testing.T, page, ready string, exit int) {
+	t.Helper()
 	bin := binary(t)
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
-	blocks := docBlocks(t, "docs/control.md")
+	blocks := docBlocks(t, page)
 	dir, env := programs(t, bin)
 	socket := filepath.Join(dir, "socket")
 	env = append(env, "SIDECAR_INIT_CONTROL="+socket, "CURL_HOME="+dir)
@@ -53,11 +65,11 @@ func TestDocsSession(t *testing.T) {
 		return string(out), cmd.ProcessState.ExitCode()
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		out, code := typed("sidecar-init wait --timeout 20s")
+		out, code := typed(ready)
 		if code == 0 {
 			break
 		}
-		if code != 69 || time.Now().After(end) { // 69: there is no socket yet
+		if code != 69 && code != 1 || time.Now().After(end) { // 69: there is no socket yet
 			t.Fatalf("exit code %d: %s", code, out)
 		}
 	}
@@ -84,7 +96,7 @@ func TestDocsSession(t *testing.T) {
 		}
 	}
 	run.Process.Signal(syscall.SIGTERM)
-	if err := run.Wait(); run.ProcessState.ExitCode() != 0 {
+	if err := run.Wait(); run.ProcessState.ExitCode() != exit {
 		t.Errorf("%v\n%s", err, log.String())
 	}
 	if _, err := os.Lstat(socket); err == nil {

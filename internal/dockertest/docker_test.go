@@ -115,6 +115,14 @@ services:
     extra_hosts: ["db=10.9.8.7"]
     sysctls: { net.ipv4.ip_unprivileged_port_start: 80 }
 `,
+	"walled": `
+services:
+  owner:
+    command: [/testdaemon, "env TOKEN_X; print up; block"]
+    mem_limit: 64m
+    x-sidecar-init: { private_env: ["TOKEN_*"] }
+  worker: { command: [/testdaemon, "env TOKEN_X; print up; block"] }
+`,
 	"jobs": `
 services:
   web: { command: [/testdaemon, "print up; block"] }
@@ -332,6 +340,49 @@ func TestCrash(t *testing.T) {
 	c.wait(`sidecar-init: bad exited with code 3; leaving surviving daemons running .*`, `sidecar-init: good exited .*`)
 	if code := c.end(); code != 3 {
 		t.Errorf("exit code %d, want 3", code)
+	}
+}
+
+// TestWallsAndLimits: what of them holds in which container, and that it is said where it does not.
+func TestWallsAndLimits(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "no-landlock.json")
+	if err := os.WriteFile(profile, []byte(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["landlock_create_ruleset","landlock_add_rule","landlock_restrict_self"],"action":"SCMP_ACT_ERRNO"}]}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const kernel, environment = "enforced by the kernel", "by environment only: no Landlock"
+	for _, tt := range []struct {
+		name    string
+		options []string
+		private string
+	}{
+		{"default", nil, kernel},
+		{"read-only", []string{"--read-only"}, kernel},
+		{"user", []string{"--user", "12345"}, kernel},
+		{"no capabilities", []string{"--cap-drop", "ALL"}, kernel},
+		{"everything", []string{"--read-only", "--user", "12345", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"}, kernel},
+		{"no Landlock", []string{"--security-opt", "seccomp=" + profile}, environment},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := start(t, append(tt.options, "-e", "TOKEN_X=secret"), "run", "-f", "/walled.yaml")
+			want := []string{
+				`\[owner\] TOKEN_X=secret`, `\[worker\] TOKEN_X unset`, `\[owner\] up`, `\[worker\] up`,
+				`sidecar-init: warning: the limits of owner do not hold: .*docker run --security-opt writable-cgroups=true.*`,
+			}
+			if tt.private == environment {
+				want = append(want, `sidecar-init: warning: there can be no walls: no Landlock`, `sidecar-init: warning: private variables: TOKEN_\* of owner: `+environment)
+			}
+			c.wait(want...)
+			if got := c.docker("exec", c.name, "/sidecar-init", "status", "--wide"); !strings.Contains(got, "private variables of owner: "+tt.private+"\n") {
+				t.Errorf("got\n%s", got)
+			}
+			if _, code := c.stop(); code != 0 {
+				t.Errorf("the exit code is %d", code)
+			}
+		})
+	}
+	said, err := exec.Command("docker", "run", "--rm", "--network", "none", "-e", "TOKEN_X=x", image, "check", "--here", "-f", "/walled.yaml").CombinedOutput()
+	if err != nil || !strings.Contains(string(said), "warning: /walled.yaml:5:16: the limits of owner (mem_limit) do not hold here: ") {
+		t.Errorf("check: got %v\n%s", err, said)
 	}
 }
 
