@@ -4,6 +4,7 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,19 @@ func TestRequiredLandlock(t *testing.T) {
 		s := start(t, call{place: subreaper, program: shipped(), prefix: withoutLandlock(), bundle: tt.bundle})
 		if code := s.wait(); code != exitConfig || !strings.HasSuffix(s.output(), tt.want) {
 			t.Errorf("%s: got exit code %d, %q, want %d, %q", tt.name, code, s.output(), exitConfig, tt.want)
+		}
+	}
+}
+
+// TestPartOfLandlock: a profile that refuses one call of Landlock refuses it whole, and every daemon starts.
+func TestPartOfLandlock(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []string{"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} {
+		for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
+			s := start(t, call{place: subreaper, program: shipped(), prefix: seccomp.Refuse(errno, refused).Prefix(), env: []string{"TOKEN=x"}, bundle: services(
+				daemon("owner", "print up", "x-sidecar-init: { private_env: [TOKEN] }"), daemon("other", "print up"))})
+			s.exit(0)
+			s.expect("sidecar-init: warning: there can be no walls: no Landlock", "[owner] up", "[other] up")
 		}
 	}
 }

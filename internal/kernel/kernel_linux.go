@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ func ask() (f Features) {
 	f.CloseRange = unix.CloseRange(math.MaxInt32, math.MaxInt32, 0) == nil // no descriptor has that number
 	var set int32
 	f.Subreaper = unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&set)), 0, 0, 0) == nil
-	if abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno == 0 {
+	if abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno == 0 && landlocks() {
 		f.LandlockABI = int(abi)
 	}
 	f.SysAdmin, f.Perfmon = capable(unix.CAP_SYS_ADMIN), capable(unix.CAP_PERFMON)
@@ -52,4 +53,21 @@ func capable(c int) bool {
 	}
 	_, err = fmt.Sscan(string(users), &first, &outside, &n)
 	return err != nil || first == 0 && outside == 0 && n == math.MaxUint32 // only the first namespace maps all users
+}
+
+// landlocks reports whether the calls that add rules and restrict a process are let through to where they find that there is no such ruleset.
+// Without CAP_SYS_ADMIN the latter asks for no_new_privs first, which a thread can have alone: this one ends with the answer.
+func landlocks() bool {
+	answer := make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		const none = ^uintptr(0) // no descriptor
+		_, _, add := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, none, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&unix.LandlockPathBeneathAttr{})), 0, 0, 0)
+		restrict := unix.EBADF
+		if unix.Gettid() != os.Getpid() && unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == nil {
+			_, _, restrict = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, none, 0, 0)
+		}
+		answer <- add == unix.EBADF && restrict == unix.EBADF
+	}()
+	return <-answer
 }
