@@ -73,6 +73,11 @@ var rules = map[string]rule{
 			"os/exec": noExec, "os/signal": noSignals, "log": noLog, "log/slog": noLog, "net": noNetwork,
 		},
 	},
+	"childtest": {
+		may:  []string{"child", "log"},
+		why:  "a test kit knows what it is for, and nothing above",
+		bans: map[string]string{"os/exec": noExec, "os/signal": noSignals, "net": noNetwork},
+	},
 	"client": {
 		may:  []string{},
 		why:  "whoever speaks to a supervisor from outside need not link one",

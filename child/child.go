@@ -126,8 +126,8 @@ func (exited) childMsg()    {}
 func (emptied) childMsg()   {}
 func (stepsDone) childMsg() {}
 
-// command reports whether m is counted in Status.Seen.
-func command(m Msg) bool {
+// counts reports whether m is counted in Status.Seen.
+func counts(m Msg) bool {
 	switch m.(type) {
 	case Start, Skip, Terminate, Retire, Restart, Signal, Pause, Unpause, Kill, Revise:
 		return true
@@ -249,7 +249,7 @@ func (h *handler) Receive(msg Msg) error {
 	case stepsDone:
 		h.m.stepsDone(msg.gen, msg.step, msg.err)
 	}
-	if command(msg) {
+	if counts(msg) {
 		h.seen++
 	}
 	return h.perform()

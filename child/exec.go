@@ -35,6 +35,9 @@ type Exec struct {
 	// Foreground puts the process into the foreground of the terminal that is Stdin, in a process group of its own in
 	// this session.
 	Foreground bool
+	// ParentDeath, unless 0, is sent to each process when this program dies (PR_SET_PDEATHSIG of prctl(2)): so that daemons do not outlive
+	// a test that is killed. It reaches the main process only, and not one that becomes another user. Linux only.
+	ParentDeath syscall.Signal
 	// Shim is needed for a Spec that has an Attr. It turns cmd, which would execute the program, into a command that
 	// sets the attributes and then becomes the program, in the same process. It uses cmd's path, arguments, environment,
 	// directory, extra files and credential.
@@ -128,6 +131,7 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 	} else {
 		cmd.SysProcAttr.Setsid = true
 	}
+	setParentDeath(cmd.SysProcAttr, e.ParentDeath)
 	executed := func() error { return nil }
 	switch {
 	case spec.Attr != nil && e.Shim == nil:

@@ -233,3 +233,7 @@ func maySetGroups() bool {
 	denied, _ := os.ReadFile("/proc/self/setgroups") // of the user namespace
 	return string(denied) != "deny\n"
 }
+
+// setParentDeath makes the kernel send sig to the process when the thread that starts it ends. Threads of the Go runtime end with
+// the program, but for those that a goroutine has locked and left so (go.dev/issue/27505), which none here does.
+func setParentDeath(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }

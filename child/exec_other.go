@@ -102,3 +102,5 @@ func exitOf(cmd *exec.Cmd, err error) Exit {
 
 // maySetGroups reports whether setgroups would be allowed.
 func maySetGroups() bool { return os.Geteuid() == 0 }
+
+func setParentDeath(*syscall.SysProcAttr, syscall.Signal) {}

@@ -67,7 +67,7 @@ func ExampleClient_Add() {
 	if _, err := c.Add(ctx, "dev", client.Transient{Command: []string{"npm", "run", "dev"}, WorkingDir: "/src", TTL: "10m"}); err != nil {
 		log.Fatal(err)
 	}
-	for line, err := range c.Logs(ctx, client.LogOptions{Follow: true}, "dev") {
+	for line, err := range c.Logs(ctx, client.LogOptions{Lines: client.NoLines, Follow: true}, "dev") {
 		if err != nil {
 			log.Fatal(err)
 		}

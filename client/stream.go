@@ -12,9 +12,12 @@ import (
 	"strconv"
 )
 
+// NoLines is LogOptions.Lines for lines that come from now on alone.
+const NoLines = -1
+
 // LogOptions say which lines of a log are wanted.
 type LogOptions struct {
-	// Lines is how many of the last lines of each daemon come first; less than 0 means all that are kept.
+	// Lines is how many of the last lines of each daemon come first: 0 means all that are kept, NoLines none.
 	Lines int
 	// Follow goes on with each line that comes, until the context ends or the supervisor does.
 	Follow bool
@@ -24,7 +27,14 @@ type LogOptions struct {
 // time, then those that come. An error is the last thing that the sequence has; it has none if it ended because the
 // supervisor did.
 func (c *Client) Logs(ctx context.Context, o LogOptions, names ...string) iter.Seq2[LogLine, error] {
-	q := url.Values{"name": names, "lines": {strconv.Itoa(o.Lines)}}
+	lines := o.Lines
+	switch {
+	case lines == 0:
+		lines = -1
+	case lines < 0:
+		lines = 0
+	}
+	q := url.Values{"name": names, "lines": {strconv.Itoa(lines)}}
 	if o.Follow {
 		q.Set("follow", "true")
 	}

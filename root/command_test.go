@@ -24,7 +24,7 @@ func TestDo(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		target string
-		msg    child.Msg
+		msg    child.Command
 		seen   string // the daemons in the answer
 		err    string
 		states string // a second later
@@ -38,9 +38,6 @@ func TestDo(t *testing.T) {
 		{name: "signal that kills", target: "web", msg: child.Signal{Sig: syscall.SIGHUP}, seen: "web-1 web-2", states: "web-1=exited web-2=exited db=running"},
 		{name: "unknown", target: "api", msg: child.Restart{}, err: `no daemon "api"`, states: "web-1=running web-2=running db=running"},
 		{name: "final", target: "db", msg: child.Terminate{Final: true}, err: "not for one daemon", states: "web-1=running web-2=running db=running"},
-		{name: "kill", target: "db", msg: child.Kill{}, err: "not a command", states: "web-1=running web-2=running db=running"},
-		{name: "retire", target: "db", msg: child.Retire{}, err: "not a command", states: "web-1=running web-2=running db=running"},
-		{name: "a fact", target: "db", msg: child.Ready{Gen: 1}, err: "not a command", states: "web-1=running web-2=running db=running"},
 		{name: "nothing", target: "db", err: "not a command", states: "web-1=running web-2=running db=running"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,7 +77,7 @@ func TestDoInShutdown(t *testing.T) {
 	l := experiment(t, root.Config{Specs: service}, lives{"db": {slow(5 * s)}}, func(l *lab) {
 		l.signal(s, syscall.SIGTERM)
 		l.until(2 * s)
-		for _, m := range []child.Msg{child.Start{}, child.Restart{}, child.Terminate{}, child.Signal{Sig: syscall.SIGHUP}} {
+		for _, m := range []child.Command{child.Start{}, child.Restart{}, child.Terminate{}, child.Signal{Sig: syscall.SIGHUP}} {
 			if got := l.do("web", m).Err; !errors.Is(got, root.ErrShuttingDown) {
 				l.t.Errorf("%T: got %v, want %v", m, got, root.ErrShuttingDown)
 			}
@@ -147,7 +144,6 @@ func TestFact(t *testing.T) {
 	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a", Readiness: true}, {Name: "b"}, {Name: "c"}}}, lives{"b": {deaf}, "c": {deaf}}, func(l *lab) {
 		l.at(s, root.Fact{Name: "nobody", Msg: child.Ready{Gen: 1}})
 		l.at(2*s, root.Fact{Name: "a", Msg: child.Ready{Gen: 7}})
-		l.at(3*s, root.Fact{Name: "a", Msg: child.Kill{}})
 		l.at(4*s, root.Fact{Name: "a", Msg: child.Ready{Gen: 1}})
 		l.at(5*s, root.Fact{Name: "a", Msg: child.Unhealthy{Gen: 1, Reason: "no answer"}})
 		l.at(6*s, root.Fact{Name: "a", Msg: child.Ready{Gen: 1}})

@@ -19,7 +19,7 @@ type Daemon struct {
 	Observe func(child.Event)
 	// Attach, unless nil, is called once, before anything is started: what is found out about a process (child.Ready,
 	// child.Unhealthy, child.Stopping, child.Extend, child.Note) goes to tell, from any goroutine.
-	Attach func(tell func(child.Msg))
+	Attach func(tell func(child.Fact))
 	// Data is what its user wants to find in its Status; nothing here looks at it.
 	Data any
 	// Close, unless nil, is called once, when the daemon has left the bundle by an Update and nothing more will be told of it.
@@ -83,7 +83,7 @@ func (r *Root) add(d Daemon) *node {
 		n.status.State = child.StateScheduled
 	}
 	if n.Attach != nil {
-		n.Attach(func(m child.Msg) { hand(n.ref, m) })
+		n.Attach(func(m child.Fact) { hand(n.ref, m) })
 	}
 	return n
 }

@@ -1,6 +1,7 @@
 package root
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -169,7 +170,7 @@ func silent(sig syscall.Signal) bool {
 }
 
 // do gives a command to all daemons of that name.
-func (r *Root) do(name string, m child.Msg) Accepted {
+func (r *Root) do(name string, m child.Command) Accepted {
 	nodes := r.find(name)
 	if len(nodes) == 0 {
 		return Accepted{Err: &UnknownError{name}}
@@ -182,14 +183,11 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 		}
 		return Accepted{Err: ErrShuttingDown}
 	}
-	switch m := m.(type) {
-	case child.Start, child.Restart, child.Signal, child.Pause, child.Unpause:
-	case child.Terminate:
-		if m.Final {
-			return Accepted{Err: fmt.Errorf("root: %T with Final is not for one daemon", m)}
-		}
-	default:
-		return Accepted{Err: fmt.Errorf("root: %T is not a command", m)}
+	if m == nil {
+		return Accepted{Err: errors.New("root: nil is not a command")}
+	}
+	if t, ok := m.(child.Terminate); ok && t.Final {
+		return Accepted{Err: fmt.Errorf("root: %T with Final is not for one daemon", m)}
 	}
 	for _, n := range nodes {
 		if err := n.refuses(m); err != nil {
@@ -212,7 +210,7 @@ func (r *Root) do(name string, m child.Msg) Accepted {
 }
 
 // refuses says why a command is not for a job, or only for one.
-func (n *node) refuses(m child.Msg) error {
+func (n *node) refuses(m child.Command) error {
 	job := n.spec.Job != ""
 	switch m := m.(type) {
 	case child.Start:

@@ -158,7 +158,7 @@ func (l *lab) until(d time.Duration) {
 }
 
 // do gives a command, and returns the answer.
-func (l *lab) do(name string, m child.Msg) root.Accepted {
+func (l *lab) do(name string, m child.Command) root.Accepted {
 	l.t.Helper()
 	a, err := actor.Ask(l.t.Context(), l.root.Ref(), func(r actor.Reply[root.Accepted]) root.Msg {
 		return root.Do{Name: name, Msg: m, Reply: r}

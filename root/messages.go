@@ -19,18 +19,17 @@ type (
 	Signal struct{ Sig syscall.Signal }
 	// Shutdown ends the bundle as SIGTERM does; Reason takes the place of the signal's name in the log.
 	Shutdown struct{ Reason string }
-	// Do tells a daemon, or all of a service, what child.Start, child.Terminate, child.Restart, child.Signal, child.Pause and
-	// child.Unpause mean.
+	// Do gives a command to a daemon, or to all of a service.
 	// Reply, which may be the zero Reply, is answered at once, not when it is done: Await tells that.
 	Do struct {
 		Name  string
-		Msg   child.Msg
+		Msg   child.Command
 		Reply actor.Reply[Accepted]
 	}
-	// Fact hands a child.Ready, Unhealthy, Stopping, Extend or Note on to the daemon of that name.
+	// Fact hands a fact on to the daemon of that name.
 	Fact struct {
 		Name string
-		Msg  child.Msg
+		Msg  child.Fact
 	}
 	// List asks for the status of all daemons, in the order of Config.Specs.
 	List struct{ Reply actor.Reply[[]child.Status] }

@@ -13,7 +13,8 @@
 //  5. Nothing process-global happens: no signal handler, no wait for children. Signals are messages; whoever wants those
 //     of the process sends them (cmd/sidecar-init does).
 //
-// A Root is an actor: talk to it through Ref, by Signal, Shutdown, Do, List, Await and Update.
+// A Root is an actor: talk to it through Ref, by Signal, Shutdown, Do, List, Await and Update; or by its methods, which do that and
+// wait for the answer.
 package root
 
 import (
@@ -83,6 +84,7 @@ type Root struct {
 	updates  []Update       // wait until a daemon that they name has left
 	held     bool           // an Update has changed the set, and nothing has ended since: all dead is no end of the bundle
 
+	ran    atomic.Bool
 	began  time.Time // of the shutdown
 	grace  time.Duration
 	giveUp time.Time // on who outlives SIGKILL
@@ -139,8 +141,11 @@ const queueLimit = 256
 func (r *Root) Ref() actor.Ref[Msg] { return r.actor.Ref() }
 
 // Run starts the daemons, supervises them, and returns the exit code of the bundle when it has ended. The error is not
-// nil where something else went wrong: an actor panicked, or daemons outlived SIGKILL.
+// nil where something else went wrong: an actor panicked, or daemons outlived SIGKILL; or it is ErrRun, of a second call.
 func (r *Root) Run() (code int, err error) {
+	if r.ran.Swap(true) {
+		return internalError, ErrRun
+	}
 	// errgroup is the join of the children only: without a context, since the end of one is no reason to cancel others.
 	for _, n := range r.nodes {
 		r.run(n)

@@ -422,7 +422,7 @@ func TestUpdateAndShutdown(t *testing.T) {
 // What belongs to a daemon is told its events and facts, and closed once, when the daemon has left.
 func TestDaemon(t *testing.T) {
 	var told []string
-	var tell func(child.Msg)
+	var tell func(child.Fact)
 	closed := 0
 	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "a"}}}, nil, func(l *lab) {
 		l.until(s)
@@ -430,12 +430,11 @@ func TestDaemon(t *testing.T) {
 		d := daemons(child.Spec{Name: "b", Readiness: true})[0]
 		d.Spawner, d.Data = own, "mine"
 		d.Observe = func(e child.Event) { told = append(told, string(e.Kind)) }
-		d.Attach = func(f func(child.Msg)) { tell = f }
+		d.Attach = func(f func(child.Fact)) { tell = f }
 		d.Close = func() { closed++ }
 		l.update(root.Update{Daemons: append(daemons(child.Spec{Name: "a"}), d)})
 		l.until(2 * s)
 		tell(child.Ready{Gen: 1})
-		tell(child.Kill{}) // no fact
 		l.until(3 * s)
 		if got := l.list()[1]; got.State != child.StateReady || got.Data != "mine" {
 			t.Errorf("got %s with %v, want ready with mine", got.State, got.Data)

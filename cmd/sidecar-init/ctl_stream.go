@@ -37,8 +37,12 @@ stands for the supervisor's own lines.`,
 			return err
 		}
 		defer cancel()
+		options := client.LogOptions{Lines: max(*lines, 0), Follow: *follow}
+		if *lines == 0 {
+			options.Lines = client.NoLines
+		}
 		out := newLineWriter(p, *follow)
-		for l, err := range to.Logs(ctx, client.LogOptions{Lines: *lines, Follow: *follow}, args...) {
+		for l, err := range to.Logs(ctx, options, args...) {
 			if err != nil {
 				out.Flush()
 				return c.failed(err)

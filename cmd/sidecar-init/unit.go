@@ -160,7 +160,7 @@ func streamOptions(def *definition) log.StreamOptions {
 	return log.StreamOptions{Overflow: log.Overflow(def.Overflow), Quiet: def.Detached}
 }
 
-func (d *unit) attach(tell func(child.Msg)) { d.probe = probe.New(probe.Plan{}, tell) }
+func (d *unit) attach(tell func(child.Fact)) { d.probe = probe.New(probe.Plan{}, tell) }
 
 // Spawn is child.Spawner, for the daemon and its steps. The process writes to the daemon's log, and the definition that it is
 // started by is the daemon's from here on.

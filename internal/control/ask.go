@@ -90,7 +90,7 @@ func (s *Server) until(ctx context.Context, names set, holds func(*child.Status)
 
 // tell gives daemons a command, and waits until done says of each, from the status on that reflects the command, that
 // the command has had its effect or cannot have it any more.
-func (s *Server) tell(ctx context.Context, name string, names set, m child.Msg, done func(*child.Status) bool) ([]child.Status, error) {
+func (s *Server) tell(ctx context.Context, name string, names set, m child.Command, done func(*child.Status) bool) ([]child.Status, error) {
 	accepted, err := ask(ctx, s.o.Root, func(r actor.Reply[root.Accepted]) root.Msg {
 		return root.Do{Name: name, Msg: m, Reply: r}
 	})

@@ -262,23 +262,23 @@ func (s *Server) signal(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return &failure{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	return s.order(w, r, "has not got "+child.SignalName(sig), func(reply actor.Reply[error]) child.Msg {
+	return s.order(w, r, "has not got "+child.SignalName(sig), func(reply actor.Reply[error]) child.Command {
 		return child.Signal{Sig: sig, Reply: reply}
 	})
 }
 
 // pause is POST /v1/daemons/{name}/pause, unpause the reverse.
 func (s *Server) pause(w http.ResponseWriter, r *request) error {
-	return s.order(w, r, "cannot be paused", func(reply actor.Reply[error]) child.Msg { return child.Pause{Reply: reply} })
+	return s.order(w, r, "cannot be paused", func(reply actor.Reply[error]) child.Command { return child.Pause{Reply: reply} })
 }
 
 func (s *Server) unpause(w http.ResponseWriter, r *request) error {
-	return s.order(w, r, "cannot go on", func(reply actor.Reply[error]) child.Msg { return child.Unpause{Reply: reply} })
+	return s.order(w, r, "cannot go on", func(reply actor.Reply[error]) child.Command { return child.Unpause{Reply: reply} })
 }
 
 // order gives a message that is answered to the daemons that the path names; failed says, after the name of one, what has become of
 // it if the answer is an error.
-func (s *Server) order(w http.ResponseWriter, r *request, failed string, m func(actor.Reply[error]) child.Msg) error {
+func (s *Server) order(w http.ResponseWriter, r *request, failed string, m func(actor.Reply[error]) child.Command) error {
 	names, err := s.lookup(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err
@@ -317,7 +317,7 @@ func handled(*child.Status) bool { return true }
 
 // act gives a command to the daemons that the path names, waits until it is done, and answers with them. failed says of
 // each what is wrong with the result, if anything is.
-func (s *Server) act(w http.ResponseWriter, r *request, m child.Msg, done func(*child.Status) bool, failed func(*child.Status) string) error {
+func (s *Server) act(w http.ResponseWriter, r *request, m child.Command, done func(*child.Status) bool, failed func(*child.Status) string) error {
 	name := r.PathValue("name")
 	names, now, err := s.lookups(r.Context(), []string{name}, false)
 	if err == nil {

@@ -38,11 +38,11 @@ func TestLogs(t *testing.T) {
 		names []string
 		want  []string
 	}{
-		{"all", client.LogOptions{Lines: -1}, nil, []string{"a-1 one", "a-2 two <&>", "a-1 three\xff", "a-1 four"}},
-		{"one", client.LogOptions{Lines: -1}, []string{"a-2"}, []string{"a-2 two <&>"}},
+		{"all", client.LogOptions{}, nil, []string{"a-1 one", "a-2 two <&>", "a-1 three\xff", "a-1 four"}},
+		{"one", client.LogOptions{}, []string{"a-2"}, []string{"a-2 two <&>"}},
 		{"the last of each of a service", client.LogOptions{Lines: 1}, []string{"a"}, []string{"a-2 two <&>", "a-1 four"}},
-		{"none", client.LogOptions{}, nil, nil},
-		{"of a silent one", client.LogOptions{Lines: -1}, []string{"b"}, nil},
+		{"none", client.LogOptions{Lines: client.NoLines}, nil, nil},
+		{"of a silent one", client.LogOptions{}, []string{"b"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
@@ -108,7 +108,7 @@ func TestLogsFollow(t *testing.T) {
 // TestLogsFlood: a client that is too slow learns how many lines it has missed.
 func TestLogsFlood(t *testing.T) {
 	b := start(t, &testproc.Fake{}, spec("a"))
-	next, stop := iter.Pull2(b.client.Logs(ctx(t), client.LogOptions{Follow: true}))
+	next, stop := iter.Pull2(b.client.Logs(ctx(t), client.LogOptions{Lines: client.NoLines, Follow: true}))
 	defer stop()
 	first := make(chan client.LogLine)
 	go func() {

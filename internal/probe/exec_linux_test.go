@@ -98,8 +98,8 @@ func TestNothingStays(t *testing.T) {
 	fail := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/false"}}, nil)
 	_, _ = check(t.Context()), fail(t.Context()) // what is made once
 	fds, goroutines := countFDs(t), runtime.NumGoroutine()
-	told := make(chan child.Msg)
-	p := New(Plan{Ready: check, Health: &Health{Check: fail, Interval: 1, Retries: 1}}, func(m child.Msg) { told <- m })
+	told := make(chan child.Fact)
+	p := New(Plan{Ready: check, Health: &Health{Check: fail, Interval: 1, Retries: 1}}, func(m child.Fact) { told <- m })
 	for gen := uint64(1); gen <= 20; gen++ {
 		p.Observe(started(gen))
 		if m := <-told; m != (child.Unhealthy{Gen: gen, Reason: "its health check has failed: it ended with code 1"}) {

@@ -12,7 +12,7 @@ import (
 // A Life is one life of a daemon's process, from before the program is executed. Its methods may be called from any
 // goroutine, and do not block.
 type Life struct {
-	tell    func(child.Msg)
+	tell    func(child.Fact)
 	started chan struct{} // closed when the process was started, or the life is over
 	readied chan struct{} // closed with ready
 

@@ -59,7 +59,7 @@ func (h Health) defaults() Health {
 // A Prober probes one daemon, over all lives of its process. Make one with New. Its methods may be called from any
 // goroutine, and do not block.
 type Prober struct {
-	tell func(child.Msg)
+	tell func(child.Fact)
 
 	mu     sync.Mutex
 	plan   Plan
@@ -71,7 +71,7 @@ type Prober struct {
 
 // New returns a Prober for a daemon. It calls tell from any goroutine, with a lock held: tell must not block, and not call
 // back.
-func New(plan Plan, tell func(child.Msg)) *Prober { return &Prober{tell: tell, plan: plan} }
+func New(plan Plan, tell func(child.Fact)) *Prober { return &Prober{tell: tell, plan: plan} }
 
 // SetPlan changes how it is found out, from now on: the checks of a process that lives begin anew, and what was known of it
 // stays until they say something else.

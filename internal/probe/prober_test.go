@@ -34,7 +34,7 @@ func (r *record) add(format string, a ...any) {
 	r.lines = append(r.lines, fmt.Sprintf("%v ", time.Since(r.start))+fmt.Sprintf(format, a...))
 }
 
-func (r *record) tell(daemon string, m child.Msg) {
+func (r *record) tell(daemon string, m child.Fact) {
 	switch m := m.(type) {
 	case child.Ready:
 		r.add("%s %d ready", daemon, m.Gen)
@@ -52,7 +52,7 @@ func (r *record) tell(daemon string, m child.Msg) {
 }
 
 // web tells of the daemon web.
-func (r *record) web(m child.Msg) { r.tell("web", m) }
+func (r *record) web(m child.Fact) { r.tell("web", m) }
 
 func (r *record) check(t *testing.T, want ...string) {
 	t.Helper()
@@ -305,7 +305,7 @@ func TestReady(t *testing.T) {
 func TestLives(t *testing.T) {
 	r := newRecord()
 	r.start = r.start.Add(-time.Nanosecond)
-	p := New(Plan{Told: true}, func(m child.Msg) {
+	p := New(Plan{Told: true}, func(m child.Fact) {
 		r.add("web %v", m)
 		r.lines[len(r.lines)-1] = strings.SplitN(r.lines[len(r.lines)-1], " ", 2)[1]
 	})
@@ -427,8 +427,8 @@ func TestSetPlan(t *testing.T) {
 }
 
 func ExampleProber() {
-	told := make(chan child.Msg)
-	p := New(Plan{Ready: func(context.Context) error { return nil }}, func(m child.Msg) { told <- m })
+	told := make(chan child.Fact)
+	p := New(Plan{Ready: func(context.Context) error { return nil }}, func(m child.Fact) { told <- m })
 
 	go p.Observe(child.Event{Kind: child.EventStarted, Daemon: "web", Gen: 1, PID: 4711})
 	fmt.Printf("%T\n", <-told)

@@ -194,7 +194,7 @@ func (a *audience) poll(delay time.Duration) {
 func (a *audience) follow(lines *int) {
 	begun := sync.OnceFunc(a.begun.Done)
 	defer begun()
-	for l, err := range a.Logs(a.ctx, client.LogOptions{Follow: true}) {
+	for l, err := range a.Logs(a.ctx, client.LogOptions{Lines: client.NoLines, Follow: true}) {
 		if err != nil {
 			a.failed("logs", err)
 			return

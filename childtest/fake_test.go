@@ -1,4 +1,4 @@
-package testproc_test
+package childtest_test
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
-	"github.com/bot-bottle/sidecar-init/internal/testproc"
+	"github.com/bot-bottle/sidecar-init/childtest"
 )
 
 const (
@@ -25,60 +25,60 @@ func TestLives(t *testing.T) {
 	second := time.Second
 	for _, tt := range []struct {
 		name    string
-		life    testproc.Life
+		life    childtest.Life
 		do      func(child.Process)
 		want    child.Exit
 		took    time.Duration
 		members int // alive after Wait
 	}{
 		{
-			name: "ends by itself", life: testproc.Life{ExitAfter: 5 * second, Exit: child.Exit{Code: 3}},
+			name: "ends by itself", life: childtest.Life{ExitAfter: 5 * second, Exit: child.Exit{Code: 3}},
 			want: child.Exit{Code: 3}, took: 5 * second,
 		},
 		{
-			name: "has ended before Spawn returns", life: testproc.Life{ExitAfter: testproc.AtOnce, Exit: child.Exit{Code: 3}},
+			name: "has ended before Spawn returns", life: childtest.Life{ExitAfter: childtest.AtOnce, Exit: child.Exit{Code: 3}},
 			want: child.Exit{Code: 3},
 		},
-		{name: "starts slowly", life: testproc.Life{StartDelay: second, ExitAfter: second}, took: 2 * second},
+		{name: "starts slowly", life: childtest.Life{StartDelay: second, ExitAfter: second}, took: 2 * second},
 		{name: "default action", do: send(term), want: child.Exit{Signal: term}},
-		{name: "default is to ignore", life: testproc.Life{ExitAfter: second}, do: send(cont, syscall.SIGCHLD, 0), took: second},
+		{name: "default is to ignore", life: childtest.Life{ExitAfter: second}, do: send(cont, syscall.SIGCHLD, 0), took: second},
 		{
-			name: "reaction", life: testproc.Life{On: testproc.Reactions{term: {After: second, Exit: child.Exit{Code: 9}}}},
+			name: "reaction", life: childtest.Life{On: childtest.Reactions{term: {After: second, Exit: child.Exit{Code: 9}}}},
 			do: send(term), want: child.Exit{Code: 9}, took: second,
 		},
 		{
-			name: "ignored, then killed", life: testproc.Life{On: testproc.Reactions{term: {Ignore: true}}},
+			name: "ignored, then killed", life: childtest.Life{On: childtest.Reactions{term: {Ignore: true}}},
 			do:   func(p child.Process) { send(term)(p); time.Sleep(second); send(kill)(p) },
 			want: child.Exit{Signal: kill}, took: second,
 		},
 		{
-			name: "killed while it reacts", life: testproc.Life{On: testproc.Reactions{term: {After: second}}},
+			name: "killed while it reacts", life: childtest.Life{On: childtest.Reactions{term: {After: second}}},
 			do: send(term, kill), want: child.Exit{Signal: kill},
 		},
-		{name: "dies slowly", life: testproc.Life{KillDelay: second}, do: send(kill), want: child.Exit{Signal: kill}, took: second},
-		{name: "unkillable", life: testproc.Life{Unkillable: true, ExitAfter: 60 * second}, do: send(term, kill), took: 60 * second},
+		{name: "dies slowly", life: childtest.Life{KillDelay: second}, do: send(kill), want: child.Exit{Signal: kill}, took: second},
+		{name: "unkillable", life: childtest.Life{Unkillable: true, ExitAfter: 60 * second}, do: send(term, kill), took: 60 * second},
 		{
-			name: "stopped, then continued", life: testproc.Life{},
+			name: "stopped, then continued", life: childtest.Life{},
 			do:   func(p child.Process) { send(stop, term)(p); time.Sleep(second); send(cont)(p) },
 			want: child.Exit{Signal: term}, took: second,
 		},
 		{name: "stopped, then killed", do: send(stop, term, kill), want: child.Exit{Signal: kill}},
 		{
-			name: "cannot end while it is stopped", life: testproc.Life{ExitAfter: second},
+			name: "cannot end while it is stopped", life: childtest.Life{ExitAfter: second},
 			do: func(p child.Process) { send(stop)(p); time.Sleep(3 * second); send(cont)(p) }, took: 3 * second,
 		},
 		{
-			name: "group", life: testproc.Life{Fork: []testproc.Life{{}, {On: testproc.Reactions{term: {Ignore: true}}}}},
+			name: "group", life: childtest.Life{Fork: []childtest.Life{{}, {On: childtest.Reactions{term: {Ignore: true}}}}},
 			do: func(p child.Process) { p.Signal(term, true) }, want: child.Exit{Signal: term}, members: 1,
 		},
 		{
-			name: "not the group", life: testproc.Life{Fork: []testproc.Life{{}, {}}}, do: send(term),
+			name: "not the group", life: childtest.Life{Fork: []childtest.Life{{}, {}}}, do: send(term),
 			want: child.Exit{Signal: term}, members: 2,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &testproc.Fake{Lives: map[string][]testproc.Life{"web": {tt.life}}}
+				f := &childtest.Fake{Lives: map[string][]childtest.Life{"web": {tt.life}}}
 				begin := time.Now()
 				p, err := f.Spawn(&child.Spec{Name: "web"})
 				if err != nil {
@@ -115,7 +115,7 @@ func TestLives(t *testing.T) {
 func TestLifeAfterLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failure := &child.StartError{Reason: "no such file", Code: 127}
-		f := &testproc.Fake{Lives: map[string][]testproc.Life{"web": {
+		f := &childtest.Fake{Lives: map[string][]childtest.Life{"web": {
 			{ExitAfter: time.Second, Exit: child.Exit{Code: 1}},
 			{StartDelay: time.Second, StartError: failure},
 			{ReadyAfter: time.Second},
@@ -177,30 +177,30 @@ web/4 released kill`, "\n")
 
 // TestViolations holds that each way to break the contract is seen, by breaking it.
 func TestViolations(t *testing.T) {
-	spawn := func(f *testproc.Fake) child.Process {
+	spawn := func(f *childtest.Fake) child.Process {
 		p, _ := f.Spawn(&child.Spec{Name: "web"})
 		return p
 	}
 	for _, tt := range []struct {
 		name string
-		do   func(*testproc.Fake)
+		do   func(*childtest.Fake)
 		want string
 	}{
 		{
-			"two lives", func(f *testproc.Fake) { spawn(f); spawn(f) },
+			"two lives", func(f *childtest.Fake) { spawn(f); spawn(f) },
 			"web/2 is spawned while life 1 is alive; web/1 is alive; web/2 is alive",
 		},
-		{"two spawns", func(f *testproc.Fake) {
-			f.Lives = map[string][]testproc.Life{"web": {{StartDelay: 1, StartError: os.ErrNotExist}}}
+		{"two spawns", func(f *childtest.Fake) {
+			f.Lives = map[string][]childtest.Life{"web": {{StartDelay: 1, StartError: os.ErrNotExist}}}
 			go spawn(f)
 			spawn(f)
 		}, "web/2 is spawned while another life is being spawned"},
 		{
-			"not released", func(f *testproc.Fake) { spawn(f); f.End("web", child.Exit{}); spawn(f); f.End("web", child.Exit{}) },
+			"not released", func(f *childtest.Fake) { spawn(f); f.End("web", child.Exit{}); spawn(f); f.End("web", child.Exit{}) },
 			"web/2 is spawned before life 1 is released; web/1 is not waited for; web/2 is not waited for",
 		},
 		{
-			"waited twice", func(f *testproc.Fake) {
+			"waited twice", func(f *childtest.Fake) {
 				p := spawn(f)
 				f.End("web", child.Exit{})
 				p.Wait()
@@ -210,7 +210,7 @@ func TestViolations(t *testing.T) {
 			"web/1 is waited for twice",
 		},
 		{
-			"released twice", func(f *testproc.Fake) {
+			"released twice", func(f *childtest.Fake) {
 				p := spawn(f)
 				f.End("web", child.Exit{})
 				p.Wait()
@@ -220,17 +220,17 @@ func TestViolations(t *testing.T) {
 			"web/1 is released twice",
 		},
 		{
-			"released too early", func(f *testproc.Fake) { p := spawn(f); p.Release(false) },
+			"released too early", func(f *childtest.Fake) { p := spawn(f); p.Release(false) },
 			"web/1 is released before Wait has returned; web/1 is alive",
 		},
 		{
-			"never released", func(f *testproc.Fake) { p := spawn(f); f.End("web", child.Exit{}); p.Wait() },
+			"never released", func(f *childtest.Fake) { p := spawn(f); f.End("web", child.Exit{}); p.Wait() },
 			"web/1 is not released",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := new(testproc.Fake)
+				f := new(childtest.Fake)
 				tt.do(f)
 				synctest.Wait()
 				if got := strings.Join(append(f.Violations(), f.Leftovers()...), "; "); got != tt.want {
@@ -244,7 +244,7 @@ func TestViolations(t *testing.T) {
 // TestReleaseIsBounded holds that a process that hangs in the kernel does not hang Release.
 func TestReleaseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &testproc.Fake{Lives: map[string][]testproc.Life{"web": {{Fork: []testproc.Life{{Unkillable: true}}}}}}
+		f := &childtest.Fake{Lives: map[string][]childtest.Life{"web": {{Fork: []childtest.Life{{Unkillable: true}}}}}}
 		p, _ := f.Spawn(&child.Spec{Name: "web"})
 		if !f.End("web", child.Exit{}) {
 			t.Error("End: got false, want true")
