@@ -63,6 +63,7 @@ var commands = map[string]string{
 	"sidecar-init wait --for ready --timeout 10s": "TestReadmeControl",
 	"sidecar-init healthy":                        "TestReadmeControl",
 	"sidecar-init events":                         "TestReadmeControl",
+	"sidecar-init timeline":                       "TestReadmeControl",
 
 	"bin/sidecar-init run -f examples/demo/bundle.yaml": "internal/demo TestDemo",
 	"make image": "internal/dockertest TestMain, its docker build",

@@ -166,6 +166,7 @@ type Event struct {
 	Success   bool          // EventExited: it counts as success, by exit code 0 or Spec.Success
 	Restart   bool          // EventStarted, EventFailed: the start ends a restart in place
 	Uptime    time.Duration // how long the process lived
+	Begun     time.Time     // EventStarted: when the start began, with its steps; EventExited: when the stop did, zero if there was none
 	Strays    bool          // EventExited: it ended with code 0 by itself, and what it has started lives on; told once
 	Next      Next
 	Attempt   int           // number of the restart in a row; for NextGiveUp how many there were

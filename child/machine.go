@@ -66,6 +66,7 @@ type machine struct {
 	row      time.Time   // when that row began
 	recent   []time.Time // restarts by policy within Limit.Window
 	last     *Exit
+	begun    time.Time     // when this life\'s start began
 	ended    time.Time     // when last was
 	asked    bool          // for that end
 	why      string        // what it was stopped for
@@ -254,7 +255,7 @@ func (m *machine) begin(inPlace bool) {
 	if m.spec.Job == "" {
 		m.trigger, m.argv, m.overdue = "", nil, false // it may have been a job
 	}
-	m.want, m.leaving, m.killed, m.wasReady, m.inPlace = wantUp, false, false, false, inPlace
+	m.want, m.leaving, m.killed, m.wasReady, m.inPlace, m.begun = wantUp, false, false, false, inPlace, m.now
 	m.prepare()
 	m.enter(StateStarting)
 	if !inPlace {
@@ -291,7 +292,7 @@ func (m *machine) spawned(gen uint64, pid int) {
 		}
 		m.starts++
 		m.restarts = m.starts - 1
-		m.emit(Event{Kind: EventStarted, PID: pid, Restart: m.inPlace})
+		m.emit(Event{Kind: EventStarted, PID: pid, Restart: m.inPlace, Begun: m.begun})
 	}
 	switch {
 	case m.want != wantUp:
@@ -348,6 +349,9 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 		return
 	}
 	e := Event{Kind: EventExited, PID: m.pid, Exit: exit, Requested: m.state == StateStopping && m.want != wantUp}
+	if m.state == StateStopping {
+		e.Begun = m.since
+	}
 	if main {
 		e.Uptime = m.now.Sub(m.started)
 		e.Strays = strays && !m.hinted && !exit.Failed() && m.state != StateStopping && !m.final

@@ -75,6 +75,8 @@ type Daemon struct {
 	// Transient: it is in no file, but was added by Add. Expires is when it is removed; nil if that is not limited.
 	Transient bool       `json:"transient,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
+	// DependsOn are its dependencies.
+	DependsOn []Dependency `json:"depends_on,omitempty"`
 	// Control is what its processes may ask at the control socket: none, read or full; empty where the supervisor does not tell them apart.
 	Control string `json:"control,omitempty"`
 	// Wall: it is behind a wall, from where it can read no process outside.
@@ -85,6 +87,13 @@ type Daemon struct {
 	// Cgroup is what its control group says, which CPU and RSS are from too then, with all that it has started; nil where it has none
 	// of its own.
 	Cgroup *Cgroup `json:"cgroup,omitempty"`
+}
+
+// A Dependency is what a daemon waits for before it is started.
+type Dependency struct {
+	Name string `json:"name"`
+	// Condition is service_started, service_healthy or service_completed_successfully.
+	Condition string `json:"condition"`
 }
 
 // A Cgroup is what the control group of a daemon says of its present life. Times are in seconds.
@@ -239,6 +248,8 @@ type EventData struct {
 	Cause string `json:"cause,omitempty"`
 	// Uptime is how long the process had lived, in seconds.
 	Uptime float64 `json:"uptime"`
+	// Begun is, in EventStarted, when the start began, with its pre_start steps; in EventExited, when the stop did; nil if there was none.
+	Begun *time.Time `json:"begun,omitempty"`
 	// Attempt is the number of the restart in a row that follows; in EventGaveUp how many there were.
 	Attempt int `json:"attempt"`
 	// NextDelay is the time until that restart, in seconds; nil where none follows.

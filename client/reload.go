@@ -92,6 +92,9 @@ type Bundle struct {
 	// LastReload is when a reload has succeeded last, or else the start; LastReloadFailed says that the last one has not.
 	LastReload       time.Time `json:"last_reload"`
 	LastReloadFailed bool      `json:"last_reload_failed"`
+	// Started is when the supervisor was started. EventsSince is the time from which on all events are kept; nil if all are.
+	Started     time.Time  `json:"started"`
+	EventsSince *time.Time `json:"events_since,omitempty"`
 }
 
 // Bundle returns what the supervisor runs.

@@ -37,15 +37,16 @@ type reloader struct {
 	end     *ending
 	to      actor.Ref[root.Msg]
 
-	life  context.Context // of what was begun
-	quit  context.CancelFunc
-	turn  chan struct{} // has a token while a reload is under way
-	asked chan struct{} // has a token when a signal, or a change of a file, asks for one
-	now   atomic.Pointer[bundle.Bundle]
-	drift drift
-	seen  [][sha256.Size]byte // of the files when they were read last
-	about []string            // what was said of the walls last
-	hosts bool                // there may be a block of ours in /etc/hosts
+	life    context.Context // of what was begun
+	quit    context.CancelFunc
+	turn    chan struct{} // has a token while a reload is under way
+	asked   chan struct{} // has a token when a signal, or a change of a file, asks for one
+	now     atomic.Pointer[bundle.Bundle]
+	drift   drift
+	seen    [][sha256.Size]byte // of the files when they were read last
+	about   []string            // what was said of the walls last
+	started time.Time           // the supervisor was
+	hosts   bool                // there may be a block of ours in /etc/hosts
 	// brought are the services that start has brought in.
 	brought atomic.Pointer[[]string]
 
@@ -54,7 +55,7 @@ type reloader struct {
 }
 
 func newReloader(p *program, flags *runFlags, daemons []string, w *workshop, b *bundle.Bundle) *reloader {
-	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1), hosts: b.HostsAt != ""}
+	r := &reloader{program: p, flags: flags, daemons: daemons, w: w, turn: make(chan struct{}, 1), asked: make(chan struct{}, 1), hosts: b.HostsAt != "", started: time.Now()}
 	r.life, r.quit = context.WithCancel(context.Background())
 	r.now.Store(b)
 	r.drift.reset(sums(inputs(b)))
@@ -485,7 +486,13 @@ func (r *reloader) restore(old *bundle.Bundle) {
 // Bundle is control.Reloader.
 func (r *reloader) Bundle() client.Bundle {
 	b := r.now.Load()
+	var since *time.Time
+	if t := r.w.hub.Since(); !t.IsZero() {
+		t = t.UTC()
+		since = &t
+	}
 	return client.Bundle{
+		Started: r.started.UTC(), EventsSince: since,
 		Name: b.Name, Files: append([]string{}, b.Files...), Absent: b.Unselected, Changed: r.drifted(),
 		LastReload: time.Unix(r.at.Load(), 0).UTC(), LastReloadFailed: !r.succeeded.Load(),
 	}

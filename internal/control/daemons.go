@@ -78,6 +78,9 @@ func (s *Server) describe(all []child.Status) []client.Daemon {
 			Since: st.Since.UTC(), PID: st.PID, Starts: st.Starts, Restarts: st.Restarts, Failures: st.Failures,
 			LastExit: endOf(st), Labels: st.Spec.Labels, Job: string(st.Spec.Job),
 		}
+		for _, dep := range st.Spec.After {
+			d.DependsOn = append(d.DependsOn, client.Dependency{Name: dep.Name, Condition: string(cmp.Or(dep.Condition, child.ServiceStarted))})
+		}
 		if !st.Next.IsZero() {
 			next := st.Next.UTC()
 			d.NextStart = &next

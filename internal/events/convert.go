@@ -75,6 +75,10 @@ func convert(e *child.Event, log []string) []client.Event {
 		PID: e.PID, Uptime: seconds(e.Uptime), Attempt: e.Attempt, OOM: e.Exit.OOM, Reason: e.Reason, Log: log,
 		MaxRSS: e.Exit.MaxRSS, CPUTime: seconds(e.Exit.CPU),
 	}
+	if !e.Begun.IsZero() {
+		begun := e.Begun.UTC().Truncate(time.Microsecond)
+		data.Begun = &begun
+	}
 	make := func(kind string, data client.EventData) client.Event {
 		return client.Event{
 			SpecVersion: "1.0", Type: kind, Subject: e.Daemon, Time: e.Time.UTC().Truncate(time.Microsecond),
@@ -137,7 +141,7 @@ func convert(e *child.Event, log []string) []client.Event {
 		data.NextDelay = &delay
 	}
 	all := []client.Event{make(client.EventExited, data)}
-	data.Log = nil // once is enough
+	data.Log, data.Begun = nil, nil // once is enough
 	switch e.Next {
 	case child.NextRestart:
 		all = append(all, make(client.EventRestarting, data))
