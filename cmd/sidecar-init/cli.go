@@ -273,7 +273,7 @@ Each flag has an environment variable: --grace-period is $SIDECAR_INIT_GRACE_PER
 	flags.register(run.Flags())
 	flags.registerCommand(run.Flags())
 
-	root.AddCommand(run, p.checkCommand(), p.versionCommand())
+	root.AddCommand(run, p.checkCommand(), p.selftestCommand(), p.versionCommand())
 	root.AddCommand(p.controlCommands()...)
 	return root
 }

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/bot-bottle/sidecar-init/internal/selftest"
 	"github.com/bot-bottle/sidecar-init/internal/shim"
 )
 
@@ -30,7 +31,8 @@ func isClient(args []string) bool {
 }
 
 func main() {
-	shim.Main() // does not return in a process that is to become a daemon
+	shim.Main()     // does not return in a process that is to become a daemon
+	selftest.Main() // nor in one of its daemons
 	os.Exit(Main())
 }
 

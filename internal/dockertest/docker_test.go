@@ -386,6 +386,39 @@ func TestWallsAndLimits(t *testing.T) {
 	}
 }
 
+// TestSelftest: in an image with nothing but the program, as anybody, every row is true.
+func TestSelftest(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options []string
+		cannot  string // besides G17
+	}{
+		{"default", nil, ""},
+		{"tied down", []string{"--read-only", "--user", "1234", "--cap-drop", "ALL"}, "G11"},
+		{"no new privileges", []string{"--security-opt", "no-new-privileges"}, ""},
+		{"not PID 1", []string{"--init"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := append([]string{"run", "--rm", "--network", "none", "--entrypoint", "/sidecar-init"}, tt.options...)
+			out, err := exec.Command("docker", append(args, initImage, "selftest")...).CombinedOutput()
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			for line := range strings.Lines(string(out)) {
+				id, status, found := strings.Cut(line, " ")
+				status = strings.TrimSpace(status)
+				if !found || !strings.HasPrefix(id, "G") {
+					continue
+				}
+				cannot := id == "G17" || id == tt.cannot
+				if cannot != strings.HasPrefix(status, "cannot be had here: ") || !cannot && !strings.HasPrefix(status, "holds: ") {
+					t.Errorf("%s %s", id, status)
+				}
+			}
+		})
+	}
+}
+
 // TestRestricted runs the bundle where containers are usually tied down.
 func TestRequirements(t *testing.T) {
 	said, err := exec.Command("docker", "run", "--rm", "--network", "none", image, "run", "-f", "/wants.yaml").CombinedOutput()

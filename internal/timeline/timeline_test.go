@@ -19,7 +19,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)) }
+func at(seconds float64) time.Time {
+	return noon.Add(time.Duration(seconds * float64(time.Second)).Round(time.Millisecond))
+}
 
 // An about makes events of one daemon.
 type about struct {
