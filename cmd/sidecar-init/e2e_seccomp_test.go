@@ -46,7 +46,7 @@ var promises = []string{"start", "stop", "restart", "group", "run --", "probe", 
 const (
 	sessionGrace = 700 * time.Millisecond
 	sessionStop  = 300 * time.Millisecond // of daemons that are deaf
-	sessionWait  = 10 * time.Second       // for anything that must happen
+	sessionWait  = 40 * time.Second       // for anything that must happen: thirty sessions begin at once, with nine daemons each
 )
 
 // errLate is a promise about time that was not kept: a busy machine can be late.
