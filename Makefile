@@ -42,7 +42,7 @@ demo:
 	@CGO_ENABLED=0 go build -trimpath -o $(DEMO) ./internal/demo
 
 test: ## all tests that need no Docker; NOSKIP=REGEXP fails if one is skipped for such a reason
-	@go run ./internal/gotest -noskip '$(NOSKIP)' -- -timeout 5m ./...
+	@go run ./internal/gotest -noskip '$(NOSKIP)' -- -timeout 15m ./...
 
 test-docker: build ## the tests that need a Docker Engine
 	go test -count=1 -timeout 10m -tags docker -v ./internal/dockertest

@@ -36,7 +36,7 @@ func (p *program) controlCommands() []*cobra.Command {
 		p.actionCommand("restart", "Restart daemons, and wait until they run", "restarted", (*client.Client).Restart),
 		p.actionCommand("pause", "Freeze daemons that have a control group of their own, until they are unpaused", "paused", (*client.Client).Pause),
 		p.actionCommand("unpause", "Let daemons go on that were paused", "unpaused", (*client.Client).Unpause),
-		p.addCommand(), p.removeCommand(), p.jobCommand(), p.signalCommand(), p.logsCommand(), p.eventsCommand(), p.timelineCommand(), p.topCommand(), p.waitCommand(), p.healthyCommand(), p.completionCommand(),
+		p.addCommand(), p.removeCommand(), p.jobCommand(), p.signalCommand(), p.logsCommand(), p.eventsCommand(), p.timelineCommand(), p.topCommand(), p.dashboardCommand(), p.waitCommand(), p.healthyCommand(), p.completionCommand(),
 	}
 }
 

@@ -78,10 +78,12 @@ func shop() ([]client.Event, []client.Daemon, Options) {
 	db.started(45, 45.2)
 	db.add(client.EventReady, 46, nil)
 	daemons := []client.Daemon{
-		{Name: "db", State: client.StateReady, PID: 1}, {Name: "migrate", State: client.StateExited, DependsOn: []client.Dependency{{Name: "db", Condition: "service_healthy"}}},
+		{Name: "db", State: client.StateReady, PID: 1},
+		{Name: "migrate", State: client.StateExited, DependsOn: []client.Dependency{{Name: "db", Condition: "service_healthy"}}},
 		{Name: "web", State: client.StateReady, PID: 2, DependsOn: []client.Dependency{{Name: "db", Condition: "service_started"}, {Name: "migrate", Condition: "service_completed_successfully"}}},
 		{Name: "worker", State: client.StateRunning, PID: 3, DependsOn: []client.Dependency{{Name: "web", Condition: "service_healthy"}}},
-		{Name: "flaky", State: client.StateRunning, PID: 4}, {Name: "nightly", Job: "schedule", State: client.StateScheduled},
+		{Name: "flaky", State: client.StateRunning, PID: 4},
+		{Name: "nightly", Job: "schedule", State: client.StateScheduled},
 	}
 	return all, daemons, Options{Started: noon, Now: at(60)}
 }
