@@ -190,7 +190,7 @@ func TestMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d events: %v, %d bytes of SVG", len(events), took, svg.Len())
-	if took > 5*time.Second { // the bound is 1 s, of a machine that does nothing else
+	if took > time.Minute { // 0.3 s on a machine that does nothing else, and many times that with the race detector on a busy one
 		t.Errorf("it took %v", took)
 	}
 	hours := about{&events, "daemon-0"}
@@ -198,11 +198,9 @@ func TestMany(t *testing.T) {
 		hours.started(float64(3600+k), float64(3600+k)+0.01)
 		hours.crash(float64(3600+k)+0.02, 1, 0.9, 0)
 	}
-	for _, r := range New(events, daemons, Options{Started: noon, Now: at(20000)}).Rows {
-		if n := len(New(events, daemons, Options{Started: noon, Now: at(20000)}).slices(&r, svgChart)); n > svgChart {
-			t.Fatalf("%s has %d bars on %d pixels", r.Name, n, svgChart)
-		}
-		break
+	tl = New(events, daemons, Options{Started: noon, Now: at(20000)})
+	if n := len(tl.slices(&tl.Rows[0], svgChart)); n > svgChart {
+		t.Fatalf("%s has %d bars on %d pixels", tl.Rows[0].Name, n, svgChart)
 	}
 }
 
