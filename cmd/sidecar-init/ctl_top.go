@@ -20,6 +20,12 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/top"
 )
 
+// ctrlZ is the key that stops a program.
+const ctrlZ = '\x1a'
+
+// topSignals are those that top takes.
+var topSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT}
+
 // topTime is the time between two looks of top.
 const topTime = time.Second
 
@@ -92,7 +98,7 @@ func (s *screen) release() {
 // run is top, from the first screen to the last. The error is that the supervisor is lost.
 func (s *screen) run(ctx context.Context) error {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT)
+	signal.Notify(signals, topSignals...)
 	defer signal.Stop(signals)
 	if err := s.take(); err != nil {
 		return err
@@ -129,6 +135,10 @@ func (s *screen) run(ctx context.Context) error {
 			if !ok {
 				return nil // the terminal is gone
 			}
+			if key == ctrlZ {
+				_ = unix.Kill(os.Getpid(), unix.SIGTSTP) // a raw terminal sends none
+				continue
+			}
 			a := s.model.Key(key)
 			if a.Kind == top.Quit {
 				return nil
@@ -141,8 +151,17 @@ func (s *screen) run(ctx context.Context) error {
 			case syscall.SIGWINCH, syscall.SIGCONT:
 				s.last = nil
 			case syscall.SIGTSTP:
+				if sid, err := unix.Getsid(0); err != nil || sid == os.Getpid() {
+					continue // as under docker exec -it: nobody could let it go on
+				}
 				s.release()
-				_ = unix.Kill(0, unix.SIGSTOP)
+				signal.Stop(signals) // what has come until now is of the time before
+				again := make(chan os.Signal, 1)
+				signal.Notify(again, syscall.SIGCONT)
+				_ = unix.Kill(os.Getpid(), unix.SIGSTOP) // which stops all threads, if not at once this one
+				<-again
+				signal.Stop(again)
+				signal.Notify(signals, topSignals...)
 				if err := s.take(); err != nil {
 					return err
 				}
