@@ -25,12 +25,12 @@ var verbs = []struct {
 }{
 	{"healthy", bundle.ControlNone},
 	{"status SELF", bundle.ControlNone},
-	{"wait --timeout 15s SELF", bundle.ControlNone}, // a judgement can take a second
+	{"wait --timeout 5s SELF", bundle.ControlNone}, // a judgement can take a second
 	{"status", bundle.ControlRead},
 	{"status victim", bundle.ControlRead},
 	{"status SELF victim", bundle.ControlRead},
-	{"wait --timeout 15s victim", bundle.ControlRead},
-	{"wait --timeout 15s SELF victim", bundle.ControlRead},
+	{"wait --timeout 5s victim", bundle.ControlRead},
+	{"wait --timeout 5s SELF victim", bundle.ControlRead},
 	{"logs -n 1", bundle.ControlRead},
 	{"logs -n 1 victim", bundle.ControlRead},
 	{"events", bundle.ControlRead},
