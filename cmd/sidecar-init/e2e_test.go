@@ -212,8 +212,9 @@ type supervisor struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	ended  chan struct{}
-	at     time.Time // of the end
-	eof    chan struct{}
+	at     time.Time     // of the end
+	eof    chan struct{} // of its standard output
+	errEOF chan struct{} // of its standard error
 	mu     sync.Mutex
 	more   chan struct{} // closed and replaced at each line
 	lines  []string
@@ -256,7 +257,7 @@ func start(t *testing.T, c call) *supervisor {
 	cmd.Args[len(cmd.Args)-len(argv)] = argv[0]
 	cmd.Env = append([]string{"PATH=" + tools() + ":/usr/bin:/bin", "SIDECAR_INIT_CONTROL=off", noAtexitSleep}, c.env...)
 	cmd.Stdin = c.stdin
-	s := &supervisor{t: t, cmd: cmd, ended: make(chan struct{}), eof: make(chan struct{}), more: make(chan struct{})}
+	s := &supervisor{t: t, cmd: cmd, ended: make(chan struct{}), eof: make(chan struct{}), errEOF: make(chan struct{}), more: make(chan struct{})}
 	// Only files: os/exec would wait for the end of the output of whoever holds it.
 	errR, errW := pipe(t)
 	cmd.Stdout, cmd.Stderr = c.stdout, errW
@@ -272,8 +273,7 @@ func start(t *testing.T, c call) *supervisor {
 	} else {
 		close(s.eof)
 	}
-	errEOF := make(chan struct{})
-	go s.read(errR, func(line string) { s.stderr.WriteString(line + "\n") }, errEOF) // the same
+	go s.read(errR, func(line string) { s.stderr.WriteString(line + "\n") }, s.errEOF) // the same
 	if c.adapt != nil {
 		c.adapt(cmd)
 	}
@@ -291,7 +291,7 @@ func start(t *testing.T, c call) *supervisor {
 		<-s.ended
 		if t.Failed() {
 			select { // its last words, such as those of a panic, are on their way
-			case <-errEOF:
+			case <-s.errEOF:
 			case <-time.After(time.Second): // somebody else holds it
 			}
 			t.Logf("%v; output:\n%s", cmd.ProcessState, s.output())
@@ -442,10 +442,12 @@ func (s *supervisor) wait() int {
 	case <-timeout:
 		s.t.Fatalf("the supervisor has not ended within %v", patience)
 	}
-	select {
-	case <-s.eof:
-	case <-timeout:
-		s.t.Fatal("the supervisor has ended, and somebody who holds its output has not")
+	for _, eof := range []chan struct{}{s.eof, s.errEOF} {
+		select {
+		case <-eof:
+		case <-timeout:
+			s.t.Fatal("the supervisor has ended, and somebody who holds its output has not")
+		}
 	}
 	return s.cmd.ProcessState.ExitCode()
 }

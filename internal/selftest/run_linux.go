@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,7 +113,8 @@ func (t *trial) start(ctx context.Context) error {
 	args := []string{"run", "-f", "-", "--control", "off"}
 	for _, dir := range []string{"/dev/shm", "/run", "/tmp"} {
 		if unix.Access(dir, unix.W_OK) == nil {
-			t.socket = filepath.Join(dir, fmt.Sprintf("sidecar-init-selftest-%d", os.Getpid()))
+			// Containers can share dir, and be PID 1 each.
+			t.socket = filepath.Join(dir, fmt.Sprintf("sidecar-init-selftest-%d-%08x", os.Getpid(), rand.Uint32()))
 			args[4] = t.socket
 			break
 		}
