@@ -1,6 +1,10 @@
 # What one does with this repository. It needs Go, make, git and a POSIX shell; `make run` and `make test` are the two to
 # begin with, and set up what they need.
 
+ifeq ($(shell go version 2>/dev/null | grep -cE ' go1\.(2[1-9]|[3-9][0-9])'),0)
+$(error Go 1.26 or newer is needed (Go 1.21 or newer fetches it by itself); here is: $(or $(shell go version 2>/dev/null),none in PATH))
+endif
+
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
 # HTTP/2 would be 5 % of the binary, and nothing that it speaks to needs it.
 TAGS    := nethttpomithttp2
@@ -24,12 +28,14 @@ BENCH    ?= .
 COUNT    ?= 6
 NOSKIP   ?=
 KERNELS  ?= 6.1,6.12
+DIST     ?= dist
+DISTARCHS ?= amd64,arm64,arm,riscv64,386,s390x,ppc64le
 ARCHS    ?= arm64 arm riscv64 386 ppc64le s390x
 
-.PHONY: build notices run demo test test-docker test-vm vm-kernels test-arch lint bench fuzz soak image size clean
+.PHONY: build notices run demo test test-docker test-vm vm-kernels test-arch lint vuln bench compare fuzz soak image dist size clean
 
 build: ## the static binary, bin/sidecar-init, and beside it the notices of what is linked into it
-	$(GOBUILD) -o $(BIN) ./cmd/sidecar-init
+	@$(GOBUILD) -o $(BIN) ./cmd/sidecar-init
 	@cp THIRD_PARTY_NOTICES $(dir $(BIN))
 
 notices: ## THIRD_PARTY_NOTICES, after a change of dependencies
@@ -62,13 +68,20 @@ lint: ## formatting, vet (also of the public packages elsewhere than on Linux), 
 	@out=$$($(GOTOOL) gofumpt -l .) && if [ -n "$$out" ]; then echo "gofumpt would change:" $$out; exit 1; fi
 	go vet -tags docker,vm,arch ./...
 	GOOS=darwin go vet $(PUBLIC)
+	cd tools && go vet ./...
 	$(GOTOOL) staticcheck -tags docker,vm,arch ./...
 	go test -count=1 -short .
+
+vuln: ## known vulnerabilities in what is linked; needs the network, and says so where the database cannot be had
+	@$(GOTOOL) govulncheck ./cmd/... || { [ $$? -ne 3 ] && echo "govulncheck: not checked"; }
 
 bench: ## benchmarks into bench/out/new.txt, compared with bench/out/old.txt if you made one
 	@mkdir -p bench/out
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... >bench/out/new.txt || { cat bench/out/new.txt; exit 1; }
 	$(GOTOOL) benchstat $(wildcard bench/out/old.txt) bench/out/new.txt
+
+compare: build ## docs/comparison.md: this program and its peers, side by side; needs root, a C compiler, and the peers that are to be in it
+	go run ./internal/compare -bin $(BIN)
 
 fuzz: ## every Fuzz function for FUZZTIME
 	@set -e; for d in $$(find . -name '*_test.go' -exec grep -l '^func Fuzz' {} + | xargs -n 1 dirname | sort -u); do \

@@ -192,7 +192,7 @@ func TestOrder(t *testing.T) {
 	if paths[0] != "/run/sidecar-init.sock" || New("").paths != nil {
 		t.Errorf("the default is %v", paths)
 	}
-	if ns := pidNamespace(); ns != 0 && paths[1] != fmt.Sprintf("/dev/shm/sidecar-init-%d-%d.sock", os.Geteuid(), ns) {
+	if ns := PIDNamespace(); ns != 0 && paths[1] != fmt.Sprintf("/dev/shm/sidecar-init-%d-%d.sock", os.Geteuid(), ns) {
 		t.Errorf("the default is %v", paths)
 	}
 }

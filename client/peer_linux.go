@@ -6,8 +6,9 @@ import (
 	"syscall"
 )
 
-// pidNamespace is the inode of the pid namespace of this process; 0 if it cannot be learnt.
-func pidNamespace() uint64 {
+// PIDNamespace is the inode number of the pid namespace of this process (pid_namespaces(7)); 0 if it cannot be learnt, and elsewhere than on
+// Linux. Process IDs of a supervisor whose [Bundle] has another one are not those that this process would use.
+func PIDNamespace() uint64 {
 	info, err := os.Stat("/proc/self/ns/pid")
 	if err != nil {
 		return 0

@@ -4,7 +4,8 @@ package client
 
 import "net"
 
-func pidNamespace() uint64 { return 0 }
+// PIDNamespace is 0: there are no pid namespaces.
+func PIDNamespace() uint64 { return 0 }
 
 func peer(*net.UnixConn) (near, known bool, err error) { return true, true, nil }
 

@@ -95,6 +95,8 @@ type Bundle struct {
 	// Started is when the supervisor was started. EventsSince is the time from which on all events are kept; nil if all are.
 	Started     time.Time  `json:"started"`
 	EventsSince *time.Time `json:"events_since,omitempty"`
+	// PIDNamespace is that of the supervisor, whose process IDs it tells; 0 if it is not known. See the function of that name.
+	PIDNamespace uint64 `json:"pid_namespace,omitempty"`
 }
 
 // Bundle returns what the supervisor runs.

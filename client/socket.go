@@ -40,7 +40,7 @@ func SpareSocket() string {
 
 // shmName begins the names in /dev/shm; it is empty where the pid namespace is not known.
 func shmName() string {
-	ns := pidNamespace()
+	ns := PIDNamespace()
 	if ns == 0 {
 		return ""
 	}

@@ -100,19 +100,19 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.profiles, "profile", nil, "activate a `PROFILE` of the bundle file; * is all")
 	flags.DurationVar(&f.grace, "grace-period", bundle.DefaultGrace, "time from the first shutdown signal to SIGKILL")
 	flags.DurationVar(&f.restartGrace, "restart-grace", child.DefaultRestartGrace, "time from stop signal to SIGKILL when a daemon is stopped or restarted")
-	flags.Var(&f.restart, "restart", "policy of daemons whose file gives none: no, on-failure[:N], always")
+	flags.Var(&f.restart, "restart", "restart policy of daemons for which the file has none: no, on-failure[:N], always")
 	flags.StringArrayVar(&f.notify, "notify", nil, "send events to `URL`: http://, https://, unix:/// or exec:/")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
-	flags.BoolVar(&f.timestamps, "timestamps", false, "begin each line of the log with the time")
-	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve Prometheus metrics at TCP `ADDR`")
+	flags.BoolVar(&f.timestamps, "timestamps", false, "prefix each line of the log with the time")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "serve Prometheus metrics on TCP `ADDR`")
 	flags.StringVar(&f.exitCodeFrom, "exit-code-from", "", "exit with the code of `DAEMON` instead of the largest of all")
-	flags.StringVar(&f.requires, "requires", "", "where the container lacks what the file says of it: refuse to start, or warn (default: what the file says, else refuse)")
+	flags.StringVar(&f.requires, "requires", "", "if the container does not meet the requirements of the file: refuse to start, or warn (default: what the file says, else refuse)")
 	flags.StringVar(&f.control, "control", "", "`PATH` of the control socket, or off (default /run/sidecar-init.sock, else in /dev/shm)")
 }
 
 // registerCommand registers what is for run -- CMD only.
 func (f *runFlags) registerCommand(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.group, "group", false, "with -- CMD: signals go to the process group of CMD")
+	flags.BoolVar(&f.group, "group", false, "with -- CMD: send signals to the process group of CMD")
 	flags.Var(&f.stopSignal, "stop-signal", "with -- CMD: forward SIGTERM as `SIGNAL`")
 }
 
@@ -238,9 +238,8 @@ func (p *program) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sidecar-init [flags] | sidecar-init COMMAND",
 		Short: "Run several daemons in one container",
-		Long: `sidecar-init is the PID 1 of a container that runs several daemons: it starts them, puts their output line
-by line into the container's log, restarts what crashes, forwards signals, and stops all within one deadline.
-Without a command it does what run does.`,
+		Long: `sidecar-init is PID 1 for a container that runs several daemons: it starts them, prefixes their output with their names,
+restarts what crashes, forwards signals, and stops everything within one deadline. Without a command it does what run does.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
 				return fmt.Errorf("unknown command %q%s", args[0], suggestion(cmd, args[0]))
@@ -265,7 +264,7 @@ Without a command it does what run does.`,
 	run := &cobra.Command{
 		Use:   "run [flags] [DAEMON...] | run [flags] -- CMD [ARG...]",
 		Short: "Run a bundle of daemons, or one command in place of tini",
-		Long: `Run the bundle of --file, else of $SIDECAR_INIT_FILE, else the built-in one; DAEMON... narrows it to these and what
+		Long: `Run the bundle of --file, else of $SIDECAR_INIT_FILE, else the built-in one. DAEMON... selects these daemons and what
 they depend on. With -- it runs one command, to which every signal is forwarded.
 Each flag has an environment variable: --grace-period is $SIDECAR_INIT_GRACE_PERIOD.`,
 		RunE: runE,
@@ -344,8 +343,8 @@ func (p *program) checkCommand() *cobra.Command {
 	}
 	flags.register(cmd.Flags())
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
-	cmd.Flags().BoolVar(&strict, "strict", false, "take warnings for errors")
-	cmd.Flags().BoolVar(&here, "here", false, "look whether this container has what the file says of it, as run does")
+	cmd.Flags().BoolVar(&strict, "strict", false, "treat warnings as errors")
+	cmd.Flags().BoolVar(&here, "here", false, "check whether this container meets the requirements of the file, as run does")
 	for _, name := range []string{"notify", "log-format", "timestamps", "metrics-listen", "control"} {
 		_ = cmd.Flags().MarkHidden(name) // they change nothing here, and are in scripts' environment all the same
 	}

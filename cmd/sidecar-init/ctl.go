@@ -31,11 +31,11 @@ const (
 func (p *program) controlCommands() []*cobra.Command {
 	return []*cobra.Command{
 		p.statusCommand(), p.reloadCommand(),
-		p.actionCommand("start", "Start daemons, and wait until they run; a service of the file that does not run is brought in", started, (*client.Client).Start),
-		p.actionCommand("stop", "Stop daemons, and wait until they are dead; they stay so until they are started by hand", "stopped", (*client.Client).Stop),
-		p.actionCommand("restart", "Restart daemons, and wait until they run", "restarted", (*client.Client).Restart),
-		p.actionCommand("pause", "Freeze daemons that have a control group of their own, until they are unpaused", "paused", (*client.Client).Pause),
-		p.actionCommand("unpause", "Let daemons go on that were paused", "unpaused", (*client.Client).Unpause),
+		p.actionCommand("start", "Start daemons and wait until they run; services of the file that are not selected can be started too", started, (*client.Client).Start),
+		p.actionCommand("stop", "Stop daemons and wait until they have exited; they stay stopped until started by hand", "stopped", (*client.Client).Stop),
+		p.actionCommand("restart", "Restart daemons and wait until they run", "restarted", (*client.Client).Restart),
+		p.actionCommand("pause", "Freeze daemons that have their own control group, until they are unpaused", "paused", (*client.Client).Pause),
+		p.actionCommand("unpause", "Resume daemons that were paused", "unpaused", (*client.Client).Unpause),
 		p.addCommand(), p.removeCommand(), p.jobCommand(), p.signalCommand(), p.logsCommand(), p.eventsCommand(), p.timelineCommand(), p.topCommand(), p.dashboardCommand(), p.waitCommand(), p.healthyCommand(), p.completionCommand(),
 	}
 }
@@ -57,7 +57,7 @@ func (p *program) newCaller(cmd *cobra.Command) *caller {
 }
 
 func (c *caller) withTimeout(cmd *cobra.Command) *caller {
-	cmd.Flags().DurationVar(&c.timeout, "timeout", 0, "exit with 99 when it has not come true in `TIME`, such as 10s (default: wait for ever)")
+	cmd.Flags().DurationVar(&c.timeout, "timeout", 0, "exit with 99 if the condition is not met within `TIME`, such as 10s (default: wait forever)")
 	return c
 }
 
@@ -96,7 +96,11 @@ func (c *caller) failed(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		c.complain("no answer within %s", c.timeout)
 	} else {
-		c.complain("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		way := ""
+		if env, _ := c.getenv(envPrefix + "CONTROL"); errors.Is(err, client.ErrNoSupervisor) && c.control == "" && env == "" {
+			way = " (--control PATH, or $SIDECAR_INIT_CONTROL, names another socket)"
+		}
+		c.complain("%s%s", strings.ReplaceAll(err.Error(), "\n", "; "), way)
 	}
 	return exitError(codeOf(err))
 }

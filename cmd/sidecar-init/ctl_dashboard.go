@@ -20,15 +20,15 @@ func (p *program) dashboardCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard [--listen ADDRESS] [--actions] [--host NAME]...",
 		Short: "Serve a web page about the daemons",
-		Long: `Serve a web page about the daemons: how they are, their logs, events, jobs and timeline, and what a reload would do. It can change nothing, unless
---actions, which prints a URL with a token. On an address that is not loopback the token is needed for reading too.`,
+		Long: `Serve a web page about the daemons: their status, logs, events, jobs and timeline, and what a reload would do. It is read-only, unless
+--actions is given, which prints a URL with a token. On an address that is not loopback the token is needed for reading too.`,
 		Args: cobra.NoArgs,
 	}
 	c := p.newCaller(cmd)
 	cmd.ValidArgsFunction = nil
-	listen := cmd.Flags().String("listen", "127.0.0.1:8400", "`ADDRESS` to listen at, as HOST:PORT")
-	actions := cmd.Flags().Bool("actions", false, "let who has the token start, stop, restart and signal daemons")
-	hosts := cmd.Flags().StringArray("host", nil, "a further `NAME` by which the page may be reached; can be given more than once")
+	listen := cmd.Flags().String("listen", "127.0.0.1:8400", "`ADDRESS` to listen on, as HOST:PORT")
+	actions := cmd.Flags().Bool("actions", false, "allow whoever has the token to start, stop, restart and signal daemons")
+	hosts := cmd.Flags().StringArray("host", nil, "a further host `NAME` under which the page may be reached; can be repeated")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		if _, _, err := net.SplitHostPort(*listen); err != nil {
 			return usagef("invalid value %q of --listen: want HOST:PORT, such as 127.0.0.1:8400", *listen)

@@ -52,7 +52,7 @@ func (c *caller) completeJobs(*cobra.Command, []string, string) ([]string, cobra
 func (p *program) jobLsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls [--format text|json]",
-		Short: "List the jobs: by what they run, when they have, and when they will",
+		Short: "List the jobs, with their triggers, last runs and next runs",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("job ls takes no arguments")
@@ -177,9 +177,9 @@ func one(what string) cobra.PositionalArgs {
 func (p *program) jobRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [-d] NAME [-- ARGS...]",
-		Short: "Run a job by hand, show its output, and end with its exit code",
-		Long: `Run a job by hand, after the jobs and services that it depends on, show its output, and end with its exit code. ARGS take the
-place of its command, behind its entrypoint. Whoever leaves in the middle (Ctrl-C) cancels the run.`,
+		Short: "Run a job by hand, show its output, and exit with its exit code",
+		Long: `Run a job by hand, after the jobs and services that it depends on, show its output, and exit with its exit code. ARGS replace
+its command, behind its entrypoint. Leaving before the end (Ctrl-C) cancels the run.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); len(args) == 0 || dash != 1 && (dash >= 0 || len(args) > 1) {
 				return usagef("job run needs the NAME of a job, and ARGS only after --")

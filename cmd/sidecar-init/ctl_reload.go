@@ -14,10 +14,10 @@ import (
 func (p *program) reloadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reload [--dry-run] [--rollback] [--timeout TIME] [--format text|json]",
-		Short: "Read the bundle file again, and apply what has changed",
-		Long: `Read the bundle's files again, compare what they mean with what runs, and apply the difference: all or nothing
-before the first process is touched, and with the fewest restarts. Exit code 78 means that the files are wrong, and
-nothing was changed.`,
+		Short: "Read the bundle file again and apply the changes",
+		Long: `Read the files of the bundle again, compare their meaning with what runs, and apply the difference: all or nothing
+before the first process is touched, and with as few restarts as possible. Exit code 78 means that the files are invalid; nothing
+was changed then.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("reload takes no arguments")
@@ -28,8 +28,8 @@ nothing was changed.`,
 	c := p.newCaller(cmd).withTimeout(cmd).withFormat(cmd)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	var o client.ReloadOptions
-	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would happen, and do nothing")
-	cmd.Flags().BoolVar(&o.Rollback, "rollback", false, "go back if a daemon that was started does not become ready in its time")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "print what would happen, and change nothing")
+	cmd.Flags().BoolVar(&o.Rollback, "rollback", false, "roll back if a daemon that was started does not become ready in time")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		if o.Rollback { // the supervisor counts: when the time is over it goes back, and says who was late
 			o.Timeout, c.timeout = c.timeout, 0

@@ -21,15 +21,15 @@ const watchTime = time.Second
 func (p *program) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [--all] [--watch] [--wide] [--format text|json] [DAEMON...]",
-		Short: "Show how the daemons are",
-		Long: `Show how the daemons are. CPU is the processor time of a daemon and what it has started, RSS their resident
-memory. With --watch the table is drawn anew every second; as JSON each one is a line then. With --wide it says since when they are so,
-when and why they have ended last, when they start next, when they have written a line last and how many a second, who is behind a
-wall, what they may ask, how much memory they get, and how private variables are kept from other daemons.`,
+		Short: "Show the status of the daemons",
+		Long: `Show the status of the daemons. CPU is the processor time of a daemon and everything it has started, RSS their resident
+memory. With --watch the table is updated every second; as JSON each update is one line. --wide adds: since when the state holds,
+when and why the daemon last ended, its next start, the age of its last line and lines per second, whether it is behind a
+wall, what it may ask the supervisor, its memory limit, and how private variables are kept from other daemons.`,
 	}
 	c := p.newCaller(cmd).withFormat(cmd)
-	jobs := cmd.Flags().BoolP("all", "a", false, "the jobs too")
-	watch := cmd.Flags().BoolP("watch", "w", false, "go on, once a second")
+	jobs := cmd.Flags().BoolP("all", "a", false, "include the jobs")
+	watch := cmd.Flags().BoolP("watch", "w", false, "print it again every second")
 	wide := cmd.Flags().Bool("wide", false, "more columns")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		to, ctx, cancel, err := c.connect()
@@ -62,8 +62,12 @@ wall, what they may ask, how much memory they get, and how private variables are
 				fmt.Fprintf(p.stdout, "private variables of %s: %s\n", printable.Text(all[i].Name), printable.Text(all[i].Private))
 			}
 		}
-		if b, err := to.Bundle(ctx); err == nil && b.Changed { // a supervisor of an older version does not know
+		b, _ := to.Bundle(ctx) // a supervisor of an older version does not know
+		if b.Changed {
 			fmt.Fprintln(p.stdout, "the bundle file has changed since; see 'sidecar-init reload --dry-run'")
+		}
+		if ns := client.PIDNamespace(); b.PIDNamespace != 0 && ns != 0 && b.PIDNamespace != ns {
+			fmt.Fprintln(p.stdout, "the PIDs are those of the supervisor's pid namespace, not of this one: use 'sidecar-init signal', not kill")
 		}
 		return nil
 	}

@@ -17,16 +17,16 @@ import (
 func (p *program) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [--follow] [--lines N] [--since TIME] [--timestamps] [DAEMON...]",
-		Short: "Show the last lines of daemons, or of sidecar-init",
+		Short: "Show the last lines of the log of daemons, or of sidecar-init itself",
 		Long: `Show the last lines of each daemon, as far as they are kept, in order of time. They look as in the log of the
-container; a part of a line that goes on ends with a space and a backslash, whatever was the reason. The name sidecar-init
-stands for the supervisor's own lines.`,
+container; a part of a long line that continues ends with a space and a backslash. The name sidecar-init
+selects the supervisor's own lines.`,
 	}
 	c := p.newCaller(cmd)
-	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the lines that come")
-	lines := cmd.Flags().IntP("lines", "n", -1, "the last `N` lines of each; -1 is all that are kept")
+	follow := cmd.Flags().BoolP("follow", "f", false, "print further lines as they come")
+	lines := cmd.Flags().IntP("lines", "n", -1, "print the last `N` lines of each; -1 is all that are kept")
 	since := sinceFlag(cmd, "lines")
-	timestamps := cmd.Flags().BoolP("timestamps", "t", false, "begin each line with its time, in UTC")
+	timestamps := cmd.Flags().BoolP("timestamps", "t", false, "prefix each line with its time, in UTC")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		from, err := since()
 		if err != nil {
@@ -112,13 +112,13 @@ func (w *lineWriter) done() error {
 func (p *program) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events [--follow] [--since TIME] [--format text|json] [DAEMON...]",
-		Short: "Show what has happened to the daemons",
-		Long: `Show the last events, as far as they are kept, of some daemons or of all: a line for each, with the last lines of the
-log after a crash. As JSON each is a CloudEvent in a line of its own.`,
+		Short: "Show the events of the daemons",
+		Long: `Show the last events, as far as they are kept, of the given daemons or of all: one line each, followed by the last lines of the
+log after a crash. As JSON each event is a CloudEvent on a line of its own.`,
 	}
 	c := p.newCaller(cmd).withFormat(cmd)
 	since := sinceFlag(cmd, "events")
-	follow := cmd.Flags().BoolP("follow", "f", false, "go on with the events that come")
+	follow := cmd.Flags().BoolP("follow", "f", false, "print further events as they happen")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		from, err := since()
 		if err != nil {

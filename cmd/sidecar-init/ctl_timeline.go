@@ -17,9 +17,9 @@ import (
 func (p *program) timelineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "timeline [--format text|svg|perfetto] [--since TIME]",
-		Short: "Draw what the daemons have done, from their events",
-		Long: `Draw what the daemons have done, from their events: a bar for each. As text it also says which chain of daemons the start has waited for.
-As SVG it is a picture that stands alone; as perfetto it is Trace Event JSON for ui.perfetto.dev.`,
+		Short: "Draw the history of the daemons from their events",
+		Long: `Draw the history of the daemons from their events, as one bar per daemon. The text format also names the chain of daemons that determined the
+duration of the start. SVG is a stand-alone picture; perfetto is Trace Event JSON for ui.perfetto.dev.`,
 		Args: cobra.NoArgs,
 	}
 	c := p.newCaller(cmd)

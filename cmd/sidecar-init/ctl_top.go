@@ -32,9 +32,9 @@ const topTime = time.Second
 func (p *program) topCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "top",
-		Short: "Watch the daemons and a log on the whole terminal, and act on them",
-		Long: `Watch the daemons on the whole terminal, with what they use over time, and the log of the one that is chosen. Keys restart, stop and start
-it, or send it a signal; each asks first. ? shows them.`,
+		Short: "Watch the daemons and a log full-screen, and control them",
+		Long: `Watch the daemons full-screen, with their resource usage over time and the log of the selected one. Keys restart, stop and start
+it, or send it a signal, after a question. ? shows them.`,
 		Args: cobra.NoArgs,
 	}
 	c := p.newCaller(cmd)
@@ -193,8 +193,20 @@ func (s *screen) follow(ctx context.Context, daemon string, lines chan<- logLine
 	return stop
 }
 
+// tail hands on the log of a daemon. The stream can end before the supervisor, as when the daemon was removed and added again: then it
+// goes on with what is new.
 func (s *screen) tail(ctx context.Context, daemon string, lines chan<- logLine) {
-	for l, err := range s.to.Logs(ctx, client.LogOptions{Lines: 100, Follow: true}, daemon) {
+	for o := (client.LogOptions{Lines: 100, Follow: true}); ctx.Err() == nil; o = (client.LogOptions{Lines: client.NoLines, Follow: true}) {
+		s.tailOnce(ctx, daemon, o, lines)
+		select {
+		case <-time.After(topTime):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (s *screen) tailOnce(ctx context.Context, daemon string, o client.LogOptions, lines chan<- logLine) {
+	for l, err := range s.to.Logs(ctx, o, daemon) {
 		if err != nil {
 			return // the next look tells
 		}

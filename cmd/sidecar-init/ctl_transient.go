@@ -13,9 +13,9 @@ import (
 func (p *program) addCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME [--ttl TIME] [--workdir DIR] [--env NAME=VALUE]... [--restart POLICY] -- COMMAND...",
-		Short: "Start a daemon that is in no file, and wait until it runs",
-		Long: `Start a daemon that is in no file, where the bundle's file allows that by x-sidecar-init: { transient: { ... } }. It is
-supervised, logged and listed like others, until it is removed or its time is over; a reload leaves it alone.`,
+		Short: "Start a daemon that is not in the bundle file, and wait until it runs",
+		Long: `Start a daemon that is not in the bundle file, if the file allows it by x-sidecar-init: { transient: { ... } }. It is
+supervised, logged and listed like the others, until it is removed or its time to live is over; a reload does not touch it.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
 				return usagef("add needs a NAME, and a COMMAND after --")
@@ -27,9 +27,9 @@ supervised, logged and listed like others, until it is removed or its time is ov
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	var o client.Transient
 	var ttl time.Duration
-	cmd.Flags().DurationVar(&ttl, "ttl", 0, "remove it after this time")
-	cmd.Flags().StringVar(&o.WorkingDir, "workdir", "", "where its program starts")
-	cmd.Flags().StringArrayVar(&o.Env, "env", nil, "a variable, as NAME=VALUE")
+	cmd.Flags().DurationVar(&ttl, "ttl", 0, "remove it after this `TIME`")
+	cmd.Flags().StringVar(&o.WorkingDir, "workdir", "", "working directory of its program")
+	cmd.Flags().StringArrayVar(&o.Env, "env", nil, "an environment variable, as NAME=VALUE; can be repeated")
 	cmd.Flags().StringVar(&o.Restart, "restart", "", "no, on-failure[:N], always")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if cmd.Flags().Changed("ttl") {
@@ -54,7 +54,7 @@ supervised, logged and listed like others, until it is removed or its time is ov
 func (p *program) removeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove [--timeout TIME] NAME...",
-		Short: "Stop daemons that were added, and wait until they are gone",
+		Short: "Stop and remove daemons that were added",
 		Args:  atLeast(1, "a NAME"),
 	}
 	c := p.newCaller(cmd).withTimeout(cmd)

@@ -13,9 +13,9 @@ import (
 func (p *program) waitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait [--for ready|exited] [--timeout TIME] [DAEMON...]",
-		Short: "Wait until daemons are ready, or have ended",
-		Long: `Wait until all daemons, or those that are named, are ready, or with --for exited until they are dead and not
-restarted by themselves. A daemon that has ended with 0 does not keep others from being ready.`,
+		Short: "Wait until daemons are ready or have exited",
+		Long: `Wait until all daemons, or the given ones, are ready, or with --for exited until they have exited and will not be
+restarted. A daemon that exited with 0 does not keep the others from being ready.`,
 	}
 	c := p.newCaller(cmd).withTimeout(cmd)
 	until := cmd.Flags().String("for", "ready", "ready or exited")
@@ -51,11 +51,11 @@ restarted by themselves. A daemon that has ended with 0 does not keep others fro
 func (p *program) healthyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "healthy",
-		Short: "Exit with 0 if all is well, else with 1 and the names of those that are not",
-		Long: `Exit with 0 when no daemon is waiting, starting, unhealthy, in backoff, given up, ended with a failure, stopping
-without having been asked to, or restarted by its policy after a failure less than 10 s ago (reset_after, if that is shorter);
-else with 1, and say which are. Daemons that ended with 0 and those that were stopped by hand do not count. It is made for
-HEALTHCHECK and for probes of Kubernetes.`,
+		Short: "Exit with 0 if all daemons are healthy, else with 1 and the names of those that are not",
+		Long: `Exit with 0 if no daemon is waiting, starting, unhealthy, in backoff, given up, ended with a failure, stopping
+without having been asked to, paused, or restarted by its policy after a failure less than 10 s ago (reset_after, if that is shorter);
+else with 1, and print which are. Daemons that exited with 0 and those stopped by hand do not count. It is meant for
+HEALTHCHECK and for Kubernetes probes.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("healthy takes no arguments")
@@ -105,8 +105,8 @@ func (p *program) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish"}
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish",
-		Short: "Print a script that makes a shell complete commands, flags and daemons",
-		Long: `Print a script that makes a shell complete commands, flags and the names of daemons. For bash:
+		Short: "Print a shell completion script for commands, flags and daemon names",
+		Long: `Print a shell completion script for commands, flags and daemon names. For bash:
 
 	source <(sidecar-init completion bash)`,
 		ValidArgs: shells,

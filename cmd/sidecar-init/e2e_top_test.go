@@ -108,7 +108,7 @@ func (s *shown) readFrom(user *os.File) {
 func TestTopWithout(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command(shipped(), "top").CombinedOutput()
-	if err == nil || !strings.HasPrefix(string(out), "sidecar-init: top needs a terminal (docker exec -it); without one there is status --watch\n") {
+	if err == nil || err.Error() != "exit status 64" || !strings.HasPrefix(string(out), "sidecar-init: top needs a terminal (docker exec -it); without one there is status --watch\n") {
 		t.Errorf("got %v, %s", err, out)
 	}
 	for env, code := range map[string]int{"TERM=dumb": exitUsage, "TERM=xterm": exitNoSupervisor} {

@@ -492,7 +492,7 @@ func (r *reloader) Bundle() client.Bundle {
 		since = &t
 	}
 	return client.Bundle{
-		Started: r.started.UTC(), EventsSince: since,
+		Started: r.started.UTC(), EventsSince: since, PIDNamespace: client.PIDNamespace(),
 		Name: b.Name, Files: append([]string{}, b.Files...), Absent: b.Unselected, Changed: r.drifted(),
 		LastReload: time.Unix(r.at.Load(), 0).UTC(), LastReloadFailed: !r.succeeded.Load(),
 	}

@@ -82,6 +82,9 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	for _, line := range slices.Concat(p.warnings, about) {
 		logger.Printf("%s", line)
 	}
+	if b.Files == nil {
+		logger.Printf("no bundle file is given (--file or %sFILE): running the built-in bundle", envPrefix)
+	}
 	for _, name := range b.UnknownSubset {
 		logger.Printf("there is no daemon %q to select; ignored", printable.Text(name))
 	}

@@ -18,9 +18,9 @@ const selftestTime = 10 * time.Second
 func (p *program) selftestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "selftest [--format text|json]",
-		Short: "Find out which of the guarantees hold here",
-		Long: `Find out which of the guarantees hold here, in this container: a bundle of this program itself is run for a moment. It says of each whether
-it holds, holds by another way, cannot be had here, with the reason and the way out, or fails. The exit code is 1 if one fails that should hold.`,
+		Short: "Check which of the guarantees hold here",
+		Long: `Check which of the guarantees hold here, in this container, by running a bundle of this program itself for a moment. For each it says whether
+it holds, holds in another way, cannot hold here, with the reason and the way out, or fails. The exit code is 1 if one fails that should hold.`,
 		Args: cobra.NoArgs,
 	}
 	format := cmd.Flags().String("format", "text", "text or json")

@@ -25,7 +25,7 @@ func TestBounds(t *testing.T) {
 		"very deep": {"services: {a: {command: [\"" + nested(100_000) + "\"]}}", "references stand in each other more than 64 deep"},
 		"deep":      {"services: {a: {command: [\"" + nested(64) + "\"]}}", ""},
 		"wide":      {"services: {a: {command: [\"" + strings.Repeat("${A:-x}", 100_000) + "\"]}}", ""},
-		"open":      {"services: {a: {command: [\"" + strings.Repeat("${A:-", 100_000) + "\"]}}", "is no valid interpolation"},
+		"open":      {"services: {a: {command: [\"" + strings.Repeat("${A:-", 100_000) + "\"]}}", "is not a valid interpolation"},
 	} {
 		begin := time.Now()
 		_, err := loadText(t, tt.text, Options{})

@@ -208,7 +208,7 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 		}
 		switch {
 		case e.key == "" || strings.ContainsAny(e.key, "=\x00"):
-			l.probs.add(at, "%q is no name of a variable", e.key)
+			l.probs.add(at, "%q is not a valid variable name", e.key)
 		case strings.ContainsRune(e.value, 0):
 			l.probs.add(at, "the value of %s must not contain a NUL character", e.key)
 		}

@@ -202,7 +202,7 @@ func (r *reader) variables(n *node, what string) []variable {
 	for _, v := range out {
 		switch {
 		case v.key == "" || strings.ContainsAny(v.key, "=\x00") || strings.TrimSpace(v.key) != v.key:
-			r.probs.add(v.at, "%s: %s is no name of a variable", what, (&node{text: v.key, vars: v.named}).show())
+			r.probs.add(v.at, "%s: %s is not a valid variable name", what, (&node{text: v.key, vars: v.named}).show())
 		case v.value != nil && strings.ContainsRune(*v.value, 0):
 			r.probs.add(v.at, "%s: a value must not contain a NUL character", what)
 		}

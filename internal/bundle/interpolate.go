@@ -82,7 +82,7 @@ func expandMessage(raw string, vars lookup) string {
 		return "it cannot be expanded: " + err.Error()
 	}
 	if err == errTemplate {
-		return strconv.Quote(printable.Cut(raw)) + " is no valid interpolation: " + err.Error()
+		return strconv.Quote(printable.Cut(raw)) + " is not a valid interpolation: " + err.Error()
 	}
 	return printable.Cut(err.Error())
 }

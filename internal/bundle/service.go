@@ -81,7 +81,7 @@ func (r *reader) services(tree *node) (out []*service) {
 		what := strings.TrimSuffix(e.key, "s")
 		for _, e := range e.val.keys {
 			if !validName(e.key) {
-				r.probs.add(e.at, "%q is no name of a %s: use letters, digits, dots, dashes and underscores", e.key, what)
+				r.probs.add(e.at, "%q is not a valid %s name: use letters, digits, dots, dashes and underscores", e.key, what)
 				continue
 			}
 			if e.key == supervisorName {
@@ -325,7 +325,7 @@ func (r *reader) dependsOn(s *service, n *node) (out []dependency) {
 	}
 	for _, e := range n.keys {
 		if !validName(e.key) {
-			r.probs.add(e.at, "%q is no name of a service", e.key)
+			r.probs.add(e.at, "%q is not a valid service name", e.key)
 			continue
 		}
 		d := dependency{child.Dependency{Name: e.key, Condition: child.ServiceStarted}, &node{at: e.at, text: e.key, vars: e.val.vars}}

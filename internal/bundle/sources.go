@@ -114,7 +114,7 @@ func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
 	for _, e := range e.val.keys {
 		f := fileSource{at: e.at}
 		if !validName(e.key) {
-			r.probs.add(e.at, "%q is no name in %s: use letters, digits, dots, dashes and underscores", e.key, kind)
+			r.probs.add(e.at, "%q is not a valid name in %s: use letters, digits, dots, dashes and underscores", e.key, kind)
 		}
 		ways := 0
 		r.mapping(e.val, kind+"."+e.key, known, func(e entry) bool {

@@ -54,7 +54,7 @@ type TransientSpec struct {
 func (b *Bundle) NewTransient(s TransientSpec) (Daemon, error) {
 	switch {
 	case !validName(s.Name):
-		return Daemon{}, fmt.Errorf("%q is no name of a daemon: use letters, digits, dots, dashes and underscores", s.Name)
+		return Daemon{}, fmt.Errorf("%q is not a valid daemon name: use letters, digits, dots, dashes and underscores", s.Name)
 	case s.Name == supervisorName || s.Name == "." || s.Name == "..":
 		return Daemon{}, fmt.Errorf("a daemon cannot be called %s: give it another name", s.Name)
 	case len(s.Command) == 0 || s.Command[0] == "":
@@ -69,7 +69,7 @@ func (b *Bundle) NewTransient(s TransientSpec) (Daemon, error) {
 		name, _, ok := strings.Cut(kv, "=")
 		switch {
 		case !ok || name == "":
-			return Daemon{}, fmt.Errorf("%q is no variable: write NAME=VALUE", kv)
+			return Daemon{}, fmt.Errorf("%q is not a variable: write NAME=VALUE", kv)
 		case declares(b.private, name):
 			return Daemon{}, fmt.Errorf("%s is private to a daemon of the bundle, and cannot be given to another one", name)
 		}

@@ -379,7 +379,7 @@ func (b *builder) scalar(n *yaml.Node) *node {
 				out.kind = truth
 			case float64:
 				if math.IsInf(v, 0) || math.IsNaN(v) {
-					b.probs.add(out.at, "%s is no number here: put it in quotes", n.Value)
+					b.probs.add(out.at, "%s is not a number here: put it in quotes", n.Value)
 				}
 			}
 			return out

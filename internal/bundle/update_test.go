@@ -45,7 +45,7 @@ func TestUpdateConfigIsWrong(t *testing.T) {
 		`{delay: 5}`:                  "delay must be a duration",
 		`{monitor: -1s}`:              "monitor must be a duration",
 		`{max_failure_ratio: 1.5}`:    "max_failure_ratio must be between 0 and 1",
-		`{max_failure_ratio: .nan}`:   ".nan is no number here",
+		`{max_failure_ratio: .nan}`:   ".nan is not a number here",
 		`{max_failure_ratio: [1]}`:    "max_failure_ratio must be a number between 0 and 1",
 		`{max_failure_ratio: "half"}`: `max_failure_ratio must be a number, not "half"`,
 		`{failure_action: rolback}`:   `failure_action must be pause, continue or rollback, not "rolback"`,

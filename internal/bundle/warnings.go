@@ -49,7 +49,7 @@ func (l *loader) suspect(s *service) {
 	switch image := s.node.get("image"); {
 	case command == nil || len(s.command) == 0 || len(s.entrypoint) > 0:
 	case strings.HasPrefix(s.command[0], "-"):
-		l.warn(command.at, fmt.Sprintf("the command of %s begins with %s, which is no program: the ENTRYPOINT of an image does not run here; write it as entrypoint",
+		l.warn(command.at, fmt.Sprintf("the command of %s begins with %s, which is not a program: the ENTRYPOINT of an image does not run here; write it as entrypoint",
 			s.name, s.command[0]))
 	case image != nil && s.node.get("entrypoint") == nil && !strings.Contains(s.command[0], "/") && !(l.options.Here && l.inPath(s.command[0])):
 		l.warn(command.at, fmt.Sprintf("%s has an image and no entrypoint: if the image has an ENTRYPOINT, that does not run here; entrypoint: [] says that %s is the program",

@@ -26,7 +26,7 @@ func TestWarnings(t *testing.T) {
 		{`a: {command: [x], dns: 8.8.8.8, dns_opt: ["ndots:2"]}`, false, []string{
 			"2:26: dns is that of the container, for all daemons: start it with --dns 8.8.8.8", "2:45: dns_opt is that of the container, for all daemons: start it with --dns-option ndots:2",
 		}},
-		{`a: {command: [-c, x]}`, false, []string{"2:7: the command of a begins with -c, which is no program"}},
+		{`a: {command: [-c, x]}`, false, []string{"2:7: the command of a begins with -c, which is not a program"}},
 		{`a: {command: [-c, x], entrypoint: [sh]}`, false, nil},
 		{`a: {image: nginx, command: [nginx, -g, x]}`, false, []string{"2:21: a has an image and no entrypoint"}},
 		{`a: {image: nginx, command: [nginx, -g, x]}`, true, nil},

@@ -17,7 +17,7 @@ import (
 // The errors that root does not know.
 var (
 	errEnded    = &failure{Status: http.StatusServiceUnavailable, Message: "the supervisor has ended"}
-	errTimeout  = &failure{Status: http.StatusGatewayTimeout, Message: "it has not come true in time"}
+	errTimeout  = &failure{Status: http.StatusGatewayTimeout, Message: "the condition was not met in time"}
 	errShutdown = &failure{Status: http.StatusConflict, Message: root.ErrShuttingDown.Error()}
 )
 

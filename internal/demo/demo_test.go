@@ -245,10 +245,21 @@ func TestDemo(t *testing.T) {
 				t.Skip("no pid namespace to be had here")
 			}
 
-			status := regexp.MustCompile(`(?m)^  (.* status --control .*)$`).FindStringSubmatch(strings.Join(r.seen, "\n"))
-			if out, err := exec.Command("sh", "-c", status[1]).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("git-gate")) {
-				t.Errorf("%s: %v: %s", status[1], err, out)
+			says := strings.Join(r.seen, "\n")
+			hint := func(pattern string) string {
+				m := regexp.MustCompile(`(?m)^  (` + pattern + `)`).FindStringSubmatch(says)
+				if m == nil {
+					t.Fatalf("it says nothing like %s", pattern)
+				}
+				return m[1]
 			}
+			export := hint(`export SIDECAR_INIT_CONTROL=\S+`)
+			for command, want := range map[string]string{hint(`\S+ status$`): "git-gate", hint(`\S+ signal KILL git-http\b`): ""} {
+				if out, err := exec.Command("sh", "-c", export+"; "+command).CombinedOutput(); err != nil || !bytes.Contains(out, []byte(want)) {
+					t.Errorf("%s: %v: %s", command, err, out)
+				}
+			}
+			r.wait(`^sidecar-init: git-http (exited|was killed|killed).*`, `^sidecar-init: git-http restarted .*`, `^\[git-http\] up`)
 			r.kill(pid, syscall.SIGHUP)
 			r.wait(`^sidecar-init: forwarded SIGHUP to egress`, `^\[egress\] SIGHUP: reading the routes again`)
 			r.kill(pid, syscall.SIGUSR1)

@@ -97,7 +97,7 @@ func run(argv []string, plain bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	banner(cmd.Process.Pid, w, fmt.Sprintf("%s status --control %s", argv[0], socket))
+	banner(cmd.Process.Pid, w, argv[0], socket)
 	gate.Write([]byte{1}) // an error means that it has died, which Wait tells
 	gate.Close()
 
@@ -182,16 +182,19 @@ func become(way string, argv []string) error {
 }
 
 // banner says what this is, and what to try in another terminal.
-func banner(pid int, w way, status string) {
+func banner(pid int, w way, program, socket string) {
 	fmt.Printf(`sidecar-init runs five small daemons: egress, pipelock, git-gate, git-http and supervise, as %s says.
 It is %s.
 
-Try in another terminal:
+Try in another terminal, in the same directory:
+  export %[4]s=%[5]s
+  %[6]s status
+  %[6]s signal KILL git-http    it crashes, and is restarted; the others run on
   kill -HUP %[3]d     egress reads examples/demo/routes.txt again; the others notice nothing
-  kill -USR1 %[3]d    pipelock is restarted, with a new look at examples/demo/allowlist.txt; the others run on
-  %[4]s
-  kill -TERM %[3]d    all are asked to end, and sidecar-init exits with 0
+  kill -USR1 %[3]d    pipelock is restarted, with a new look at examples/demo/allowlist.txt
+  %[6]s top
+  kill -TERM %[3]d    all are stopped, and sidecar-init exits with 0
 Here, Ctrl-C does what kill -TERM does.
 
-`, bundle, fmt.Sprintf(w.says, pid), pid, status)
+`, bundle, fmt.Sprintf(w.says, pid), pid, control, socket, program)
 }

@@ -110,7 +110,7 @@ func (f *File) owner() (uid, gid int, err error) {
 	}{{&uid, f.UID}, {&gid, f.GID}} {
 		if o.s != "" {
 			if *o.id, err = strconv.Atoi(o.s); err != nil {
-				return 0, 0, fmt.Errorf("%q is no number of a user or group", o.s)
+				return 0, 0, fmt.Errorf("%q is not a numeric user or group ID", o.s)
 			}
 		}
 	}

@@ -217,7 +217,7 @@ func (l *look) hosts(name string) (addresses []string) {
 // sysctl says whether a kernel parameter has the fields of a value.
 func (l *look) sysctl(name, value string) string {
 	if strings.Contains(name, "..") {
-		return name + " is no kernel parameter"
+		return name + " is not a kernel parameter"
 	}
 	text, err := os.ReadFile(filepath.Join(l.root, "proc/sys", strings.ReplaceAll(name, ".", "/")))
 	if err != nil {

@@ -65,7 +65,7 @@ func TestHolds(t *testing.T) {
 		{bundle.NeedsSysctl, "net.ipv4.tcp_rmem", "4096 131072 6291456", ""},
 		{bundle.NeedsSysctl, "net.core.somaxconn", "1024", `the kernel parameter net.core.somaxconn is "4096", not "1024"`},
 		{bundle.NeedsSysctl, "net.core.gone", "1", "the kernel parameter net.core.gone is not there"},
-		{bundle.NeedsSysctl, "net/../../../etc/hosts", "1", "net/../../../etc/hosts is no kernel parameter"},
+		{bundle.NeedsSysctl, "net/../../../etc/hosts", "1", "net/../../../etc/hosts is not a kernel parameter"},
 		{bundle.NeedsDevice, "/plain/file", "", "/plain/file is no device"},
 		{bundle.NeedsDevice, "/gone", "", "/gone is not there"},
 		{bundle.NeedsTmpfs, "/gone", "", "/gone is not there"},

@@ -43,7 +43,7 @@ func Parse(expression string, zone *time.Location) (*Schedule, error) {
 	}
 	spec, ok := parsed.(*cron.SpecSchedule)
 	if !ok {
-		return nil, fmt.Errorf("%q is no crontab expression", expression)
+		return nil, fmt.Errorf("%q is not a crontab expression", expression)
 	}
 	spec.Location = time.UTC
 	s := &Schedule{spec: spec, zone: zone, hourly: spec.Hour&everyHour == everyHour}

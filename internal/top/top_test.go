@@ -70,8 +70,9 @@ func TestView(t *testing.T) {
 func TestColumns(t *testing.T) {
 	for width, want := range map[int]string{
 		30:  "NAME  STATE",
-		60:  "NAME  STATE      PID      CPU%    RSS",
-		100: "NAME  STATE      PID      CPU%    RSS      RESTARTS  LAST-EXIT",
+		60:  "NAME  STATE      PID      CPU%    RSS      CPU",
+		80:  "NAME  STATE      PID      CPU%    RSS      RESTARTS  LAST-EXIT  CPU",
+		100: "NAME  STATE      PID      CPU%    RSS      RESTARTS  LAST-EXIT  CPU                MEMORY",
 		140: "NAME  STATE      PID      CPU%    RSS      RESTARTS  LAST-EXIT  CPU                   MEMORY",
 	} {
 		lines := model("web").View(width, 10, false)

@@ -32,8 +32,12 @@ type column struct {
 	text  func(m *Model, d *client.Daemon) string
 }
 
-// sparkWidth is how many looks a sparkline has.
-const sparkWidth = 20
+// The looks that a sparkline has, at least and at most, and the columns that a screen has at least for one.
+const (
+	leastSpark = 8
+	mostSpark  = 20
+	sparkFrom  = 40
+)
 
 func columns() []column {
 	return []column{
@@ -45,9 +49,24 @@ func columns() []column {
 		{"RSS", 7, 40, func(_ *Model, d *client.Daemon) string { return dash(d.PID != 0, size(d.RSS)) }},
 		{"RESTARTS", 8, 70, func(_ *Model, d *client.Daemon) string { return fmt.Sprint(d.Restarts) }},
 		{"LAST-EXIT", 9, 80, func(_ *Model, d *client.Daemon) string { return d.LastExit.String() }},
-		{"CPU", sparkWidth, 110, func(m *Model, d *client.Daemon) string { return spark(m.past[d.Name].load, 1) }},
-		{"MEMORY", sparkWidth, 135, func(m *Model, d *client.Daemon) string { return spark(m.past[d.Name].rss, 0) }},
 	}
+}
+
+// sparklines are the columns of the past, as wide as there is room for beside the others.
+func sparklines(room int) []column {
+	width, both := room-2, room >= 2*(leastSpark+2)
+	if both {
+		width = room/2 - 2
+	}
+	if width < leastSpark {
+		return nil
+	}
+	width = min(width, mostSpark)
+	cs := []column{{"CPU", width, 0, func(m *Model, d *client.Daemon) string { return spark(m.past[d.Name].load, 1, width) }}}
+	if both {
+		cs = append(cs, column{"MEMORY", width, 0, func(m *Model, d *client.Daemon) string { return spark(m.past[d.Name].rss, 0, width) }})
+	}
+	return cs
 }
 
 func dash(has bool, text string) string {
@@ -57,9 +76,9 @@ func dash(has bool, text string) string {
 	return "-"
 }
 
-// spark draws the last values, from 0 to the largest of them, or to most if that is more.
-func spark(values []float64, most float64) string {
-	values = values[max(0, len(values)-sparkWidth):]
+// spark draws the last n values, from 0 to the largest of them, or to most if that is more.
+func spark(values []float64, most float64, n int) string {
+	values = values[max(0, len(values)-n):]
 	for _, v := range values {
 		most = max(most, v)
 	}
@@ -119,6 +138,13 @@ func (m *Model) View(width, height int, colour bool) []string {
 	}
 	names = min(names, max(width/3, 8))
 	shown := slices.DeleteFunc(columns(), func(c column) bool { return width < c.least })
+	used := names
+	for _, c := range shown {
+		used += 2 + c.width
+	}
+	if width >= sparkFrom {
+		shown = append(shown, sparklines(width-used)...)
+	}
 	line := func(name string, text func(c column) string) string {
 		out := pad(name, names)
 		for _, c := range shown {
@@ -161,7 +187,8 @@ func (m *Model) View(width, height int, colour bool) []string {
 		lines = append(lines, paint(Faint, cut("log of "+printable.Text(m.chosen), width)))
 		left := max(height-len(lines), 0)
 		for _, l := range m.lines[max(0, len(m.lines)-left):] {
-			lines = append(lines, cut(printable.Text(l), width))
+			l = l[:min(len(l), 4*width)] // a character has four bytes at most
+			lines = append(lines, cut(printable.Line(l), width))
 		}
 	}
 	return fill(lines, width, height)
