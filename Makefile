@@ -18,7 +18,7 @@ COLD    := bufio bytes context crypto/... encoding/... errors fmt hash/... io/..
 # disablethp: docs/adr/0018-huge-pages.md.
 GOBUILD := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) $(COLD:%=-gcflags=%=-l) -ldflags "-s -w -funcalign=1 -X main.version=$(VERSION) -X runtime.godebugDefault=disablethp=1"
 GOTOOL  := go tool -modfile=tools/go.mod
-PUBLIC  := $(foreach p,mailbox actor child childtest root log client,$(if $(wildcard $(p)/*.go),./$(p)))
+PUBLIC  := $(foreach p,mailbox actor child childtest root log client control,$(if $(wildcard $(p)/*.go),./$(p)))
 
 BIN      ?= bin/sidecar-init
 DEMO     ?= bin/demo

@@ -83,6 +83,11 @@ var rules = map[string]rule{
 		why:  "whoever speaks to a supervisor from outside need not link one",
 		bans: map[string]string{"os/exec": noExec, "os/signal": noSignals},
 	},
+	"control": {
+		may:  []string{"child", "client", "log", "root", "internal/control", "internal/events", "golang.org/x/sync/errgroup"},
+		why:  "a door to what sidecar-init serves, and nothing of its own",
+		bans: map[string]string{"os/exec": noExec, "os/signal": noSignals},
+	},
 	// internal and cmd wire the rest together: they may use the packages above and what go.mod names.
 	"internal": {may: []string{""}},
 	"cmd":      {may: []string{""}},

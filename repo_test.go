@@ -59,7 +59,7 @@ func walk(f func(path string) error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (path == ".git" || path == "bin" || path == "bench/out"):
+		case d.IsDir() && (path == ".git" || path == "bin" || path == "dist" || path == "bench/out"):
 			return fs.SkipDir
 		case !d.Type().IsRegular() || path == ".git": // in a further work tree it is a file
 			return nil

@@ -185,30 +185,34 @@ type RestartPolicy struct {
 // Backoff is the time between an end and the restart. It starts at Initial, doubles up to Max, and goes back to
 // Initial after the daemon has been alive for ResetAfter.
 type Backoff struct {
-	Initial    time.Duration // 0 means DefaultBackoff.Initial
-	Max        time.Duration // 0 means DefaultBackoff.Max, or Initial if that is more
-	ResetAfter time.Duration // 0 means DefaultBackoff.ResetAfter
+	Initial    time.Duration // 0 means DefaultBackoff
+	Max        time.Duration // 0 means DefaultMaxBackoff, or Initial if that is more
+	ResetAfter time.Duration // 0 means DefaultResetAfter
 	// NoDelay means that 0 is meant by Initial: restart at once.
 	NoDelay bool
 	// Fixed means that the delay is always Initial, neither doubled nor jittered (Compose: deploy.restart_policy.delay).
 	Fixed bool
 }
 
-// DefaultBackoff is the backoff of a Spec that sets none. The delay that it gives has a jitter of ±10 %.
-var DefaultBackoff = Backoff{Initial: 500 * time.Millisecond, Max: 30 * time.Second, ResetAfter: time.Minute}
+// The backoff of a Spec that sets none. Delays have a jitter of ±10 %.
+const (
+	DefaultBackoff    = 500 * time.Millisecond // the first delay
+	DefaultMaxBackoff = 30 * time.Second       // the longest
+	DefaultResetAfter = time.Minute            // alive, after which it begins anew
+)
 
 // delay is the time before the restart that follows n others in a row; roll, from -1 to 1, is the jitter's share.
 func (b Backoff) delay(n int, roll float64) time.Duration {
 	initial := b.Initial
 	if initial == 0 && !b.NoDelay {
-		initial = DefaultBackoff.Initial
+		initial = DefaultBackoff
 	}
 	if b.Fixed || initial == 0 {
 		return initial
 	}
 	top := b.Max
 	if top == 0 {
-		top = DefaultBackoff.Max
+		top = DefaultMaxBackoff
 	}
 	top = max(top, initial)
 	d := initial
@@ -221,7 +225,7 @@ func (b Backoff) delay(n int, roll float64) time.Duration {
 // resetAfter is ResetAfter with its default.
 func (b Backoff) resetAfter() time.Duration {
 	if b.ResetAfter == 0 {
-		return DefaultBackoff.ResetAfter
+		return DefaultResetAfter
 	}
 	return b.ResetAfter
 }

@@ -9,13 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
-// A program that supervises two daemons of its own: it asks how they are, restarts one, and ends them. Signals are
-// messages: whoever wants those of the process takes them with os/signal, and sends them on.
+// A program that supervises two daemons of its own: it waits until they are ready, asks for their status, restarts one, and ends them.
+// Signals are messages: whoever wants those of the process takes them with os/signal, and sends them on.
 func Example() {
 	sleep := []string{"/bin/sh", "-c", "exec sleep 600"}
 	bundle, err := root.New(root.Config{
@@ -29,65 +28,43 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	ctx, ref := context.Background(), bundle.Ref()
-
-	type result struct {
-		code int
-		err  error
-	}
-	done := make(chan result)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan int)
 	go func() {
-		code, err := bundle.Run() // ends when all daemons have
-		done <- result{code, err}
+		code, err := bundle.RunContext(ctx) // ends when all daemons have, and stops them when ctx is done
+		if err != nil {
+			fmt.Println(err)
+		}
+		ended <- code
 	}()
-
-	// Wait until both run.
-	await := func(until func(web, db child.Status) bool) {
-		_, err := actor.Ask(ctx, ref, func(r actor.Reply[[]child.Status]) root.Msg {
-			return root.Await{Until: func(all []child.Status) bool { return until(all[0], all[1]) }, Reply: r}
-		})
-		if err != nil {
-			fmt.Println(err)
-		}
+	if err := bundle.WaitReady(ctx); err != nil {
+		fmt.Println(err)
 	}
-	await(func(web, db child.Status) bool { return web.State.Up() && db.State.Up() })
 
-	// Ask for the status.
-	list := func() {
-		all, err := actor.Ask(ctx, ref, func(r actor.Reply[[]child.Status]) root.Msg { return root.List{Reply: r} })
-		if err != nil {
-			fmt.Println(err)
-		}
-		for _, s := range all {
-			fmt.Printf("%s is %s, restarts: %d\n", s.Name, s.State, s.Restarts)
-		}
+	// By the signal that is routed so.
+	_ = bundle.Ref().Tell(root.Signal{Sig: syscall.SIGUSR1})
+	_, err = bundle.Wait(ctx, func(all []child.Status) bool { return all[0].Restarts == 1 && all[0].State.Up() })
+	if err != nil {
+		fmt.Println(err)
 	}
-	list()
-
-	// Restart one, by the signal that is routed so, and wait for its second life.
-	_ = ref.Tell(root.Signal{Sig: syscall.SIGUSR1})
-	await(func(web, _ child.Status) bool { return web.Restarts == 1 && web.State.Up() })
-
-	// Restart it by a command. The answer comes at once, and says from when on the status reflects it.
-	accepted, err := actor.Ask(ctx, ref, func(r actor.Reply[root.Accepted]) root.Msg {
-		return root.Do{Name: "web", Msg: child.Restart{}, Reply: r}
-	})
-	if err != nil || accepted.Err != nil {
-		fmt.Println(err, accepted.Err)
+	// By a call, which returns when its next life has begun.
+	if _, err := bundle.Restart(ctx, "web"); err != nil {
+		fmt.Println(err)
 	}
-	await(func(web, _ child.Status) bool { return web.Seen >= accepted.Seen["web"] && web.State.Up() })
-	list()
+	all, err := bundle.List(ctx)
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, s := range all {
+		fmt.Printf("%s is %s, restarts: %d\n", s.Name, s.State, s.Restarts)
+	}
 
-	// End the bundle: web, which depends on db, first.
-	_ = ref.Tell(root.Shutdown{Reason: "the example is over"})
-	end := <-done
-	fmt.Printf("exit code %d, error %v\n", end.code, end.err)
+	stop() // web, which depends on db, ends first
+	fmt.Println("exit code", <-ended)
 	// Output:
-	// web is running, restarts: 0
-	// db is running, restarts: 0
 	// web is running, restarts: 2
 	// db is running, restarts: 0
-	// exit code 0, error <nil>
+	// exit code 0
 }
 
 // The exit code of a bundle tells of its daemons: it is the largest of theirs.

@@ -37,15 +37,15 @@ func TestTransient(t *testing.T) {
 		t.Errorf("as another user: got %+v, %v", d.Spec, err)
 	}
 	for want, s := range map[string]TransientSpec{
-		`"a b" is not a valid daemon name`:                 {Name: "a b", Command: []string{"x"}},
+		`"a b" is not a valid daemon name`:             {Name: "a b", Command: []string{"x"}},
 		"a daemon cannot be called sidecar-init":       {Name: "sidecar-init", Command: []string{"x"}},
 		"a daemon cannot be called ..":                 {Name: "..", Command: []string{"x"}},
-		`"" is not a valid daemon name`:                    {Command: []string{"x"}},
+		`"" is not a valid daemon name`:                {Command: []string{"x"}},
 		"dev has no command":                           {Name: "dev"},
 		"a NUL character cannot be given":              {Name: "dev", Command: []string{"a\x00"}},
 		`must be absolute, not "srv"`:                  {Name: "dev", Command: []string{"a"}, Dir: "srv"},
-		`"A" is not a variable: write NAME=VALUE`:         {Name: "dev", Command: []string{"a"}, Env: []string{"A"}},
-		`"=x" is not a variable`:                          {Name: "dev", Command: []string{"a"}, Env: []string{"=x"}},
+		`"A" is not a variable: write NAME=VALUE`:      {Name: "dev", Command: []string{"a"}, Env: []string{"A"}},
+		`"=x" is not a variable`:                       {Name: "dev", Command: []string{"a"}, Env: []string{"=x"}},
 		"TOKEN_9 is private to a daemon of the bundle": {Name: "dev", Command: []string{"a"}, Env: []string{"TOKEN_9=x"}},
 	} {
 		if _, err := b.NewTransient(s); err == nil || !strings.Contains(err.Error(), want) {

@@ -24,17 +24,25 @@ func listen(paths []string, spare string) (net.Listener, func(), error) {
 		var l *net.UnixListener
 		var remove func()
 		if l, remove, err = listenAt(path); err == nil {
-			return l, remove, nil
+			return at{l, path}, remove, nil
 		}
 		err = fmt.Errorf("%s: %w", path, plain(err))
 	}
 	if spare != "" && !errors.Is(err, errLive) {
 		if l, remove, spareErr := listenAt(spare); spareErr == nil {
-			return l, remove, nil
+			return at{l, spare}, remove, nil
 		}
 	}
 	return nil, nil, err
 }
+
+// at is a listener that knows where it is, and not what its socket was called at first.
+type at struct {
+	*net.UnixListener
+	path string
+}
+
+func (l at) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 // listenAt makes the socket under another name, and renames it when it has its mode and somebody listens: so nobody can
 // connect too early, and what nobody listens at any more is replaced at once. (umask would do for the mode, but belongs
