@@ -104,6 +104,9 @@ func (b *bench) measure(all []*peer) (rows []row, err error) {
 	return rows, nil
 }
 
+// rest lets the machine come to rest: what is measured then begins with all asleep.
+func rest(d time.Duration) { <-time.After(d) }
+
 // saying are n daemons that say what happens to them.
 func (b *bench) saying(n int) func(socket string) []daemon {
 	return func(socket string) (all []daemon) {
@@ -155,7 +158,7 @@ func (b *bench) restart(p *peer) (float64, string, error) {
 		return 0, "", err
 	}
 	defer t.close()
-	time.Sleep(1200 * time.Millisecond) // s6 and runit delay the restart of what has lived for less than a second
+	rest(1200 * time.Millisecond) // s6 and runit delay the restart of what has lived for less than a second
 	at := now()
 	if err := unix.Kill(all[0].pid, unix.SIGKILL); err != nil {
 		return 0, "", err
@@ -173,7 +176,7 @@ func (b *bench) signal(p *peer) (float64, string, error) {
 		return 0, "", err
 	}
 	defer t.close()
-	time.Sleep(50 * time.Millisecond) // all are asleep, as they would be
+	rest(50 * time.Millisecond) // all are asleep, as they would be
 	at := now()
 	if p.hup == nil {
 		err = t.cmd.Process.Signal(unix.SIGHUP)
@@ -229,7 +232,7 @@ func (b *bench) memory(n int, private bool) func(*peer) (float64, string, error)
 			return 0, "", err
 		}
 		defer t.close()
-		time.Sleep(time.Second) // it has come to rest
+		rest(time.Second) // it has come to rest
 		own, pss, processes := t.memory(b.child)
 		if !private {
 			own = pss
@@ -277,17 +280,21 @@ func (b *bench) lineRate(p *peer, all []daemon) (float64, error) {
 	seen := 0
 	want := b.lines / len(all) * len(all)
 	_ = t.output.SetReadDeadline(time.Now().Add(patience))
+	end := []byte("x>\n")
+	var rest int // bytes of the last read that can be the beginning of an end
 	for buf := make([]byte, 1<<16); seen < want; {
-		n, err := t.output.Read(buf)
+		n, err := t.output.Read(buf[rest:])
 		if err != nil {
 			return 0, fmt.Errorf("after %d of %d lines: %w", seen, want, err)
 		}
-		if ends := bytes.Count(buf[:n], []byte("x>\n")); ends > 0 {
+		b := buf[:rest+n]
+		if ends := bytes.Count(b, end); ends > 0 {
 			if first == 0 {
 				first = now()
 			}
 			seen += ends
 		}
+		rest = copy(buf, b[max(0, len(b)-len(end)+1):])
 	}
 	return float64(seen) / (milliseconds(first, now()) / 1000), nil
 }
@@ -364,7 +371,7 @@ func (b *bench) zombies(p *peer) (float64, string, error) {
 	if _, err := t.await(1, "done"); err != nil {
 		return 0, "", err
 	}
-	time.Sleep(time.Second)
+	rest(time.Second)
 	return float64(t.zombies()), "", nil
 }
 
@@ -374,7 +381,7 @@ func (b *bench) deaf(p *peer) (float64, string, error) {
 		return 0, "", err
 	}
 	defer t.close()
-	time.Sleep(2 * time.Second) // the pipe is full
+	rest(2 * time.Second) // the pipe is full
 	at := now()
 	if err := t.cmd.Process.Signal(p.stop); err != nil {
 		return 0, "", err

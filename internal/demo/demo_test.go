@@ -259,7 +259,8 @@ func TestDemo(t *testing.T) {
 					t.Errorf("%s: %v: %s", command, err, out)
 				}
 			}
-			r.wait(`^sidecar-init: git-http (exited|was killed|killed).*`, `^sidecar-init: git-http restarted .*`, `^\[git-http\] up`)
+			r.wait(`^sidecar-init: git-http .*; restarting in `)
+			r.wait(`^\[git-http\] up`)
 			r.kill(pid, syscall.SIGHUP)
 			r.wait(`^sidecar-init: forwarded SIGHUP to egress`, `^\[egress\] SIGHUP: reading the routes again`)
 			r.kill(pid, syscall.SIGUSR1)

@@ -33,7 +33,8 @@ const unfiltered = "-test.skip='^(TestRefusals|TestProfile|TestSoakProfile" + ke
 const kernelFree = "|Test(Reload|Transient|Add|Rollout|Example|Secret|ExitCode|Job[HLO])[A-Za-z]*|TestCannotAdd|TestScripts|TestNothingPrivate|" +
 	"TestMetrics|TestSinks|TestProfiles|TestScale|TestConditions|TestCritical|TestRestartPolicies|TestMessage|TestSources|TestPlanIsCompare|" +
 	"TestStartAtFirstVersion|TestPeersMessage|TestIdleClients|TestNotReady|TestOrder|TestRoutedShutdown|TestLinesStayWhole|TestFlood|" +
-	"TestHealthyCrashLoop|TestWallsCost"
+	"TestHealthyCrashLoop|TestWallsCost|Test(Top|Dashboard|Watch)[A-Za-z]*|TestManPages|TestExitCode[A-Za-z]*|TestHooks|TestOverflow|TestRestartBurst|" +
+	"TestForwardBurst|Test(Probe|Notify)?Environment|TestFit|Test(No|Required|PartOf)Landlock|TestUnhealthy|TestUpward"
 
 // suites are the packages whose promises depend on the kernel. A machine without KVM is ten times slower than this one, so that
 // what takes minutes is left out, by -short.
