@@ -95,8 +95,12 @@ soak: ## the supervisor under trouble and under load for SOAK, and the reaper wi
 image: build ## the container image sidecar-init, with nothing in it but the binary and its notices
 	docker build -t sidecar-init .
 
+dist: ## a release in DIST: tarballs, an OCI layout, bills of materials and checksums; the same commit gives the same bytes
+	@cd tools && go build -o ../bin/dist ./dist
+	@bin/dist -o $(DIST) -archs $(DISTARCHS)
+
 size: build ## what the binary weighs
 	@ls -l bin/sidecar-init
 
 clean:
-	rm -rf bin bench/out
+	rm -rf bin dist bench/out

@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&o.times, "times", 10, "how often each thing is measured")
 	flag.IntVar(&o.lines, "lines", 200_000, "lines of a log, for throughput")
 	flag.IntVar(&o.orphans, "orphans", 10_000, "processes that are left to PID 1")
+	flag.StringVar(&o.only, "only", "", "one `peer`, instead of all")
 	flag.Parse()
 	if err := o.compare(); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
@@ -42,7 +43,7 @@ func main() {
 }
 
 type options struct {
-	bin, out              string
+	bin, out, only        string
 	times, lines, orphans int
 }
 
@@ -72,6 +73,9 @@ func (o *options) compare() error {
 	}
 	r := report{machine: machine(), times: o.times, orphans: o.orphans, lines: o.lines}
 	for _, p := range peers(o.bin) {
+		if o.only != "" && o.only != p.name {
+			continue
+		}
 		if lacks := p.lacks(); lacks != "" {
 			r.absent = append(r.absent, p.name+" (no "+lacks+")")
 			continue
