@@ -195,6 +195,7 @@ const (
 	EventExited     = "dev.sidecar-init.daemon.exited"     // its process ended, or could not be started
 	EventRestarting = "dev.sidecar-init.daemon.restarting" // it will be restarted, after NextDelay
 	EventGaveUp     = "dev.sidecar-init.daemon.gave-up"    // it is not restarted any more, after Attempt restarts
+	EventSignalled  = "dev.sidecar-init.daemon.signalled"  // a signal was sent to it, which Signal names; at most one event a second for each signal
 	EventPaused     = "dev.sidecar-init.daemon.paused"     // it was frozen by hand
 	EventUnpaused   = "dev.sidecar-init.daemon.unpaused"   // it goes on
 	EventStopped    = "dev.sidecar-init.daemon.stopped"    // it was stopped by hand

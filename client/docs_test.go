@@ -28,7 +28,7 @@ func TestDocs(t *testing.T) {
 		want = append(want, string(s))
 	}
 	for _, kind := range []string{
-		EventStarted, EventReady, EventUnhealthy, EventExited, EventRestarting, EventGaveUp, EventStopped, EventPaused, EventUnpaused,
+		EventStarted, EventReady, EventUnhealthy, EventExited, EventRestarting, EventGaveUp, EventStopped, EventSignalled, EventPaused, EventUnpaused,
 		EventAdded, EventRemoved, EventUpdated,
 	} {
 		want = append(want, strings.TrimPrefix(kind, "dev.sidecar-init.daemon."))

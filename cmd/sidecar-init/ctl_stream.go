@@ -197,6 +197,8 @@ func eventText(e *client.Event) string {
 	kind := e.Type[strings.LastIndexByte(e.Type, '.')+1:]
 	line += e.Subject + " " + kind
 	switch {
+	case e.Type == client.EventSignalled && d.Signal != nil:
+		line += " with " + *d.Signal
 	case d.Signal != nil:
 		line += " by " + *d.Signal
 	case d.Code != nil:

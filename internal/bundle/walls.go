@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/user"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -228,7 +227,7 @@ func (s *service) changes() (writable, closed []string) {
 
 // What walls take away.
 var (
-	procOfOthers = regexp.MustCompile(`/proc/[0-9]+/(fd|environ|mem|root|cwd|exe|maps)\b`)
+	procOfOthers = lazily(`/proc/[0-9]+/(fd|environ|mem|root|cwd|exe|maps)\b`)
 	setUserID    = []string{"sudo", "su", "doas", "pkexec", "newgrp", "chsh", "fusermount", "fusermount3", "newuidmap", "newgidmap"}
 	mounts       = []string{"mount", "umount", "bwrap"}
 )
@@ -249,8 +248,8 @@ func (l *loader) suspectWall(s *service, d *Daemon) {
 	for _, argv := range programs {
 		for _, word := range words(argv) {
 			switch base := path.Base(word); {
-			case procOfOthers.MatchString(word):
-				l.warn(s.at, fmt.Sprintf("%s uses %s, which its wall closes: for the log use /dev/stdout%s", s.name, procOfOthers.FindString(word), out))
+			case procOfOthers().MatchString(word):
+				l.warn(s.at, fmt.Sprintf("%s uses %s, which its wall closes: for the log use /dev/stdout%s", s.name, procOfOthers().FindString(word), out))
 			case slices.Contains(setUserID, base):
 				l.warn(s.at, fmt.Sprintf("%s uses %s, which is set-user-ID, and gets no privileges behind a wall%s", s.name, base, out))
 			case slices.Contains(mounts, base):
@@ -275,7 +274,7 @@ func words(argv []string) (out []string) {
 			out = append(out, arg)
 		case argv[i-1] == "-c":
 			out = append(out, strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune(" \t\n;|&()<>'\"`", r) })...)
-		case procOfOthers.MatchString(arg):
+		case procOfOthers().MatchString(arg):
 			out = append(out, arg)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A Warning is about something that is allowed, and most probably not meant.
@@ -76,9 +77,14 @@ func (l *loader) find(program string) string {
 
 // Ports and names of services that run.
 var (
-	portTarget = regexp.MustCompile(`^(?:.*:)?(\d+)(?:-(\d+))?(/\w+)?$`)
-	hostKey    = regexp.MustCompile(`(?i)HOST|ADDR|URL|SERVER`)
+	portTarget = lazily(`^(?:.*:)?(\d+)(?:-(\d+))?(/\w+)?$`)
+	hostKey    = lazily(`(?i)HOST|ADDR|URL|SERVER`)
 )
+
+// lazily is a regular expression that is compiled when it is needed: every start of the program, and of each shim, would pay for it.
+func lazily(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // suspectAll looks at the services that run together: what two of them want in different ways, and, unless they are hosts, names that
 // mean nothing here.
@@ -139,7 +145,7 @@ func (l *loader) suspectPorts(running []*service) {
 					protocol = "/" + e.val.text
 				}
 			}
-			m := portTarget.FindStringSubmatch(written)
+			m := portTarget().FindStringSubmatch(written)
 			if m == nil {
 				continue
 			}
@@ -192,7 +198,7 @@ func (l *loader) suspectRequirements(running []*service) {
 // usesHost reports whether the value of a variable has a name as a host: NAME:PORT, //NAME, or NAME alone where the key says so.
 func usesHost(key, value, name string) bool {
 	if value == name {
-		return hostKey.MatchString(key)
+		return hostKey().MatchString(key)
 	}
 	for rest := value; ; {
 		i := strings.Index(rest, name)

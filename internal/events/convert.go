@@ -27,7 +27,7 @@ const (
 func wanted(k child.Kind) bool {
 	switch k {
 	case child.EventStarted, child.EventReady, child.EventUnhealthy, child.EventExited, child.EventFailed,
-		child.EventNotStarted, child.EventRestarting, child.EventStopped, child.EventPaused, child.EventUnpaused,
+		child.EventNotStarted, child.EventRestarting, child.EventStopped, child.EventPaused, child.EventUnpaused, child.EventForwarded,
 		root.EventAdded, root.EventRemoved, root.EventRevised, Reloaded, ReloadFailed, jobs.EventSkipped, jobs.EventMissed:
 		return true
 	}
@@ -118,6 +118,10 @@ func convert(e *child.Event, log []string) []client.Event {
 		return []client.Event{make(client.EventPaused, data)}
 	case child.EventUnpaused:
 		return []client.Event{make(client.EventUnpaused, data)}
+	case child.EventForwarded:
+		name := child.SignalName(e.Signal)
+		data.Signal = &name
+		return []client.Event{make(client.EventSignalled, data)}
 	case child.EventUnhealthy:
 		return []client.Event{make(client.EventUnhealthy, data)}
 	case child.EventStopped:

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -31,6 +32,7 @@ type Hub struct {
 	once    sync.Once
 	prefix  string // of IDs
 	next    uint64 // the number in the next ID
+	sent    map[sending]time.Time
 
 	mu     sync.Mutex
 	kept   store
@@ -90,9 +92,38 @@ func (h *Hub) Run() error {
 // Close lets Run handle what was observed until now, and return. It may be called more than once.
 func (h *Hub) Close() { h.once.Do(func() { close(h.closing) }) }
 
+// A sending is a signal to a daemon.
+type sending struct {
+	daemon string
+	signal syscall.Signal
+}
+
+// Signals are told at most so often, each for each daemon: a program that sends one in a loop must not push out what else has happened, nor
+// keep sinks busy.
+const (
+	signalRest = time.Second
+	maxSent    = 1024
+)
+
+// again reports whether the same signal was told of a moment ago.
+func (h *Hub) again(e *child.Event) bool {
+	key := sending{e.Daemon, e.Signal}
+	if last, ok := h.sent[key]; ok && e.Time.Sub(last) < signalRest {
+		return true
+	}
+	if h.sent == nil || len(h.sent) >= maxSent { // of daemons that are gone, too
+		h.sent = map[sending]time.Time{}
+	}
+	h.sent[key] = e.Time
+	return false
+}
+
 // handle makes the events that e comes to.
 func (h *Hub) handle(o *observed) {
 	e := &o.Event
+	if e.Kind == child.EventForwarded && h.again(e) {
+		return
+	}
 	var lines []string
 	if unexpected(e) && o.tail != nil {
 		// The news of an end is held back until its last lines have been read, for 100 ms at most (child.Output.Exited):

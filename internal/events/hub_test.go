@@ -121,7 +121,11 @@ func TestConvert(t *testing.T) {
 			child.Event{Kind: child.EventStopped, Daemon: "web"},
 			[]string{`stopped {"pid":0,"code":null,"signal":null,"cause":"requested","uptime":0,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false}`},
 		},
-		{"forwarded", child.Event{Kind: child.EventForwarded, Daemon: "web"}, nil},
+		{
+			"forwarded",
+			child.Event{Kind: child.EventForwarded, Daemon: "web", PID: 7, Signal: syscall.SIGHUP},
+			[]string{`signalled {"pid":7,"code":null,"signal":"SIGHUP","uptime":0,"attempt":0,"next_delay":null,"max_rss":0,"cpu_time":0,"oom":false}`},
+		},
 		{"shutdown", child.Event{Kind: root.EventShutdown}, nil},
 	}
 	for _, tt := range tests {
@@ -145,6 +149,30 @@ func TestConvert(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
 			}
 		})
+	}
+}
+
+// TestSignals: each signal to each daemon is told, and one that is sent in a loop once a second.
+func TestSignals(t *testing.T) {
+	var in []child.Event
+	for i := range 2500 {
+		for _, daemon := range []string{"web", "db"} {
+			in = append(in, child.Event{Time: noon.Add(time.Duration(i) * time.Millisecond), Kind: child.EventForwarded, Daemon: daemon, PID: 7, Signal: syscall.SIGHUP})
+		}
+	}
+	in = append(in, child.Event{Time: noon.Add(2500 * time.Millisecond), Kind: child.EventForwarded, Daemon: "web", PID: 7, Signal: syscall.SIGUSR1})
+	got := map[string]int{}
+	for _, e := range collect(t, Options{}, nil, in[:4000]...) {
+		if e.Type != client.EventSignalled {
+			t.Fatalf("got %s", e.Type)
+		}
+		got[e.Subject+" "+*e.Data.Signal]++
+	}
+	if got["web SIGHUP"] != 2 || got["db SIGHUP"] != 2 {
+		t.Errorf("in two seconds: got %v, want 2 of each", got)
+	}
+	if all := collect(t, Options{}, nil, in[4990:]...); len(all) != 3 || *all[2].Data.Signal != "SIGUSR1" {
+		t.Errorf("another signal: got %d events", len(all))
 	}
 }
 

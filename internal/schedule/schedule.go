@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/netresearch/go-cron"
@@ -20,11 +21,16 @@ type Schedule struct {
 // searchYears is how far Next looks: 29 February on a given day of the week comes after 40 years at the latest (2096 to 2136).
 const searchYears = 41
 
+// What reads expressions, made when there is one: every start of the program, and of each shim, would pay for it.
 var (
-	parser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom).
-		WithMaxSearchYears(searchYears)
+	parser = sync.OnceValue(func() cron.Parser {
+		return cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom).
+			WithMaxSearchYears(searchYears)
+	})
+	field = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(\*|[0-9]+|[A-Za-z]{3})(-([0-9]+|[A-Za-z]{3}))?(/[0-9]+)?$`)
+	})
 	macros = []string{"@hourly", "@daily", "@weekly", "@monthly", "@yearly"}
-	field  = regexp.MustCompile(`^(\*|[0-9]+|[A-Za-z]{3})(-([0-9]+|[A-Za-z]{3}))?(/[0-9]+)?$`)
 )
 
 // everyHour are the bits of the 24 hours.
@@ -37,7 +43,7 @@ func Parse(expression string, zone *time.Location) (*Schedule, error) {
 	if err := grammar(expression); err != nil {
 		return nil, err
 	}
-	parsed, err := parser.Parse(expression)
+	parsed, err := parser().Parse(expression)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +77,7 @@ func grammar(expression string) error {
 	}
 	for _, f := range fields {
 		for item := range strings.SplitSeq(f, ",") {
-			if !field.MatchString(item) || strings.HasPrefix(item, "*-") {
+			if !field().MatchString(item) || strings.HasPrefix(item, "*-") {
 				return fmt.Errorf("cannot have %q: a field is a list of *, numbers, names and ranges, each with a step or without", item)
 			}
 		}

@@ -19,8 +19,9 @@ var letters = map[Kind]rune{Waiting: '·', Starting: '░', Ready: '█', Unheal
 
 // The characters of a crash, and of an end that was asked for or went well.
 const (
-	crashLetter = '✗'
-	endLetter   = '|'
+	crashLetter  = '✗'
+	endLetter    = '|'
+	signalLetter = '↯'
 )
 
 // nameWidth is how many characters of a name there is room for.
@@ -56,6 +57,8 @@ func (t *Timeline) Text(w io.Writer, columns int) error {
 				line[x] = crashLetter
 			case line[x] != crashLetter && strings.HasPrefix(m.Text, "ended"):
 				line[x] = endLetter
+			case m.Signal && line[x] != crashLetter && line[x] != endLetter:
+				line[x] = signalLetter
 			}
 		}
 		n := name(r.Name)
@@ -65,7 +68,7 @@ func (t *Timeline) Text(w io.Writer, columns int) error {
 	for _, k := range Kinds() {
 		fmt.Fprintf(&b, "%c %s  ", letters[k], k)
 	}
-	fmt.Fprintf(&b, "%c crash  %c end\n", crashLetter, endLetter)
+	fmt.Fprintf(&b, "%c crash  %c end  %c signal\n", crashLetter, endLetter, signalLetter)
 	if chain := t.Critical(); len(chain) > 0 {
 		b.WriteString("\ncritical chain of the start (@ when it was up, + what its start took)\n")
 		for i, l := range chain {

@@ -36,9 +36,10 @@ type Bar struct {
 
 // A Mark is a moment.
 type Mark struct {
-	At    time.Time
-	Text  string
-	Crash int // of how many ends it tells that nobody asked for, and that were failures
+	At     time.Time
+	Text   string
+	Signal bool // it got one
+	Crash  int  // of how many ends it tells that nobody asked for, and that were failures
 }
 
 // A Row is the life of a daemon.
@@ -149,7 +150,7 @@ func (l *life) open(kind Kind, at time.Time) {
 }
 
 func (l *life) mark(e *client.Event, text string, crash int) {
-	l.row.Marks = append(l.row.Marks, Mark{e.Time, text, crash})
+	l.row.Marks = append(l.row.Marks, Mark{At: e.Time, Text: text, Crash: crash})
 }
 
 // take adds an event.
@@ -178,6 +179,10 @@ func (l *life) take(e *client.Event) {
 		l.open(Unhealthy, e.Time)
 		l.ready = true // what is checked is ready when the check says so
 		l.mark(e, "unhealthy: "+d.Reason, 0)
+	case client.EventSignalled:
+		if d.Signal != nil {
+			l.row.Marks = append(l.row.Marks, Mark{At: e.Time, Text: "got " + *d.Signal, Signal: true})
+		}
 	case client.EventPaused:
 		l.before = l.kind
 		l.open(Paused, e.Time)

@@ -69,6 +69,8 @@ func shop() ([]client.Event, []client.Daemon, Options) {
 	web.add(client.EventUnhealthy, 20, func(d *client.EventData) { d.Reason = "its health check has failed 3 times: it ended with code 1" })
 	web.add(client.EventReady, 24, nil)
 	flaky.started(30, 30.1)
+	hup := "SIGHUP"
+	web.add(client.EventSignalled, 28, func(d *client.EventData) { d.Signal = &hup })
 	worker.add(client.EventPaused, 31, nil)
 	worker.add(client.EventUnpaused, 36, nil)
 	db.add(client.EventExited, 45, func(d *client.EventData) {

@@ -138,7 +138,7 @@ async function events() {
           t.dateTime = e.time;
           const kind = e.type.slice(e.type.lastIndexOf(".") + 1);
           let text = `${e.subject || "bundle"} ${kind}`;
-          if (d.signal) text += " by " + d.signal; else if (d.code !== null && d.code !== undefined) text += " with code " + d.code;
+          if (d.signal) text += (e.type.endsWith(".signalled") ? " with " : " by ") + d.signal; else if (d.code !== null && d.code !== undefined) text += " with code " + d.code;
           if (d.oom) text += ", killed by the OOM killer";
           if (d.next_delay !== null && d.next_delay !== undefined) text += `, restarting in ${d.next_delay.toFixed(1)} s`;
           if (d.reason) text += ": " + d.reason;
