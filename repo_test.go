@@ -165,7 +165,7 @@ var lockers = map[string]string{
 	"cmd/sidecar-init reclaimTerminal": "unlocks what it locked, before its goroutine ends",
 
 	"internal/reap onMainThread": "panics on any thread but the main one, which does not end before the process; unlocks what it locked",
-	"internal/kernel landlocks":  "never unlocks and never forks: the thread ends with its no_new_privs",
+	"internal/kernel landlocks":  "its thread, which has no_new_privs, does not end before the process: it may have forked before",
 	"internal/shim Main":         "never unlocks and never forks: the process becomes a daemon, or ends",
 	"internal/prime WarmThreads": "starts no process while locked, and unlocks before it ends",
 }

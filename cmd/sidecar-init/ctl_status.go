@@ -67,7 +67,7 @@ wall, what it may ask the supervisor, its memory limit, and how private variable
 			fmt.Fprintln(p.stdout, "the bundle file has changed since; see 'sidecar-init reload --dry-run'")
 		}
 		if ns := client.PIDNamespace(); b.PIDNamespace != 0 && ns != 0 && b.PIDNamespace != ns {
-			fmt.Fprintln(p.stdout, "the PIDs are those of the supervisor's pid namespace, not of this one: use 'sidecar-init signal', not kill")
+			fmt.Fprintln(p.stderr, "sidecar-init: the PIDs are those of the supervisor's pid namespace, not of this one: use 'sidecar-init signal', not kill")
 		}
 		return nil
 	}

@@ -257,6 +257,8 @@ func TestDemo(t *testing.T) {
 			for command, want := range map[string]string{hint(`\S+ status$`): "git-gate", hint(`\S+ signal KILL git-http\b`): ""} {
 				if out, err := exec.Command("sh", "-c", export+"; "+command).CombinedOutput(); err != nil || !bytes.Contains(out, []byte(want)) {
 					t.Errorf("%s: %v: %s", command, err, out)
+				} else if want != "" && told != bytes.Contains(out, []byte("the PIDs are those of the supervisor's pid namespace, not of this one")) {
+					t.Errorf("%s: PID 1 of a namespace: %t; got %s", command, told, out)
 				}
 			}
 			r.wait(`^sidecar-init: git-http .*; restarting in `)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,18 +57,30 @@ func capable(c int) bool {
 }
 
 // landlocks reports whether the calls that add rules and restrict a process are let through to where they find that there is no such ruleset.
-// Without CAP_SYS_ADMIN the latter asks for no_new_privs first, which a thread can have alone: this one ends with the answer.
+// Without CAP_SYS_ADMIN the latter asks for no_new_privs first, which a thread can have alone. That thread rests for ever: it may have
+// started processes before, and if it ended those with a parent-death signal would get it, and the others would become children of the main
+// thread, which takes them for orphans.
 func landlocks() bool {
 	answer := make(chan bool)
 	go func() {
 		runtime.LockOSThread()
 		const none = ^uintptr(0) // no descriptor
-		_, _, add := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, none, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&unix.LandlockPathBeneathAttr{})), 0, 0, 0)
-		restrict := unix.EBADF
-		if unix.Gettid() != os.Getpid() && unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == nil {
-			_, _, restrict = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, none, 0, 0)
+		restrict := func() syscall.Errno {
+			_, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, none, 0, 0)
+			return errno
 		}
-		answer <- add == unix.EBADF && restrict == unix.EBADF
+		_, _, add := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, none, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&unix.LandlockPathBeneathAttr{})), 0, 0, 0)
+		errno := restrict()
+		if errno != unix.EPERM || unix.Gettid() == os.Getpid() { // the main thread is everybody's: it is not asked
+			answer <- add == unix.EBADF && (errno == unix.EBADF || errno == unix.EPERM)
+			runtime.UnlockOSThread()
+			return
+		}
+		if unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == nil {
+			errno = restrict()
+		}
+		answer <- add == unix.EBADF && errno == unix.EBADF
+		select {}
 	}()
 	return <-answer
 }
