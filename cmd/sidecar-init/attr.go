@@ -33,7 +33,7 @@ func attributes(d *bundle.Daemon, w *child.Wall, group *child.Cgroup) *child.Att
 
 // wall is the Landlock domain for a process of the daemon; nil where it needs none, or where there can be none.
 func wall(d *bundle.Daemon, around, signals bool) *child.Wall {
-	abi := kernel.Own().LandlockABI
+	abi := kernel.Landlock()
 	closed := slices.DeleteFunc(slices.Clone(d.Closed), readOnlyMount)
 	if abi < minABI || !around && !d.ReadOnly && len(closed) == 0 {
 		return nil

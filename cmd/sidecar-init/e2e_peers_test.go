@@ -282,7 +282,7 @@ func TestPeersMessage(t *testing.T) {
 // TestControlBehindWall: where a file says nothing, who is behind a wall may ask for nothing, and who is not for everything.
 func TestControlBehindWall(t *testing.T) {
 	t.Parallel()
-	if kernel.Own().LandlockABI < 2 {
+	if kernel.Landlock() < 2 {
 		t.Skip("the kernel has no Landlock")
 	}
 	dir := openDir(t)

@@ -47,7 +47,7 @@ func TestSelftest(t *testing.T) {
 			tt.place.require(t)
 			k := kernel.Own()
 			mighty := tt.name != "nobody" && (k.SysAdmin || k.Perfmon) // with these root reads through walls on newer kernels
-			if k.LandlockABI < 2 {
+			if kernel.Landlock() < 2 {
 				tt.cannot = append(slices.Clip(tt.cannot), "G10")
 			}
 			argv := []string{shipped(), "selftest", "--format", "json"}

@@ -157,7 +157,7 @@ func read(pid int, found map[string]bool) {
 // landlock skips a test where the kernel's Landlock is older than this version.
 func landlock(t testing.TB, version int) {
 	t.Helper()
-	if abi := kernel.Own().LandlockABI; abi < version {
+	if abi := kernel.Landlock(); abi < version {
 		t.Skipf("the kernel's Landlock has version %d, and this takes %d", abi, version)
 	}
 }
@@ -191,7 +191,7 @@ func testHostile(t *testing.T, p place, how, walls string) {
 	})
 	s.expect("[owner] ready", "[bystander] ready")
 	read := s.match(`\[evil\] read: (.*)`)[0]
-	if walls != "off" && kernel.Own().LandlockABI < scopeABI { // it ends the bundle, and perhaps itself before it has told
+	if walls != "off" && kernel.Landlock() < scopeABI { // it ends the bundle, and perhaps itself before it has told
 		if read != "" {
 			t.Errorf("it reads %s", read)
 		}

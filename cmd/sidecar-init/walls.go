@@ -16,9 +16,9 @@ func ground() bundle.Ground {
 	g := bundle.Ground{}
 	_, err := os.Stat("/proc/self/exe")
 	switch {
-	case k.LandlockABI == 0:
+	case kernel.Landlock() == 0:
 		g.Lacks = "no Landlock"
-	case k.LandlockABI < minABI:
+	case kernel.Landlock() < minABI:
 		g.Lacks = "the Landlock of a kernel before Linux 5.19"
 	case err != nil: // which the shim needs
 		g.Lacks = "no /proc"
@@ -50,7 +50,7 @@ func walls(b *bundle.Bundle) (lines []string, err error) {
 			line = fmt.Sprintf("walls around all %d daemons", len(walled))
 		}
 		lines = append(lines, line)
-		if kernel.Own().LandlockABI < scopeABI {
+		if kernel.Landlock() < scopeABI {
 			lines = append(lines, "warning: behind a wall everybody can still be signalled: it takes Linux 6.12 to change that")
 		}
 	}

@@ -26,12 +26,14 @@ type Features struct {
 	CloseRange bool
 	// Subreaper: orphans can be adopted without being PID 1 (PR_SET_CHILD_SUBREAPER, Linux 3.4).
 	Subreaper bool
-	// LandlockABI is the version of Landlock; 0 where there is none.
-	LandlockABI int
 	// SysAdmin and Perfmon: this process, or what root executes, can have CAP_SYS_ADMIN and CAP_PERFMON outside of all user
 	// namespaces. Whoever has one of them reads the environment of other processes through Landlock (seen on Linux 6.18).
 	SysAdmin, Perfmon bool
 }
+
+// Landlock returns the version of Landlock; 0 where there is none, or a part of it is refused. It is not among the Features, since an embedder
+// has no use for it, and the answer can leave a goroutine that rests for ever (see landlocks).
+var Landlock = sync.OnceValue(askLandlock)
 
 // Own returns the features that this process has. They are asked for at the first call.
 var Own = sync.OnceValue(ask)

@@ -35,11 +35,16 @@ func ask() (f Features) {
 	f.CloseRange = unix.CloseRange(math.MaxInt32, math.MaxInt32, 0) == nil // no descriptor has that number
 	var set int32
 	f.Subreaper = unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&set)), 0, 0, 0) == nil
-	if abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno == 0 && landlocks() {
-		f.LandlockABI = int(abi)
-	}
 	f.SysAdmin, f.Perfmon = capable(unix.CAP_SYS_ADMIN), capable(unix.CAP_PERFMON)
 	return f
+}
+
+func askLandlock() int {
+	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 || !landlocks() {
+		return 0
+	}
+	return int(abi)
 }
 
 // capable reports whether a program of ours can have a capability that counts for the whole system.

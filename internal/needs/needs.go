@@ -59,7 +59,7 @@ func (m *Miss) Way() string {
 func Missing(all []bundle.Requirement) (missing []Miss) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
 	defer cancel()
-	l := look{root: "/", landlock: kernel.Own().LandlockABI}
+	l := look{root: "/", landlock: kernel.Landlock()}
 	for _, q := range all {
 		if why := l.holds(ctx, &q); why != "" {
 			missing = append(missing, Miss{q, why, q.Kind == bundle.NeedsShm})

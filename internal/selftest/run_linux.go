@@ -242,7 +242,7 @@ func (t *trial) private() {
 	switch {
 	case m == nil:
 		t.set("G10", Fails, "it was not started: "+t.about("other"), "")
-	case k.LandlockABI < 2:
+	case kernel.Landlock() < 2:
 		t.set("G10", Cannot, "there is no Landlock of version 2", "a kernel from Linux 5.19 on, with landlock in /sys/kernel/security/lsm, and a seccomp profile that allows its calls")
 	case m[1] == "read" && (k.SysAdmin || k.Perfmon):
 		t.set("G10", Cannot, "root has CAP_SYS_ADMIN or CAP_PERFMON here, which read through walls", "do without --privileged, or cap_drop: [SYS_ADMIN, PERFMON] for the daemons")

@@ -20,7 +20,7 @@ import (
 // abi is the kernel's version of Landlock.
 func abi(t testing.TB) int {
 	t.Helper()
-	abi := kernel.Own().LandlockABI
+	abi := kernel.Landlock()
 	if abi < 2 {
 		t.Skipf("the kernel's Landlock has version %d, and walls take 2", abi)
 	}
