@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -317,9 +316,17 @@ func (f *Fake) Leftovers() []string {
 	return ss
 }
 
+// TB is the part of testing.TB that Check needs. Package testing itself would be linked into cmd/testdaemon.
+type TB interface {
+	// Helper is that of testing.TB.
+	Helper()
+	// Errorf is that of testing.TB.
+	Errorf(format string, args ...any)
+}
+
 // Check fails the test for each violation and for each leftover. It is called at the end, when all users of the
 // Fake have ended.
-func (f *Fake) Check(t testing.TB) {
+func (f *Fake) Check(t TB) {
 	t.Helper()
 	for _, s := range f.Violations() {
 		t.Errorf("contract violated: %s", s)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
@@ -25,8 +24,15 @@ type Lines struct {
 	fresh chan struct{} // closed and replaced at each line
 }
 
-// NewLines returns Lines for a test, at whose end, if it has failed, they are logged.
-func NewLines(t testing.TB) *Lines {
+// NewLines returns Lines for a test, at whose end, if it has failed, they are logged. t is a *testing.T.
+func NewLines(t interface {
+	TB
+	Cleanup(func())
+	Failed() bool
+	Logf(format string, args ...any)
+	Fatal(args ...any)
+},
+) *Lines {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {

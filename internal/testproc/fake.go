@@ -14,6 +14,8 @@ type (
 	Reaction = childtest.Reaction
 	// A Record is a childtest.Record.
 	Record = childtest.Record
+	// TB is childtest.TB.
+	TB = childtest.TB
 )
 
 // What a Fake records, and durations of a Life.
