@@ -82,7 +82,7 @@ func (r *rig) run(ctx context.Context, filter string, packages []string) error {
 		filter = "-test.run='" + filter + "'"
 	}
 	initrd := filepath.Join(r.dir, "initramfs")
-	if err := image(initrd, busybox, filter, only); err != nil {
+	if err := image(initrd, busybox, filter, r.series[0], only); err != nil {
 		return err
 	}
 	var sums []string
