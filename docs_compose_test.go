@@ -24,6 +24,7 @@ func TestDocsCompose(t *testing.T) {
 			if !found {
 				continue
 			}
+			check, _, _ = strings.Cut(check, "\n")
 			t.Run(b.name(), func(t *testing.T) {
 				var argv []string
 				if err := json.Unmarshal([]byte(check[strings.Index(check, "["):]), &argv); err != nil || !isOurs(argv) {
