@@ -199,7 +199,7 @@ func (c *Child) Run() error {
 // handler keeps the methods of actor.Handler off the exported type.
 type handler Child
 
-// Receive is one message.
+// Receive handles one message.
 func (h *handler) Receive(msg Msg) error {
 	h.set()
 	switch msg := msg.(type) {

@@ -15,7 +15,7 @@ import (
 // handler keeps the methods of actor.Handler off the exported type.
 type handler Root
 
-// Receive is one message.
+// Receive handles one message.
 func (h *handler) Receive(msg Msg) error {
 	r := (*Root)(h)
 	switch msg := msg.(type) {

@@ -43,7 +43,7 @@ type (
 // handler keeps the methods of actor.Handler off the exported type.
 type handler Keeper
 
-// Receive is one message.
+// Receive handles one message.
 func (h *handler) Receive(m message) error {
 	k := (*Keeper)(h)
 	switch m := m.(type) {
