@@ -50,11 +50,12 @@ func TestDashboardBrowser(t *testing.T) {
 	s.expect(exited("worker", "3"))
 	p := serve(t, socket)
 	for view, want := range map[string][]string{
-		"daemons": {">web</button>", `class="good">running</td>`, `class="bad">not well: worker (exited)</p>`, `class="off">exited</td>`},
-		"log":     {"&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"},
-		"events":  {"worker exited with code 3", "web started"},
-		"jobs":    {"there are no jobs"},
-		"reload":  {"nothing: the files say what runs"},
+		"daemons":  {">web</button>", `class="good">running</td>`, `class="bad">not well: worker (exited)</p>`, `class="off">exited</td>`},
+		"log":      {"&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"},
+		"events":   {"worker exited with code 3", "web started"},
+		"jobs":     {"there are no jobs"},
+		"timeline": {`src="/api/timeline.svg?at=`},
+		"reload":   {"nothing: the files say what runs"},
 	} {
 		dom := browse(t, p.url+"#view="+view+"&daemon=web", "--dump-dom")
 		for _, text := range want {
