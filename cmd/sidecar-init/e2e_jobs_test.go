@@ -121,8 +121,11 @@ func TestJobFires(t *testing.T) {
 	s.expect("sidecar-init: job tick started (schedule)", "sidecar-init: job tock started (schedule)")
 	s.match("sidecar-init: job tick succeeded in .*")
 	s.expect("sidecar-init: job tock failed with code 1")
-	jobs, err = c.Jobs(context.Background())
-	if err != nil || jobs[0].Last == nil || jobs[0].Last.Trigger != "schedule" || jobs[1].Last == nil || jobs[1].Last.Code != 1 {
+	eventually(t, "what the log says is known to the keeper of jobs", func() bool {
+		jobs, err = c.Jobs(context.Background())
+		return err != nil || jobs[0].Last != nil && jobs[1].Last != nil
+	})
+	if err != nil || jobs[0].Last.Trigger != "schedule" || jobs[1].Last.Code != 1 {
 		t.Fatalf("got %+v, %v", jobs, err)
 	}
 	page, err := c.Metrics(context.Background())

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 )
@@ -30,16 +28,6 @@ func reloading(t *testing.T, text string) (s *supervisor, c *client.Client, file
 	c = client.New(path)
 	waitReady(t, c)
 	return s, c, file
-}
-
-// processorTime is that of a process, all threads taken together.
-func processorTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	var used unix.Timespec
-	if err := unix.ClockGettime(int32(^pid<<3|2), &used); err != nil { // clock_getcpuclockid(3)
-		t.Fatal(err)
-	}
-	return time.Duration(used.Nano())
 }
 
 // TestReloadTouchesNothing: without a change nobody is signalled, nothing is executed, and it is over at once.
@@ -64,20 +52,18 @@ func TestReloadTouchesNothing(t *testing.T) {
 		limit = 300 * time.Millisecond // the machine is emulated
 	}
 	again(t, func() error {
-		before := processorTime(t, s.cmd.Process.Pid)
-		took, err := reload()
-		used := processorTime(t, s.cmd.Process.Pid) - before
-		begin := time.Now()
-		if _, err := c.Healthy(context.Background()); err != nil {
-			return err
+		least := time.Hour // of some in a row: on a machine that others use too, one of them has it for itself
+		for range 20 {
+			took, err := reload()
+			if err != nil {
+				return err
+			}
+			least = min(least, took)
 		}
-		if busy := time.Since(begin) > limit/5; busy { // where even that takes long it is others who take the time
-			took = used
+		if least > limit {
+			return fmt.Errorf("50 services took %v, want less than %v", least, limit)
 		}
-		if err == nil && took > limit {
-			err = fmt.Errorf("50 services took %v, want less than %v", took, limit)
-		}
-		return err
+		return nil
 	})
 
 	strace, err := exec.LookPath("strace")
