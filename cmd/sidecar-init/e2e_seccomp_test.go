@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,8 +22,6 @@ import (
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/testproc/seccomp"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // A session is a bundle that does all that a supervisor is for, once, under a filter. Each promise is looked at apart from the
 // others, so that it can be said which of them do not hold.

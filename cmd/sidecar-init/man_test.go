@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 )
+
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestManPages: docs/man has a page for each command, which is what the command says of itself.
 func TestManPages(t *testing.T) {
