@@ -281,20 +281,20 @@ func (b *bench) lineRate(p *peer, all []daemon) (float64, error) {
 	want := b.lines / len(all) * len(all)
 	_ = t.output.SetReadDeadline(time.Now().Add(patience))
 	end := []byte("x>\n")
-	var rest int // bytes of the last read that can be the beginning of an end
+	var kept int // bytes of the last read that can be the beginning of an end
 	for buf := make([]byte, 1<<16); seen < want; {
-		n, err := t.output.Read(buf[rest:])
+		n, err := t.output.Read(buf[kept:])
 		if err != nil {
 			return 0, fmt.Errorf("after %d of %d lines: %w", seen, want, err)
 		}
-		b := buf[:rest+n]
+		b := buf[:kept+n]
 		if ends := bytes.Count(b, end); ends > 0 {
 			if first == 0 {
 				first = now()
 			}
 			seen += ends
 		}
-		rest = copy(buf, b[max(0, len(b)-len(end)+1):])
+		kept = copy(buf, b[max(0, len(b)-len(end)+1):])
 	}
 	return float64(seen) / (milliseconds(first, now()) / 1000), nil
 }

@@ -17,22 +17,9 @@ import (
 // TestExample builds and runs examples/docker, with an image of busybox made here in the place of the one that it would
 // pull, and with the options that its compose.yaml has.
 func TestExample(t *testing.T) {
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Skip("no busybox on this machine to make an image with a shell")
-	}
-	if out, err := exec.Command("ldd", busybox).CombinedOutput(); err == nil && !strings.Contains(string(out), "static") {
-		t.Skipf("busybox is not static, which its image needs: %s", out)
-	}
-	base := fmt.Sprintf("sidecar-init-test-busybox:%d", os.Getpid())
+	base := busyboxImage(t)
 	example := fmt.Sprintf("sidecar-init-test-example:%d", os.Getpid())
-	t.Cleanup(func() { exec.Command("docker", "rmi", "-f", example, base).Run() })
-
-	imp := exec.Command("docker", "import", "-", base)
-	imp.Stdin = rootfs(t, busybox)
-	if out, err := imp.CombinedOutput(); err != nil {
-		t.Fatalf("docker import: %v: %s", err, out)
-	}
+	t.Cleanup(func() { exec.Command("docker", "rmi", "-f", example).Run() })
 
 	// The example takes the binary from the image sidecar-init; the one of this test has another name.
 	examples := filepath.Join("..", "..", "examples")
@@ -67,6 +54,26 @@ func TestExample(t *testing.T) {
 	if took, code := c.stop(); code != 0 || took > 5*time.Second {
 		t.Errorf("docker stop: exit code %d after %s, want 0 at once", code, took)
 	}
+}
+
+// busyboxImage makes an image of this machine's busybox, which is there until the test ends, and returns its name.
+func busyboxImage(t *testing.T) string {
+	t.Helper()
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("no busybox on this machine to make an image with a shell")
+	}
+	if out, err := exec.Command("ldd", busybox).CombinedOutput(); err == nil && !strings.Contains(string(out), "static") {
+		t.Skipf("busybox is not static, which its image needs: %s", out)
+	}
+	image := fmt.Sprintf("sidecar-init-test-%s:%d", strings.ToLower(t.Name()), os.Getpid())
+	t.Cleanup(func() { exec.Command("docker", "rmi", "-f", image).Run() })
+	imp := exec.Command("docker", "import", "-", image)
+	imp.Stdin = rootfs(t, busybox)
+	if out, err := imp.CombinedOutput(); err != nil {
+		t.Fatalf("docker import: %v: %s", err, out)
+	}
+	return image
 }
 
 // rootfs is a tar archive of a file system with busybox and its names.

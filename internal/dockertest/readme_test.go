@@ -16,10 +16,7 @@ import (
 // TestReadme types what README tells somebody who knows Docker to type: its two files, in an empty folder, and its commands. Only the
 // names of the images are others, since there is no registry to pull busybox from.
 func TestReadme(t *testing.T) {
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Skip("no busybox on this machine to make an image with a shell")
-	}
+	base := busyboxImage(t)
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -31,13 +28,8 @@ func TestReadme(t *testing.T) {
 		}
 		return string(m[1])
 	}
-	base, shop := fmt.Sprintf("sidecar-init-test-readme:%d", os.Getpid()), fmt.Sprintf("sidecar-init-test-shop-%d", os.Getpid())
-	t.Cleanup(func() { exec.Command("docker", "rmi", "-f", shop, base).Run() })
-	imp := exec.Command("docker", "import", "-", base)
-	imp.Stdin = rootfs(t, busybox)
-	if out, err := imp.CombinedOutput(); err != nil {
-		t.Fatalf("docker import: %v: %s", err, out)
-	}
+	shop := fmt.Sprintf("sidecar-init-test-shop-%d", os.Getpid())
+	t.Cleanup(func() { exec.Command("docker", "rmi", "-f", shop).Run() })
 
 	dir := t.TempDir()
 	dockerfile := strings.NewReplacer("busybox:1.37", base, "--from=sidecar-init ", "--from="+initImage+" ").Replace(block("dockerfile"))

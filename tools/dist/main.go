@@ -61,20 +61,19 @@ func (r *release) make() error {
 	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return err
 	}
-	// What this machine can execute tells the completions, which are the same for all.
-	own := filepath.Join(work, "own", name)
-	if err := build(runtime.GOARCH, own); err != nil {
-		return err
+	binaryOf := func(arch string) string { return filepath.Join(work, arch, name) }
+	for _, arch := range slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(r.archs), runtime.GOARCH)))) {
+		if err := build(arch, binaryOf(arch)); err != nil {
+			return err
+		}
 	}
-	common, err := r.common(own)
+	// What this machine can execute tells the completions, which are the same for all.
+	common, err := r.common(binaryOf(runtime.GOARCH))
 	if err != nil {
 		return err
 	}
 	for _, arch := range r.archs {
-		bin := filepath.Join(work, arch, name)
-		if err := build(arch, bin); err != nil {
-			return err
-		}
+		bin := binaryOf(arch)
 		binary, err := os.ReadFile(bin)
 		if err != nil {
 			return err
