@@ -1,4 +1,4 @@
-# sidecar-init and the notices of what is linked into it: 8 MB, to copy into your images or to build them on.
+# sidecar-init and the notices of what is linked into it: 11 MB, to copy into your images or to build them on.
 #
 #   make image        builds bin/sidecar-init, then this with the name sidecar-init
 #

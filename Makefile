@@ -8,15 +8,9 @@ endif
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
 # HTTP/2 would be 5 % of the binary, and nothing that it speaks to needs it.
 TAGS    := nethttpomithttp2
-# What is not on the path of a log line is compiled without inlining: that is another 8 % of the binary. Of the standard library
-# runtime and what belongs to it stay as they are.
-COLD    := bufio bytes context crypto/... encoding/... errors fmt hash/... io/... iter maps math/... mime/... net/... os/... path/... \
-           reflect regexp/... slices sort strconv strings sync syscall time unicode/... vendor/... \
-           internal/bisect internal/fmtsort internal/godebug internal/godebugs internal/poll internal/singleflight internal/strconv \
-           golang.org/... go.yaml.in/... github.com/oklog/... github.com/spf13/... \
-           $(addprefix github.com/bot-bottle/sidecar-init/,child client cmd/... internal/... root)
-# disablethp: docs/adr/0018-huge-pages.md.
-GOBUILD := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) $(COLD:%=-gcflags=%=-l) -ldflags "-s -w -funcalign=1 -X main.version=$(VERSION) -X runtime.godebugDefault=disablethp=1"
+# disablethp: docs/adr/0018-huge-pages.md. There are no other flags: docs/adr/0035-evidence.md.
+LDFLAGS := -s -w -X runtime.godebugDefault=disablethp=1
+GOBUILD := CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS) -X main.version=$(VERSION)"
 GOTOOL  := go tool -modfile=tools/go.mod
 PUBLIC  := $(foreach p,mailbox actor child childtest root log client control,$(if $(wildcard $(p)/*.go),./$(p)))
 
@@ -75,9 +69,9 @@ lint: ## formatting, vet (also of the public packages elsewhere than on Linux), 
 vuln: ## known vulnerabilities in what is linked; needs the network, and says so where the database cannot be had
 	@$(GOTOOL) govulncheck ./cmd/... || { [ $$? -ne 3 ] && echo "govulncheck: not checked"; }
 
-bench: ## benchmarks into bench/out/new.txt, compared with bench/out/old.txt if you made one
+bench: ## benchmarks, compiled as the binary is, into bench/out/new.txt, compared with bench/out/old.txt if you made one
 	@mkdir -p bench/out
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... >bench/out/new.txt || { cat bench/out/new.txt; exit 1; }
+	go test -tags $(TAGS) -ldflags "$(LDFLAGS)" -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m ./... >bench/out/new.txt || { cat bench/out/new.txt; exit 1; }
 	$(GOTOOL) benchstat $(wildcard bench/out/old.txt) bench/out/new.txt
 
 compare: build ## docs/comparison.md: this program and its peers, side by side; needs root, a C compiler, and the peers that are to be in it

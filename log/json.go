@@ -2,6 +2,7 @@ package log
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -114,7 +115,7 @@ func plain(s []byte) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
-		x := load(s[i : i+8])
+		x := binary.LittleEndian.Uint64(s[i : i+8])
 		quote, slash := x^ones*'"', x^ones*'\\'
 		// Each term has the high bit of a byte set if that byte is not ASCII, below ' ', a quote or a backslash; a
 		// borrow can set one too many, but only above a byte that is one of them.
@@ -128,12 +129,4 @@ func plain(s []byte) int {
 		}
 	}
 	return i
-}
-
-// load returns eight bytes as a number. The compiler makes one instruction of it; the same function of encoding/binary
-// would be called each time, because that package is compiled without inlining (see Makefile).
-func load(b []byte) uint64 {
-	_ = b[7]
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }

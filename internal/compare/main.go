@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,12 +30,13 @@ func main() {
 		os.Exit(1)
 	}
 	var o options
-	flag.StringVar(&o.bin, "bin", "bin/sidecar-init", "our binary")
+	flag.StringVar(&o.bin, "bin", "bin/sidecar-init", "our binary; several builds of it, with commas between, are each measured, under the names of their files")
 	flag.StringVar(&o.out, "o", "docs/comparison", "the page is FILE.md, its plots are FILE-*.svg")
 	flag.IntVar(&o.times, "times", 10, "how often each thing is measured")
 	flag.IntVar(&o.lines, "lines", 200_000, "lines of a log, for throughput")
 	flag.IntVar(&o.orphans, "orphans", 10_000, "processes that are left to PID 1")
-	flag.StringVar(&o.only, "only", "", "one `peer`, instead of all")
+	flag.StringVar(&o.only, "only", "", "one `peer`, instead of all; ours are all of -bin")
+	flag.StringVar(&o.run, "run", "", "only the measurements whose titles match this `regexp`")
 	flag.Parse()
 	if err := o.compare(); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
@@ -43,7 +45,7 @@ func main() {
 }
 
 type options struct {
-	bin, out, only        string
+	bin, out, only, run   string
 	times, lines, orphans int
 }
 
@@ -55,7 +57,8 @@ func (o *options) compare() error {
 	if err != nil {
 		return errors.New("there is no C compiler, cc, for the daemon that is supervised (Debian package gcc)")
 	}
-	if o.bin, err = filepath.Abs(o.bin); err != nil {
+	wanted, err := regexp.Compile(o.run)
+	if err != nil {
 		return err
 	}
 	work, err := os.MkdirTemp("", "compare-")
@@ -67,13 +70,13 @@ func (o *options) compare() error {
 	if err := os.WriteFile(source, childSource, 0o644); err != nil {
 		return err
 	}
-	b := bench{options: o, dir: work, child: filepath.Join(work, "child")}
+	b := bench{options: o, dir: work, child: filepath.Join(work, "child"), wanted: wanted}
 	if out, err := exec.Command(cc, "-O2", "-static", "-o", b.child, source).CombinedOutput(); err != nil {
 		return fmt.Errorf("the daemon does not compile: %w\n%s", err, out)
 	}
 	r := report{machine: machine(), times: o.times, orphans: o.orphans, lines: o.lines}
-	for _, p := range peers(o.bin) {
-		if o.only != "" && o.only != p.name {
+	for _, p := range append(builds(o.bin), peers()...) {
+		if o.only != "" && o.only != p.name && !(o.only == "sidecar-init" && p.ours) {
 			continue
 		}
 		if lacks := p.lacks(); lacks != "" {
@@ -97,6 +100,12 @@ func stage(argv []string) error {
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("cannot mount /proc: %w", err)
+	}
+	if group := os.Getenv(groupVariable); group != "" {
+		if err := enter(group); err != nil {
+			return err
+		}
+		os.Unsetenv(groupVariable)
 	}
 	return fmt.Errorf("%s: %w", argv[0], syscall.Exec(argv[0], argv, os.Environ()))
 }

@@ -18,8 +18,9 @@ type peer struct {
 	name    string
 	version []string // what prints it
 	needs   []string // programs
-	many    bool     // it supervises more than one daemon
-	filters bool     // what daemons write goes through it, or through a logger of its own
+	ours    bool
+	many    bool // it supervises more than one daemon
+	filters bool // what daemons write goes through it, or through a logger of its own
 	// setup writes the configuration for these daemons into dir, and returns the command.
 	setup func(dir string, daemons []daemon) (argv []string, err error)
 	// hup is the command by which an operator sends SIGHUP to a daemon; nil if that is a signal to the supervisor.
@@ -54,10 +55,14 @@ func path(name string) string {
 	return p
 }
 
-func peers(ours string) []*peer {
-	return []*peer{
-		{
-			name: "sidecar-init", version: []string{ours, "version"}, needs: []string{ours}, many: true, filters: true, stop: unix.SIGTERM,
+// builds are ours.
+func builds(files string) (all []*peer) {
+	for _, file := range strings.Split(files, ",") {
+		if abs, err := filepath.Abs(file); err == nil {
+			file = abs
+		}
+		all = append(all, &peer{
+			name: filepath.Base(file), version: []string{file, "version"}, needs: []string{file}, ours: true, many: true, filters: true, stop: unix.SIGTERM,
 			config: "a service for each daemon, `restart: always`, `backoff: { initial: 0s }`, `signals: { HUP: { forward: … } }`",
 			setup: func(dir string, daemons []daemon) ([]string, error) {
 				var b strings.Builder
@@ -65,10 +70,16 @@ func peers(ours string) []*peer {
 				for _, d := range daemons {
 					fmt.Fprintf(&b, "  %s:\n    command: [%s]\n    restart: always\n    x-sidecar-init: { backoff: { initial: 0s } }\n", d.name, quoted(d.argv))
 				}
-				file := filepath.Join(dir, "compose.yaml")
-				return []string{ours, "run", "-f", file, "--control", filepath.Join(dir, "control.sock")}, os.WriteFile(file, []byte(b.String()), 0o644)
+				config := filepath.Join(dir, "compose.yaml")
+				return []string{file, "run", "-f", config, "--control", filepath.Join(dir, "control.sock")}, os.WriteFile(config, []byte(b.String()), 0o644)
 			},
-		},
+		})
+	}
+	return all
+}
+
+func peers() []*peer {
+	return []*peer{
 		{
 			name: "supervisord", version: []string{"supervisord", "--version"}, needs: []string{"supervisord", "supervisorctl"}, many: true, filters: true, stop: unix.SIGTERM,
 			config: "`autorestart=true`, `startsecs=0`, `stdout_logfile=/dev/fd/1`; SIGHUP by `supervisorctl signal`",

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -81,6 +80,9 @@ func (b *bench) start(p *peer, of func(socket string) []daemon) (*trial, error) 
 	t.cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	t.cmd.Stdout = w
 	t.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
+	if b.group != nil {
+		t.cmd.Env = append(t.cmd.Env, groupVariable+"="+b.group.dir)
+	}
 	t.begun = now()
 	if err := t.cmd.Start(); err != nil {
 		return nil, err
@@ -194,32 +196,6 @@ func (t *trial) processes(visit func(pid int, state string, parent int)) {
 		}
 	}
 	walk(t.cmd.Process.Pid, os.Getpid())
-}
-
-// memory is what the supervisor's own processes have: private, and their part of what is shared, in kB; and how many they are.
-func (t *trial) memory(child string) (private, pss float64, n int) {
-	t.processes(func(pid int, _ string, _ int) {
-		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || exe == child {
-			return
-		}
-		n++
-		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-		if err != nil {
-			return
-		}
-		defer f.Close()
-		for s := bufio.NewScanner(f); s.Scan(); {
-			k, v, _ := strings.Cut(s.Text(), ":")
-			kb, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 64)
-			switch k {
-			case "Private_Clean", "Private_Dirty":
-				private += kb
-			case "Pss":
-				pss += kb
-			}
-		}
-	})
-	return private, pss, n
 }
 
 // zombies is how many have ended and were not collected.
