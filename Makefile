@@ -64,7 +64,7 @@ lint: ## formatting, vet (also of the public packages elsewhere than on Linux), 
 	GOOS=darwin go vet $(PUBLIC)
 	cd tools && go vet ./...
 	$(GOTOOL) staticcheck -tags docker,vm,arch ./...
-	go test -count=1 -short .
+	go test -count=1 -short ./internal/repo
 
 vuln: ## known vulnerabilities in what is linked; needs the network, and says so where the database cannot be had
 	@$(GOTOOL) govulncheck ./cmd/... || { [ $$? -ne 3 ] && echo "govulncheck: not checked"; }

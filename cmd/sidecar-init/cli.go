@@ -16,9 +16,9 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/reap"
+	"github.com/bot-bottle/sidecar-init/internal/setup"
 )
 
 // The exit codes of the command line, besides those of daemons; the names are those of sysexits.h.
@@ -249,7 +249,7 @@ restarts what crashes, forwards signals, and stops everything within one deadlin
 		RunE: runE,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
 			if cmd.HasParent() && cmd.Name() != "run" { // as in sidecar-init --control PATH status --watch
-				prime.GiveBack()
+				setup.GiveBack()
 			}
 		},
 		SilenceErrors: true,

@@ -23,11 +23,11 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/metrics"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/proc"
+	"github.com/bot-bottle/sidecar-init/internal/sampler"
+	"github.com/bot-bottle/sidecar-init/internal/setup"
 	"github.com/bot-bottle/sidecar-init/internal/termination"
-	"github.com/bot-bottle/sidecar-init/internal/usage"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -41,7 +41,7 @@ type operations struct {
 	logger *log.Log
 	end    *ending
 	source string
-	usage  usage.Sampler
+	usage  sampler.Sampler
 
 	hub       *events.Hub
 	notifier  *notify.Notifier
@@ -75,7 +75,7 @@ func (p *program) newOperations(b *bundle.Bundle, flags *runFlags, w *workshop, 
 			ops.left.Store(0)
 			debug.FreeOSMemory()
 		}
-		_ = prime.Trim() // only the size is at stake
+		_ = setup.Trim() // only the size is at stake
 	})
 	if b.Name == "" {
 		host, _ := os.Hostname() // without one the source is a slash

@@ -8,8 +8,8 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/internal/bounded"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
-	"github.com/bot-bottle/sidecar-init/internal/files"
 	"github.com/bot-bottle/sidecar-init/internal/plan"
+	"github.com/bot-bottle/sidecar-init/internal/secrets"
 )
 
 // A drift knows whether the files say something else than what runs. It looks when it is asked, and reads only what has changed
@@ -98,10 +98,10 @@ func digest(b *bundle.Bundle) {
 }
 
 // filesOf are the secrets and configs of a bundle.
-func filesOf(b *bundle.Bundle) (all []files.File) {
+func filesOf(b *bundle.Bundle) (all []secrets.File) {
 	for i := range b.Daemons {
 		for _, f := range b.Daemons[i].Files {
-			all = append(all, files.File{
+			all = append(all, secrets.File{
 				Kind: f.Kind, Name: f.Name, Source: f.Source, Target: f.Target, At: f.At,
 				Content: f.Content, Variable: f.Variable, User: f.User, UID: f.UID, GID: f.GID, Mode: f.Mode,
 			})

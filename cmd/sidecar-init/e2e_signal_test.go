@@ -358,7 +358,7 @@ func TestShutdownAnyTime(t *testing.T) {
 			p.require(t)
 			c, early := call{place: p, bundle: bundle}, i%5 == 0
 			if early {
-				c.program = shipped() // with the race detector that is cgo: see settle in package prime
+				c.program = shipped() // with the race detector that is cgo: see settle in package setup
 			}
 			s := start(t, c)
 			rest := time.Duration(rand.Int64N(int64(150 * time.Millisecond)))

@@ -7,9 +7,9 @@ import (
 	"os"
 
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
-	"github.com/bot-bottle/sidecar-init/internal/files"
 	"github.com/bot-bottle/sidecar-init/internal/hosts"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/internal/secrets"
 )
 
 // placeFiles puts the secrets and configs of the bundle where its daemons look for them, and the names of services into the file of hosts. What cannot be put there is told,
@@ -17,7 +17,7 @@ import (
 func (p *program) placeFiles(b *bundle.Bundle) error {
 	names, err := hostsOf(b, false)
 	if err == nil {
-		err = files.Ensure(filesOf(b))
+		err = secrets.Ensure(filesOf(b))
 	}
 	if err == nil {
 		err = names.Write()

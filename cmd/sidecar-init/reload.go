@@ -17,10 +17,10 @@ import (
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/events"
-	"github.com/bot-bottle/sidecar-init/internal/files"
 	"github.com/bot-bottle/sidecar-init/internal/plan"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/internal/secrets"
+	"github.com/bot-bottle/sidecar-init/internal/setup"
 	"github.com/bot-bottle/sidecar-init/internal/watch"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -307,7 +307,7 @@ func states(all []child.Status) map[string]child.State {
 // change makes the bundle another one, of other files. It returns the new definitions, as soon as root has taken them.
 func (r *reloader) change(ctx context.Context, next *bundle.Bundle, p plan.Plan) (map[string]*child.Spec, error) {
 	routed := routes(next)
-	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routed[sig]; return ok }); err != nil {
+	if err := setup.Drop(func(sig syscall.Signal) bool { _, ok := routed[sig]; return ok }); err != nil {
 		r.w.logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
 	}
 	specs, err := r.replace(ctx, next, false)
@@ -468,7 +468,7 @@ func (r *reloader) place(b *bundle.Bundle, dry bool) error {
 		return err
 	}
 	r.hosts = r.hosts || b.HostsAt != ""
-	if err := files.Ensure(filesOf(b)); err != nil {
+	if err := secrets.Ensure(filesOf(b)); err != nil {
 		return err
 	}
 	return names.Write()

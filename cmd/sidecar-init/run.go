@@ -17,9 +17,9 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 	"github.com/bot-bottle/sidecar-init/internal/sdnotify"
+	"github.com/bot-bottle/sidecar-init/internal/setup"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -37,7 +37,7 @@ const (
 // runBundle runs a bundle to its end and returns its exit code.
 func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	// From here on no signal is lost, however early it comes.
-	signals := prime.Take()
+	signals := setup.Take()
 	var early atomic.Pointer[log.Log]
 	early.Store(log.New(p.stdout, logOptions(flags, &bundle.Bundle{})))
 	handOver := beforehand(signals, func(sig syscall.Signal) { endEarly(early.Load(), sig) })
@@ -97,7 +97,7 @@ func (p *program) runBundle(flags *runFlags, daemons []string) (int, error) {
 	end := newEnding(b.Grace)
 	w := newWorkshop(logger, &reporter{printf: logger.Printf}, confined)
 	routes := routes(b)
-	if err := prime.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {
+	if err := setup.Drop(func(sig syscall.Signal) bool { _, ok := routes[sig]; return ok }); err != nil {
 		logger.Printf("a flood of signals can make the supervisor deaf: %v", err)
 	}
 	digest(b)

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
+	"github.com/bot-bottle/sidecar-init/internal/setup"
 )
 
 // runCommand runs one command in place of tini: it has our stdin, stdout and stderr and the foreground of the terminal,
@@ -19,7 +19,7 @@ func (p *program) runCommand(flags *runFlags, argv []string) (int, error) {
 	for _, w := range p.warnings {
 		p.complain("%s", w)
 	}
-	signals := prime.Take()
+	signals := setup.Take()
 	pipe := make(chan os.Signal, 1) // Take drops SIGPIPE; here it is forwarded too
 	signal.Notify(pipe, syscall.SIGPIPE)
 	spawner := child.Exec{

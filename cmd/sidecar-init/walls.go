@@ -7,7 +7,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/internal/bundle"
 	"github.com/bot-bottle/sidecar-init/internal/kernel"
-	"github.com/bot-bottle/sidecar-init/internal/prime"
+	"github.com/bot-bottle/sidecar-init/internal/setup"
 )
 
 // ground is what walls stand on here.
@@ -68,7 +68,7 @@ func shut(b *bundle.Bundle) (lines []string) {
 	if !b.WantsWalls() || !b.Private || ground().Lacks == "" {
 		return nil
 	}
-	if err := prime.Undumpable(); err != nil {
+	if err := setup.Undumpable(); err != nil {
 		return []string{fmt.Sprintf("warning: the memory of the supervisor can be read: %v", err)}
 	}
 	return []string{"the supervisor is undumpable instead: without CAP_SYS_PTRACE its memory cannot be read, nor can /proc/1/fd be opened"}

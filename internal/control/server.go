@@ -17,7 +17,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/proc"
-	"github.com/bot-bottle/sidecar-init/internal/usage"
+	"github.com/bot-bottle/sidecar-init/internal/sampler"
 	"github.com/bot-bottle/sidecar-init/log"
 	"github.com/bot-bottle/sidecar-init/root"
 )
@@ -65,7 +65,7 @@ type Options struct {
 	Leaf  func(pid int) string
 	Moves func(*child.Status) bool
 	// Usage tells what daemons use; nil means a Sampler of its own.
-	Usage *usage.Sampler
+	Usage *sampler.Sampler
 	// Idle, unless nil, is called each time when the last connection has been closed. It must not block.
 	Idle func()
 	// Printf writes a line of the supervisor's log. It must not block.
@@ -137,7 +137,7 @@ func NewMetrics(addr string, o Options) (*Server, error) {
 
 func newServer(o Options) *Server {
 	if o.Usage == nil {
-		o.Usage = &usage.Sampler{}
+		o.Usage = &sampler.Sampler{}
 	}
 	if o.writeTime == 0 {
 		o.writeTime = writeTime

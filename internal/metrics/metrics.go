@@ -15,7 +15,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/events"
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
 	"github.com/bot-bottle/sidecar-init/internal/notify"
-	"github.com/bot-bottle/sidecar-init/internal/usage"
+	"github.com/bot-bottle/sidecar-init/internal/sampler"
 	"github.com/bot-bottle/sidecar-init/log"
 )
 
@@ -40,7 +40,7 @@ type Options struct {
 	// Cgroup tells what a daemon uses that has a control group of its own.
 	Cgroup func(*child.Status) (cgroup.Usage, bool)
 	// Usage tells what daemons use; nil means a Sampler of its own.
-	Usage *usage.Sampler
+	Usage *sampler.Sampler
 }
 
 // Metrics are the metrics of a bundle. Make them with New. The methods may be called from any goroutine.
@@ -95,7 +95,7 @@ type signalKey struct {
 // New returns the metrics of a bundle in which nothing has happened yet.
 func New(o Options) *Metrics {
 	if o.Usage == nil {
-		o.Usage = &usage.Sampler{}
+		o.Usage = &sampler.Sampler{}
 	}
 	return &Metrics{o: o, began: time.Now()}
 }
@@ -143,7 +143,7 @@ func (m *Metrics) daemons(p *page, all []child.Status) {
 		use = maps.Clone(use) // which is not ours
 		for i := range all {
 			if u, ok := m.o.Cgroup(&all[i]); ok && all[i].PID != 0 {
-				groups[i], use[all[i].PID] = u, usage.Usage{CPU: u.CPU, RSS: u.Memory}
+				groups[i], use[all[i].PID] = u, sampler.Usage{CPU: u.CPU, RSS: u.Memory}
 			}
 		}
 	}
@@ -336,7 +336,7 @@ func (m *Metrics) process(p *page) {
 	}
 	p.family("sidecar_init_build_info", gauge, "The version of sidecar-init, and of Go.")
 	p.sample(1, "version", m.o.Version, "goversion", runtime.Version())
-	self := usage.Self()
+	self := sampler.Self()
 	p.single("process_cpu_seconds_total", counter, "Processor time of the supervisor.", seconds(processor(self)))
 	p.single("process_resident_memory_bytes", gauge, "Resident memory of the supervisor.", float64(self.RSS))
 	p.single("process_start_time_seconds", gauge, "When the supervisor was started, in seconds since 1970.", float64(m.began.UnixMilli())/1000)
@@ -344,7 +344,7 @@ func (m *Metrics) process(p *page) {
 }
 
 // processor is the processor time of this process. In /proc it has that of its children too.
-func processor(self usage.Usage) time.Duration {
+func processor(self sampler.Usage) time.Duration {
 	var ru syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &ru) != nil {
 		return self.CPU

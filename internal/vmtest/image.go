@@ -47,10 +47,10 @@ func suites() []suite {
 		{pkg: "internal/cgroup", users: []string{"root"}},
 		{pkg: "internal/oom", users: everybody()},
 		{pkg: "internal/reap", users: []string{"root"}, first: []string{"nobody"}, args: "-test.short"},
-		{pkg: "internal/prime", users: []string{"root"}, first: []string{"nobody"}},
+		{pkg: "internal/setup", users: []string{"root"}, first: []string{"nobody"}},
 		{pkg: "internal/sdnotify", users: everybody()},
 		{pkg: "internal/shim", users: everybody()},
-		{pkg: "internal/usage", users: everybody()},
+		{pkg: "internal/sampler", users: everybody()},
 		{pkg: "child", users: []string{"root"}, first: []string{"nobody"}, args: "-test.short " + unfiltered},
 		// To pipes and to what is in memory alone it makes no difference who one is.
 		{pkg: "log", first: []string{"root"}, args: "-test.short"},

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package setup
+
+// Trim does nothing here.
+func Trim() error { return nil }
