@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/sidecar-init/internal/kernel"
 )
 
 // process is what is set on the process of a daemon before its program is executed.
@@ -143,28 +145,20 @@ func (r *reader) limit(n *node, what string) int64 {
 	return 0
 }
 
-// capNames are the capabilities, by the kernel's number.
-var capNames = [...]string{
-	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-	"LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE",
-	"SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
-	"SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-	"WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-}
-
 // capabilities reads cap_add or cap_drop. Docker's spellings are accepted: with and without CAP_, in any case.
 func (r *reader) capabilities(s *service, n *node, what string) []string {
 	out := r.strings(n, what, true)
 	if len(out) == 0 {
 		return nil
 	}
+	known := kernel.Capabilities()
 	for i, name := range out {
 		out[i] = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
 	}
 	for _, item := range n.items {
 		name := strings.TrimPrefix(strings.ToUpper(item.text), "CAP_")
-		if name != "ALL" && !slices.Contains(capNames[:], name) {
-			s.late.add(item.at, "%s has an unknown capability: %s", what, unknown(&node{text: name, vars: item.vars}, capNames[:]))
+		if name != "ALL" && !slices.Contains(known, name) {
+			s.late.add(item.at, "%s has an unknown capability: %s", what, unknown(&node{text: name, vars: item.vars}, known))
 		}
 	}
 	return out

@@ -23,6 +23,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/client"
 	"github.com/bot-bottle/sidecar-init/internal/cgroup"
 	"github.com/bot-bottle/sidecar-init/internal/kernel"
+	"github.com/bot-bottle/sidecar-init/internal/proc"
 )
 
 // Times of the run: what should happen has happened by patience, and the bundle ends by grace.
@@ -268,7 +269,7 @@ func (t *trial) zombies() {
 	for {
 		dead := 0
 		for _, pid := range childrenOf(t.cmd.Process.Pid) {
-			if stateOf(pid) == "Z" {
+			if proc.Read(pid).State == 'Z' {
 				dead++
 			}
 		}
@@ -290,7 +291,7 @@ func (t *trial) end() {
 	if m := t.wait(1, `\[deaf\] member (\d+)`); m != nil {
 		member = atoi(m[1])
 	}
-	alive := stateOf(member) != ""
+	alive := proc.Read(member).State != 0
 	begin := time.Now()
 	_ = t.cmd.Process.Signal(syscall.SIGTERM)
 	ended := make(chan error, 1)
@@ -310,14 +311,14 @@ func (t *trial) end() {
 		_ = t.cmd.Process.Kill()
 		<-ended
 	}
-	t.holds("G8", member != 0 && alive && stateOf(member) == "", "a member of the process group of a deaf daemon lives")
+	t.holds("G8", member != 0 && alive && proc.Read(member).State == 0, "a member of the process group of a deaf daemon lives")
 }
 
 // left looks for what is left.
 func (t *trial) left(before []int) {
 	var left []string
 	for _, pid := range children() {
-		if !slices.Contains(before, pid) && stateOf(pid) != "Z" { // the dead are PID 1's to reap
+		if !slices.Contains(before, pid) && proc.Read(pid).State != 'Z' { // the dead are PID 1's to reap
 			left = append(left, "process "+strconv.Itoa(pid))
 		}
 	}
@@ -370,25 +371,10 @@ func ownCounter() bool {
 func children() []int { return childrenOf(os.Getpid()) }
 
 func childrenOf(pid int) (pids []int) {
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		text, _ := os.ReadFile(dir + "/stat")
-		if i := strings.LastIndexByte(string(text), ')'); i >= 0 {
-			if f := strings.Fields(string(text[i+1:])); len(f) > 1 && atoi(f[1]) == pid {
-				pids = append(pids, atoi(filepath.Base(dir)))
-			}
+	for _, p := range proc.PIDs("/proc") {
+		if proc.Read(p).Parent == pid {
+			pids = append(pids, p)
 		}
 	}
 	return pids
-}
-
-// stateOf is the letter of a process's state; empty if there is none.
-func stateOf(pid int) string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if i := strings.LastIndexByte(string(text), ')'); i >= 0 {
-		if f := strings.Fields(string(text[i+1:])); len(f) > 0 {
-			return f[0]
-		}
-	}
-	return ""
 }
