@@ -32,8 +32,8 @@ func (m *machine) late() {
 	if m.spec.Job == "" || !m.state.Alive() {
 		return
 	}
-	m.overdue, m.want = true, wantDown
-	if !m.spawning {
+	m.overdue, m.goal = true, m.goal.down()
+	if m.phase != phaseSpawning {
 		m.stop()
 	}
 }

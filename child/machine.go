@@ -8,14 +8,40 @@ import (
 	"time"
 )
 
-// want is the desired state of a daemon. It is kept apart from the actual state, so that what is asked for while the
+// A goal is what is wanted of a daemon. It is kept apart from the actual state, so that what is asked for while the
 // process is being started or stopped is neither forgotten nor done twice (s6 has the same idea in its wantup flag).
-type want string
+type goal string
 
 const (
-	wantUp      want = "up"
-	wantDown    want = "down"
-	wantRestart want = "restart" // down, then up again at once
+	goalUp      goal = "up"
+	goalRestart goal = "restart" // down, then up again at once
+	goalDown    goal = "down"
+	goalLast    goal = "last" // up, and with the end of this life the actor ends
+	goalGone    goal = "gone" // down, and the actor ends
+)
+
+// up reports whether a process that lives is to go on.
+func (g goal) up() bool { return g == goalUp || g == goalLast }
+
+// final reports whether there is no other life after this one.
+func (g goal) final() bool { return g == goalLast || g == goalGone }
+
+// down is the goal of one that is to stop, which cannot undo that it was to be the last life.
+func (g goal) down() goal {
+	if g.final() {
+		return goalGone
+	}
+	return goalDown
+}
+
+// A phase is how much of a process there is.
+type phase string
+
+const (
+	phaseNone     phase = ""
+	phaseSpawning phase = "spawning" // the spawn is under way: no process yet that a signal could be sent to
+	phaseProcess  phase = "process"
+	phaseLeft     phase = "left" // the main process has ended, and others of its group may live
 )
 
 // A machine is the life of one daemon: each method takes an event, changes the state and collects the effects to be
@@ -32,13 +58,12 @@ type machine struct {
 
 	state State
 	since time.Time
-	want  want
+	goal  goal
+	phase phase
 	gen   uint64 // counts spawns; facts about another one are stale
 	step  int    // which of pre runs; len(pre) is the program itself
 
-	spawning bool          // in StateStarting: the spawn is under way, there is no process yet
 	inPlace  bool          // the start ends a restart in place
-	final    bool          // this is the last life: the actor ends with it
 	wasReady bool          // in this life
 	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
@@ -47,7 +72,6 @@ type machine struct {
 	killed   bool          // SIGKILL was sent in this life, or is due as soon as there is a process
 	hinted   bool          // Event.Strays was told
 	paused   standing      // in StatePaused: what it had, and has after
-	left     bool          // the main process has ended, and others of its group may live
 	grace    time.Duration // of the stop under way; 0: the deadline of the bundle
 	pending  []syscall.Signal
 
@@ -77,7 +101,7 @@ type machine struct {
 }
 
 func newMachine(spec *Spec, now time.Time) *machine {
-	m := &machine{spec: spec, now: now, state: StateWaiting, since: now, want: wantUp}
+	m := &machine{spec: spec, now: now, state: StateWaiting, since: now, goal: goalUp}
 	m.state = m.resting(StateWaiting)
 	return m
 }
@@ -128,14 +152,14 @@ func (m *machine) enter(s State) {
 // start: Start was received.
 func (m *machine) start(msg Start) {
 	switch {
-	case m.final:
+	case m.goal.final():
 	case m.spec.Job != "":
 		m.runJob(msg)
 	case m.state == StateStopping: // a stop with a start after it is a restart
 		m.restart()
-	case m.spawning:
-		if m.want == wantDown { // a restart that was asked for stands
-			m.want = wantUp
+	case m.phase == phaseSpawning:
+		if m.goal == goalDown { // a restart that was asked for stands
+			m.goal = goalUp
 		}
 	case m.state.Alive():
 	default:
@@ -160,17 +184,17 @@ func (m *machine) skip(reason string) {
 // restart: Restart was received.
 func (m *machine) restart() {
 	switch {
-	case m.final, m.state == StateWaiting: // a waiting daemon will be started after this anyway
-	case m.want == wantRestart && m.state.Alive(): // one is under way, and its start is yet to come
-	case m.spawning:
+	case m.goal.final(), m.state == StateWaiting: // a waiting daemon will be started after this anyway
+	case m.goal == goalRestart && m.state.Alive(): // one is under way, and its start is yet to come
+	case m.phase == phaseSpawning:
 		// The program may have been executed already, and have read what has changed since: start it once more.
-		m.want = wantRestart
+		m.goal = goalRestart
 	case m.state == StateStopping:
-		m.want = wantRestart
+		m.goal = goalRestart
 		m.emit(Event{Kind: EventRestarting})
 	case m.state.Alive():
 		m.emit(Event{Kind: EventRestarting})
-		m.want = wantRestart
+		m.goal = goalRestart
 		m.stop()
 	default:
 		m.emit(Event{Kind: EventRestarting})
@@ -181,19 +205,16 @@ func (m *machine) restart() {
 
 // terminate: Terminate was received.
 func (m *machine) terminate(final bool, half time.Duration) {
-	m.final = m.final || final
+	m.goal = m.goal.down()
+	if final {
+		m.goal = goalGone
+	}
 	m.half = m.now.Add(half)
 	switch {
 	case m.state == StateStopping:
-		m.want = wantDown
 		m.regrace()
-	case m.state.Alive():
-		m.want = wantDown
-		if !m.spawning {
-			m.stop()
-		}
-	case m.left:
-		m.want = wantDown
+	case m.phase == phaseSpawning: // when it has been executed
+	case m.state.Alive(), m.phase == phaseLeft:
 		m.stop()
 	default:
 		m.rest()
@@ -202,28 +223,26 @@ func (m *machine) terminate(final bool, half time.Duration) {
 
 // retire: Retire was received. A live daemon goes on, but it is the last life.
 func (m *machine) retire() {
+	was := m.goal
+	m.goal = goalGone
 	switch {
 	case m.state == StateStopping:
-		m.final, m.want = true, wantDown
 		m.regrace()
-	case m.state.Alive():
-		m.final = true
-		if m.want == wantRestart {
-			m.want = wantDown // the program is being executed, and was to be stopped at once
-		}
+	case m.state.Alive() && was.up():
+		m.goal = goalLast
+	case m.state.Alive(): // the program is being executed, and is to be stopped at once
 	default:
-		m.final = true
 		m.rest()
 	}
 }
 
 // kill: Kill was received. It is final.
 func (m *machine) kill() {
-	m.final, m.want = true, wantDown
+	m.goal = goalGone
 	switch {
-	case m.spawning:
+	case m.phase == phaseSpawning:
 		m.killed = true
-	case m.state.Alive() || m.left:
+	case m.state.Alive() || m.phase == phaseLeft:
 		m.enter(StateStopping)
 		m.do(effect{kind: doDisarm})
 		m.cease()
@@ -235,11 +254,11 @@ func (m *machine) kill() {
 
 // rest makes a daemon without a process stay down.
 func (m *machine) rest() {
-	m.want = wantDown
+	m.goal = m.goal.down()
 	if m.state == StateBackoff {
 		m.do(effect{kind: doDisarm})
 	}
-	if m.final || !m.state.Final() {
+	if m.goal.final() || !m.state.Final() {
 		m.end()
 	}
 }
@@ -255,7 +274,7 @@ func (m *machine) begin(inPlace bool) {
 	if m.spec.Job == "" {
 		m.trigger, m.argv, m.overdue = "", nil, false // it may have been a job
 	}
-	m.want, m.leaving, m.killed, m.wasReady, m.inPlace, m.begun = wantUp, false, false, false, inPlace, m.now
+	m.goal, m.leaving, m.killed, m.wasReady, m.inPlace, m.begun = goalUp, false, false, false, inPlace, m.now
 	m.prepare()
 	m.enter(StateStarting)
 	if !inPlace {
@@ -266,7 +285,7 @@ func (m *machine) begin(inPlace bool) {
 
 func (m *machine) spawn() {
 	m.gen++
-	m.spawning, m.left, m.pid, m.said = true, false, 0, ""
+	m.phase, m.pid, m.said = phaseSpawning, 0, ""
 	spec := m.spec
 	if !m.main() {
 		spec = &m.pre[m.step]
@@ -280,10 +299,10 @@ func (m *machine) spawn() {
 
 // spawned: the program of generation gen was executed.
 func (m *machine) spawned(gen uint64, pid int) {
-	if gen != m.gen || !m.spawning {
+	if gen != m.gen || m.phase != phaseSpawning {
 		return
 	}
-	m.spawning, m.pid = false, pid
+	m.phase, m.pid = phaseProcess, pid
 	main := m.main()
 	if main {
 		m.started, m.proven = m.now, time.Time{}
@@ -295,8 +314,8 @@ func (m *machine) spawned(gen uint64, pid int) {
 		m.emit(Event{Kind: EventStarted, PID: pid, Restart: m.inPlace, Begun: m.begun})
 	}
 	switch {
-	case m.want != wantUp:
-		if m.want == wantRestart {
+	case !m.goal.up():
+		if m.goal == goalRestart {
 			m.emit(Event{Kind: EventRestarting})
 		}
 		m.stop()
@@ -314,10 +333,10 @@ func (m *machine) spawned(gen uint64, pid int) {
 
 // failed: the program of generation gen could not be executed.
 func (m *machine) failed(gen uint64, err error) {
-	if gen != m.gen || !m.spawning {
+	if gen != m.gen || m.phase != phaseSpawning {
 		return
 	}
-	m.spawning = false
+	m.phase = phaseNone
 	exit := Exit{Code: 126, Err: err}
 	var start *StartError
 	transient := false
@@ -334,27 +353,27 @@ func (m *machine) failed(gen uint64, err error) {
 // exited: the main process of generation gen has ended; left says whether others of its group live, and strays whether
 // others do that it has started.
 func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
-	if gen != m.gen || m.spawning || m.left || !m.state.Alive() {
+	if gen != m.gen || m.phase != phaseProcess || !m.state.Alive() {
 		return
 	}
-	unsignalled := m.steps == StepPreStop || m.leaving && m.want != wantUp && !m.killed
+	unsignalled := m.steps == StepPreStop || m.leaving && !m.goal.up() && !m.killed
 	m.cease()
 	main := m.main()
 	if !main && !exit.Failed() {
 		m.succeeded(m.pre[m.step])
 	}
-	if !main && m.state != StateStopping && !exit.Failed() && !m.final {
+	if !main && m.state != StateStopping && !exit.Failed() && !m.goal.final() {
 		m.step++
 		m.spawn()
 		return
 	}
-	e := Event{Kind: EventExited, PID: m.pid, Exit: exit, Requested: m.state == StateStopping && m.want != wantUp}
+	e := Event{Kind: EventExited, PID: m.pid, Exit: exit, Requested: m.state == StateStopping && !m.goal.up()}
 	if m.state == StateStopping {
 		e.Begun = m.since
 	}
 	if main {
 		e.Uptime = m.now.Sub(m.started)
-		e.Strays = strays && !m.hinted && !exit.Failed() && m.state != StateStopping && !m.final
+		e.Strays = strays && !m.hinted && !exit.Failed() && m.state != StateStopping && !m.goal.final()
 		m.hinted = m.hinted || e.Strays
 		if e.Uptime >= m.spec.Backoff.resetAfter() {
 			m.failures = 0
@@ -364,13 +383,16 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 	e.Overdue = m.overdue
 	m.last, m.complete, m.result, m.pid = &exit, main && e.Success, m.judge(exit, e.Success), 0
 	m.ended, m.asked, m.why = m.now, e.Requested, ""
-	if m.state == StateStopping && m.want == wantUp && !m.leaving { // else by its signal it would look like something else
+	if m.unwell() { // else by its signal it would look like something else
 		m.why = m.reason
 		e.Reason = m.why
 	}
-	m.left = left
+	m.phase = phaseNone
+	if left {
+		m.phase = phaseLeft
+	}
 	m.after(e, exit.Signal != 0 || !slices.Contains(m.spec.NoRestart, exit.Code))
-	if m.left && unsignalled { // it has ended during PreStop, or by itself
+	if m.phase == phaseLeft && unsignalled { // it has ended during PreStop, or by itself
 		m.leaving = false
 		m.signalStop()
 	}
@@ -378,11 +400,16 @@ func (m *machine) exited(gen uint64, exit Exit, left, strays bool) {
 
 // emptied: nobody is left in the process group of generation gen.
 func (m *machine) emptied(gen uint64) {
-	if gen == m.gen && m.left && m.state == StateStopping {
-		m.left = false
+	if gen == m.gen && m.phase == phaseLeft && m.state == StateStopping {
+		m.phase = phaseNone
 		m.do(effect{kind: doDisarm})
 		m.proceed()
 	}
+}
+
+// unwell reports whether the daemon is being stopped because it is unhealthy: nobody has asked for it, and it has not said that it ends.
+func (m *machine) unwell() bool {
+	return m.state == StateStopping && m.goal.up() && !m.leaving
 }
 
 // judge is what an end counts for the exit code of the bundle: 0 if it is a success, or if the supervisor asked for it by the
@@ -411,14 +438,13 @@ func (m *machine) judge(exit Exit, success bool) int {
 // has.
 func (m *machine) after(e Event, retry bool) {
 	// What ends by itself, as it has said, leaves the rest of its group alone, as any other that ends so does.
-	rest := m.left && m.state == StateStopping && (!m.leaving || m.killed || m.want != wantUp)
+	rest := m.phase == phaseLeft && m.state == StateStopping && (!m.leaving || m.killed || !m.goal.up())
 	if !rest {
 		m.do(effect{kind: doDisarm})
 	}
-	faulty := m.state == StateStopping && m.want == wantUp && !m.leaving // stopped for being unhealthy
 	switch {
-	case m.want != wantUp || m.final:
-	case !retry || !m.spec.Restart.Policy.restarts(!e.Success || faulty):
+	case m.goal != goalUp:
+	case !retry || !m.spec.Restart.Policy.restarts(!e.Success || m.unwell()):
 	case m.tooMany():
 		e.Next, e.Attempt, e.Window = NextGiveUp, m.failures, m.now.Sub(m.row)
 		if n := len(m.recent); m.spec.Limit.Restarts > 0 && n >= m.spec.Limit.Restarts {
@@ -430,7 +456,7 @@ func (m *machine) after(e Event, retry bool) {
 		}
 		e.Next, e.Delay = NextRestart, m.spec.Backoff.delay(m.failures, m.roll)
 		m.failures++
-		m.relapsed = !e.Success || faulty
+		m.relapsed = !e.Success || m.unwell()
 		e.Attempt = m.failures
 		if m.spec.Limit.Restarts > 0 {
 			m.recent = append(m.recent, m.now)
@@ -438,7 +464,7 @@ func (m *machine) after(e Event, retry bool) {
 	}
 	m.next, m.delay = e.Next, e.Delay
 	m.emit(e)
-	if e.Kind == EventFailed && m.want == wantRestart && !m.final {
+	if e.Kind == EventFailed && m.goal == goalRestart {
 		m.emit(Event{Kind: EventRestarting})
 	}
 	if !rest {
@@ -453,15 +479,15 @@ func (m *machine) after(e Event, retry bool) {
 
 // proceed does what follows an end: what was decided then, unless something else has been asked for since.
 func (m *machine) proceed() {
-	if m.state == StateStopping && m.want == wantUp && !m.leaving {
+	if m.unwell() {
 		defer func(why string) { m.reason = why }(m.reason) // what it was stopped for says more than how it ended
 	}
 	switch {
-	case m.want == wantRestart && !m.final: // what is pending is forwarded to the next life
+	case m.goal == goalRestart: // what is pending is forwarded to the next life
 		m.relapsed = false
 		m.begin(true)
 		return
-	case m.want == wantDown || m.final:
+	case m.goal != goalUp:
 		m.end()
 		return
 	case m.next == NextRestart:
@@ -489,21 +515,21 @@ func (m *machine) tooMany() bool {
 func (m *machine) end() {
 	m.dropPending()
 	switch {
-	case !m.final:
+	case !m.goal.final():
 		m.enter(m.resting(StateStopped))
 		m.emit(Event{Kind: EventStopped})
 		return
 	case !m.state.Final():
 		m.enter(StateExited)
 	}
-	if !m.left {
+	if m.phase != phaseLeft {
 		m.do(effect{kind: doEnd})
 	}
 }
 
 // note: the process of generation gen says something about itself.
 func (m *machine) note(gen uint64, text string) {
-	if gen == m.gen && !m.spawning && m.state.Alive() {
+	if gen == m.gen && m.phase != phaseSpawning && m.state.Alive() {
 		m.said = text
 	}
 }
@@ -524,8 +550,8 @@ func (m *machine) timeout() {
 			}
 			m.emit(e)
 			m.sigkill()
-		case m.left: // those that outlive SIGKILL hang in the kernel
-			m.left = false
+		case m.phase == phaseLeft: // those that outlive SIGKILL hang in the kernel
+			m.phase = phaseNone
 			m.do(effect{kind: doIgnore})
 			m.proceed()
 		}
@@ -538,7 +564,7 @@ func (m *machine) timeout() {
 
 // ready: the process of generation gen has been found ready, or healthy again.
 func (m *machine) ready(gen uint64) {
-	if gen != m.gen || m.spawning || !m.main() {
+	if gen != m.gen || m.phase == phaseSpawning || !m.main() {
 		return
 	}
 	switch m.state {
@@ -555,7 +581,7 @@ func (m *machine) ready(gen uint64) {
 // unhealthy: the health check of generation gen has failed. It is a failure like a crash: where the policy restarts
 // failures the daemon is stopped, and restarted after the backoff; elsewhere it is only reported.
 func (m *machine) unhealthy(gen uint64, reason string) {
-	if gen != m.gen || m.spawning || !m.main() {
+	if gen != m.gen || m.phase == phaseSpawning || !m.main() {
 		return
 	}
 	switch m.state {
@@ -563,7 +589,7 @@ func (m *machine) unhealthy(gen uint64, reason string) {
 		m.enter(StateUnhealthy)
 		m.reason = reason
 		m.emit(Event{Kind: EventUnhealthy, PID: m.pid, Uptime: m.now.Sub(m.started), Reason: reason})
-		if m.spec.Restart.Policy.restarts(true) && !m.final {
+		if m.spec.Restart.Policy.restarts(true) && !m.goal.final() {
 			m.stop()
 			m.reason = reason
 		}
@@ -574,7 +600,7 @@ func (m *machine) status() Status {
 	s := Status{
 		Name: m.spec.Name, Spec: cmp.Or(m.newer, m.spec), State: m.state, Since: m.since, Reason: m.reason, PID: m.pid, Started: m.started,
 		Starts: m.starts, Restarts: m.restarts, Failures: m.failures, Last: m.last, Completed: m.complete, Result: m.result, Gen: m.gen,
-		Requested: m.state == StateStopping && m.want != wantUp, Proven: m.proven, Ended: m.ended, Asked: m.asked, Why: m.why,
+		Requested: m.state == StateStopping && !m.goal.up(), Proven: m.proven, Ended: m.ended, Asked: m.asked, Why: m.why,
 	}
 	if m.state == StateBackoff {
 		s.Next = m.since.Add(m.delay)
@@ -584,7 +610,7 @@ func (m *machine) status() Status {
 	}
 	switch {
 	case !m.state.Alive() || s.Reason != "":
-	case m.left:
+	case m.phase == phaseLeft:
 		s.Reason = "its main process has ended, and others of its process group live"
 	default:
 		s.Reason = m.said

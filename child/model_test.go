@@ -174,9 +174,9 @@ func (w *world) event(e Event) {
 // invariants hold after each event.
 func (w *world) invariants() {
 	m := w.m
-	w.check(m.spawning == w.spawning, "the machine is wrong about whether a spawn is under way")
-	w.check(!m.spawning || m.state == StateStarting, "a spawn in state %s", m.state)
-	w.check(m.left == w.left, "the machine is wrong about the group")
+	w.check(m.phase == phaseSpawning == w.spawning, "the machine is wrong about whether a spawn is under way")
+	w.check(m.phase != phaseSpawning || m.state == StateStarting, "a spawn in state %s", m.state)
+	w.check(m.phase == phaseLeft == w.left, "the machine is wrong about the group")
 	w.check(m.state.Alive() == (w.alive || w.spawning || w.watched), "state %s with a process: %v", m.state, w.alive)
 	before := w.alive && m.step < len(w.spec.PreStart) // a step's process is not the daemon's
 	w.check((m.status().PID != 0) == (w.alive && !before), "PID %d with a process: %v", m.status().PID, w.alive)
@@ -215,7 +215,7 @@ func (w *world) command(name string) {
 	case "start":
 		w.happen(func() { m.start(Start{}) })
 		if !w.final {
-			w.check(m.want != wantDown && m.state.Alive(), "after start: state %s, want %s", m.state, m.want)
+			w.check(wanted(m.goal) != "down" && m.state.Alive(), "after start: state %s, goal %s", m.state, m.goal)
 		}
 	case "skip":
 		w.happen(func() { m.skip("db is dead") })
@@ -228,7 +228,7 @@ func (w *world) command(name string) {
 	case "terminate":
 		w.owed = false
 		w.happen(func() { m.terminate(false, 0) })
-		w.check(m.want == wantDown && m.state != StateBackoff, "after terminate: state %s, want %s", m.state, m.want)
+		w.check(wanted(m.goal) == "down" && m.state != StateBackoff, "after terminate: state %s, goal %s", m.state, m.goal)
 	case "terminate, final":
 		w.owed, w.final = false, true
 		w.happen(func() { m.terminate(true, 4*time.Second) })
@@ -276,7 +276,7 @@ func (w *world) exit(e Exit, left bool) {
 		w.deaths++
 	}
 	told, leaving, killed := w.told, w.leaving, w.killed
-	own := leaving && m.want == wantUp
+	own := leaving && m.goal.up()
 	unasked := own && !w.final
 	deaths, asked := w.exited, m.state == StateStopping && (!own || killed)
 	if !left || !asked {
@@ -307,7 +307,7 @@ func (w *world) gone() { w.left, w.watched, w.told, w.killed = false, false, fal
 
 func (w *world) emptied() {
 	m := w.m
-	restart := m.want == wantUp && m.next == NextRestart && !w.final
+	restart := m.goal.up() && m.next == NextRestart && !w.final
 	w.gone()
 	w.happen(func() { m.emptied(w.gens) })
 	w.check(!restart || m.state == StateBackoff, "a restart was announced, and the state is %s", m.state)
@@ -495,7 +495,7 @@ func (w *world) fact(name string) {
 		w.happen(func() { w.m.unhealthy(w.gens, "no answer") })
 	case "leave":
 		m := w.m
-		w.leaving = m.step == len(w.spec.PreStart) && !m.spawning && (m.state != StateStopping || w.leaving)
+		w.leaving = m.step == len(w.spec.PreStart) && m.phase != phaseSpawning && (m.state != StateStopping || w.leaving)
 		w.happen(func() { m.leave(w.gens) })
 	case "extend":
 		by := time.Duration(rapid.IntRange(0, 9000).Draw(w.t, "ms")) * time.Millisecond

@@ -17,9 +17,9 @@ func (m *machine) mayPause(on bool) error {
 		return nil // it is so already
 	case !on && m.state != StatePaused, !m.state.Alive():
 		return errors.New("it does not run")
-	case m.spawning || !m.main():
+	case m.phase == phaseSpawning || !m.main():
 		return errors.New("it is about to be started")
-	case m.state == StateStopping || m.left:
+	case m.state == StateStopping || m.phase == phaseLeft:
 		return errors.New("it is being stopped")
 	}
 	return nil

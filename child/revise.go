@@ -65,7 +65,7 @@ func nonNil(list []string) []string {
 // revise: Revise was received.
 func (m *machine) revise(msg Revise) {
 	switch {
-	case m.final:
+	case m.goal.final():
 	case m.spec.Job != "" || msg.Spec.Job != "":
 		m.reviseJob(msg.Spec)
 	case !msg.Restart:
@@ -76,7 +76,7 @@ func (m *machine) revise(msg Revise) {
 		m.adopt(msg.Spec)
 	case m.state == StateWaiting:
 		m.spec = msg.Spec
-	case m.state == StateStopping && m.want == wantDown, m.spawning && m.want == wantDown:
+	case m.state == StateStopping && m.goal == goalDown, m.phase == phaseSpawning && m.goal == goalDown:
 		m.newer = msg.Spec
 		if msg.Start {
 			m.start(Start{})
@@ -96,7 +96,7 @@ func (m *machine) revise(msg Revise) {
 // adopt makes the present life go on by the rules of spec.
 func (m *machine) adopt(spec *Spec) {
 	m.spec = spec
-	if spec.Readiness || m.spawning || !m.main() {
+	if spec.Readiness || m.phase == phaseSpawning || !m.main() {
 		return
 	}
 	switch m.state { // nobody will tell of readiness or health any more

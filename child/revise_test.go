@@ -104,7 +104,7 @@ func TestRevise(t *testing.T) {
 			if spawned != tt.spawns {
 				t.Errorf("executed: got %+v, want %+v", spawned, tt.spawns)
 			}
-			if m.final {
+			if m.goal.final() {
 				return
 			}
 			if got := m.status().Spec; got != &newer && got != tt.spawns && tt.name != "one in the bundle's end" {
@@ -138,7 +138,7 @@ func TestReviseReadiness(t *testing.T) {
 	if m.revise(Revise{Spec: &plain}); m.state != StateStarting {
 		t.Errorf("during a step before it: got %s, want starting", m.state)
 	}
-	if onExit0.do(m); m.spawning == false || m.out[len(m.out)-1].spec != &plain {
+	if onExit0.do(m); m.phase == phaseSpawning == false || m.out[len(m.out)-1].spec != &plain {
 		t.Errorf("the program did not follow the step")
 	}
 }

@@ -13,7 +13,7 @@ import (
 // program may be running already.
 func (m *machine) forward(sig syscall.Signal, wait bool) error {
 	switch {
-	case m.state == StateStopping && m.want == wantRestart, wait && m.state == StateWaiting && !m.spec.Readiness:
+	case m.state == StateStopping && m.goal == goalRestart, wait && m.state == StateWaiting && !m.spec.Readiness:
 		return m.drop(sig, "it is about to be started")
 	case m.state == StateStopping:
 		return m.drop(sig, "it is being stopped")
@@ -21,7 +21,7 @@ func (m *machine) forward(sig syscall.Signal, wait bool) error {
 		if !slices.Contains(m.pending, sig) {
 			m.pending = append(m.pending, sig)
 		}
-	case m.state.Alive() && (m.spawning || !m.main()):
+	case m.state.Alive() && (m.phase == phaseSpawning || !m.main()):
 		return m.drop(sig, "it is about to be started")
 	case m.state.Alive():
 		m.do(effect{kind: doSignal, sig: sig})

@@ -9,7 +9,7 @@ import (
 
 // stopping enters StateStopping; of a dead daemon, what is left of its process group is to be stopped.
 func (m *machine) stopping() {
-	if m.left && m.state != StateStopping {
+	if m.phase == phaseLeft && m.state != StateStopping {
 		m.do(effect{kind: doWatch})
 	}
 	m.enter(StateStopping)
@@ -28,10 +28,10 @@ func (m *machine) stop() {
 	}
 	m.grace = m.stopGrace()
 	limit := m.grace / 2
-	if left := m.half.Sub(m.now); m.final && (limit == 0 || left < limit) {
+	if left := m.half.Sub(m.now); m.goal.final() && (limit == 0 || left < limit) {
 		limit = left
 	}
-	if len(m.spec.PreStop) == 0 || m.left || !m.main() || limit <= 0 {
+	if len(m.spec.PreStop) == 0 || m.phase == phaseLeft || !m.main() || limit <= 0 {
 		m.signalStop()
 		return
 	}
@@ -44,7 +44,7 @@ func (m *machine) stopGrace() time.Duration {
 	switch {
 	case m.spec.StopGrace > 0:
 		return m.spec.StopGrace
-	case m.final:
+	case m.goal.final():
 		return 0 // whoever ends the bundle has one deadline for all, and sends Kill
 	}
 	return m.spec.restartGrace()
@@ -54,7 +54,7 @@ func (m *machine) stopGrace() time.Duration {
 // asked to, and is not signalled before: as with systemd, one that is asked again might take it for impatience. Its end
 // is its own, for its policy and for the exit code of the bundle.
 func (m *machine) leave(gen uint64) {
-	if gen != m.gen || m.spawning || m.step < len(m.spec.PreStart) || !m.state.Alive() || m.state == StateStopping {
+	if gen != m.gen || m.phase == phaseSpawning || m.step < len(m.spec.PreStart) || !m.state.Alive() || m.state == StateStopping {
 		return
 	}
 	m.cease()
@@ -84,7 +84,7 @@ func (m *machine) signalStop() {
 func (m *machine) sigkill() {
 	m.killed = true
 	m.do(effect{kind: doSignal, sig: syscall.SIGKILL, group: m.spec.KillMode != KillProcess})
-	if m.left {
+	if m.phase == phaseLeft {
 		m.do(effect{kind: doWatch}) // anew, since it looks ever more seldom, and their end is near
 		m.do(effect{kind: doArm, delay: killWait})
 	}
@@ -93,7 +93,7 @@ func (m *machine) sigkill() {
 // regrace: the bundle ends while the daemon is being stopped. The grace of a restart no longer counts, only the deadline of
 // the bundle does; and PreStop has had its time.
 func (m *machine) regrace() {
-	if !m.final || m.killed {
+	if !m.goal.final() || m.killed {
 		return
 	}
 	if m.spec.StopGrace == 0 {

@@ -307,16 +307,16 @@ func TestSituations(t *testing.T) {
 			states[state] = true
 			if _, want, ok := strings.Cut(rest, "want "); ok {
 				want, _, _ = strings.Cut(want, ",")
-				if string(m.want) != want {
-					t.Errorf("%s: got want %s", s.name, m.want)
+				if wanted(m.goal) != want {
+					t.Errorf("%s: got goal %s", s.name, m.goal)
 				}
 				states[state+" "+want] = true
 			}
 			if strings.Contains(rest, "killed") != m.killed {
 				t.Errorf("%s: got killed %v", s.name, m.killed)
 			}
-			if strings.Contains(rest, "left") != m.left {
-				t.Errorf("%s: got left %v", s.name, m.left)
+			if strings.Contains(rest, "left") != (m.phase == phaseLeft) {
+				t.Errorf("%s: got left %v", s.name, m.phase == phaseLeft)
 			}
 			if strings.Contains(rest, "pending") != (len(m.pending) > 0) {
 				t.Errorf("%s: got pending %v", s.name, m.pending)
@@ -359,6 +359,17 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// wanted is a goal as the table has it, which says apart whether it is the last.
+func wanted(g goal) string {
+	switch g {
+	case goalLast:
+		return "up"
+	case goalGone:
+		return "down"
+	}
+	return string(g)
+}
+
 // outcome is a cell of the table.
 func outcome(spec *Spec, s situation, e happening) string {
 	m := newTestMachine(spec, s.path...)
@@ -369,13 +380,13 @@ func outcome(spec *Spec, s situation, e happening) string {
 	if m.state != was.state {
 		add("→ **%s**", m.state)
 	}
-	if m.want != was.want {
-		add("want %s", m.want)
+	if now := wanted(m.goal); now != wanted(was.goal) {
+		add("want %s", now)
 	}
-	if m.final && !was.final {
+	if m.goal.final() && !was.goal.final() {
 		add("final")
 	}
-	if m.killed && !was.killed && m.spawning {
+	if m.killed && !was.killed && m.phase == phaseSpawning {
 		add("to be killed")
 	}
 	if len(m.pending) > len(was.pending) {
