@@ -8,6 +8,7 @@ import (
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/cgroup"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // DefaultGrace is the time that a bundle has to stop where nothing else is said.
@@ -97,7 +98,7 @@ type Bundle struct {
 	// Limits is LimitsRequired, or "" where the file does not want that.
 	Limits string
 
-	wallsAt  pos                 // of Walls
+	wallsAt  compose.Pos         // of Walls
 	ground   *Ground             // nil where it is not known
 	exposed  map[string]bool     // IDs of users who have something private
 	here     bool                // Options.Here
@@ -140,7 +141,7 @@ type Daemon struct {
 	OOMScoreAdj     *int // nil: that of the supervisor
 	Umask           *int // the same
 	CPUs            []int
-	CPUsAt          Problem `json:"-"` // has the place of cpuset
+	CPUsAt          compose.Problem `json:"-"` // has the place of cpuset
 
 	// Wall: there is to be a wall around the daemon, where the kernel can (Stand); HelperWall: and around its steps and probes.
 	// WallsOff: the file wants none.
@@ -151,7 +152,7 @@ type Daemon struct {
 
 	// Limits are those of a control group of its own; LimitsAt is the place of the first, and its message has their keys.
 	Limits   cgroup.Limits
-	LimitsAt Problem `json:"-"`
+	LimitsAt compose.Problem `json:"-"`
 
 	// Update is how the replicas change, where that is not all at once.
 	Update *UpdateConfig

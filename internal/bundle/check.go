@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
@@ -167,14 +168,14 @@ func (p *Plan) text(b *Bundle) string {
 				flags = append(flags, q.FlagText())
 			}
 		}
-		line("  docker run %s IMAGE", phrase(strings.Join(flags, " ")))
+		line("  docker run %s IMAGE", compose.Phrase(strings.Join(flags, " ")))
 		for _, in := range []struct {
 			where string
 			lines []string
 		}{{"in its service of a Compose file", composeLines(p.Requirements)}, {"in the spec of a Pod", podLines(p.Requirements)}} {
 			line("  %s:", in.where)
 			for _, l := range in.lines {
-				line("    %s", phrase(l))
+				line("    %s", compose.Phrase(l))
 			}
 		}
 	}

@@ -19,11 +19,12 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
-	compose "github.com/compose-spec/compose-go/v2/loader"
+	oracle "github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/cgroup"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // The corpus, testdata/corpus: NAME.yaml, with NAME.2.yaml and so on merged into it. A file is accepted, unless a comment
@@ -124,7 +125,7 @@ func theirs(t testing.TB, c corpusCase) (project *types.Project, err error) {
 	for _, f := range c.files {
 		details.ConfigFiles = append(details.ConfigFiles, types.ConfigFile{Filename: f})
 	}
-	return compose.LoadWithContext(t.Context(), details, func(o *compose.Options) {
+	return oracle.LoadWithContext(t.Context(), details, func(o *oracle.Options) {
 		o.SkipConsistencyCheck = true
 		o.Profiles = c.profiles
 		o.SetProjectName("without-a-name", false)
@@ -235,41 +236,41 @@ func compareOwn(t *testing.T, c corpusCase, project *types.Project) {
 		sources = append(sources, source{f, data})
 	}
 	tree := l.merge(sources)
-	want := func(what string, n *node, extensions types.Extensions) {
+	want := func(what string, n *compose.Node, extensions types.Extensions) {
 		if theirs := extensions["x-sidecar-init"]; n != nil || theirs != nil {
 			if got, want := inJSON(t, plain(n)), inJSON(t, theirs); got != want {
 				t.Errorf("%s: got %s, want %s", what, got, want)
 			}
 		}
 	}
-	want("x-sidecar-init", tree.child("x-sidecar-init"), project.Extensions)
+	want("x-sidecar-init", tree.Child("x-sidecar-init"), project.Extensions)
 	for name, s := range project.Services {
-		want(name+".x-sidecar-init", tree.child("services").child(name).child("x-sidecar-init"), s.Extensions)
+		want(name+".x-sidecar-init", tree.Child("services").Child(name).Child("x-sidecar-init"), s.Extensions)
 	}
 	for name, j := range project.Jobs {
-		want(name+".x-sidecar-init", tree.child("jobs").child(name).child("x-sidecar-init"), j.Extensions)
+		want(name+".x-sidecar-init", tree.Child("jobs").Child(name).Child("x-sidecar-init"), j.Extensions)
 	}
 }
 
 // plain is a tree as encoding/json and the YAML library have it.
-func plain(n *node) any {
-	switch n.kind {
-	case list:
+func plain(n *compose.Node) any {
+	switch n.Kind {
+	case compose.List:
 		out := []any{}
-		for _, item := range n.items {
+		for _, item := range n.Items {
 			out = append(out, plain(item))
 		}
 		return out
-	case dict:
+	case compose.Dict:
 		out := map[string]any{}
-		for _, e := range n.keys {
-			out[e.key] = plain(e.val)
+		for _, e := range n.Keys {
+			out[e.Key] = plain(e.Val)
 		}
 		return out
-	case text:
-		return n.text
+	case compose.Text:
+		return n.Text
 	}
-	return n.val
+	return n.Val
 }
 
 func inJSON(t *testing.T, v any) string {

@@ -11,9 +11,8 @@
 //  3. A variable that matches a private_env pattern of some service reaches the services that declare one, and nobody
 //     else. Names of variables are printed; a value that came from the environment never is, not even in an error.
 //  4. Nothing is started, written or fetched. The files named by the bundle are read, and that is all.
-//  5. Work is bounded: an alias bomb is refused after maxNodes nodes that come from aliases.
+//  5. Work is bounded, by package compose.
 //
-// The way of a file: yaml nodes → tree (tree.go: aliases and merge keys resolved, positions kept) → interpolation
-// (interpolate.go) → merged into what the earlier files gave (merge.go) → one service struct per service (service.go,
+// The way of a file: one tree of all files (load.go, package compose) → one service struct per service (fields.go, service.go,
 // xkeys.go: strict and typed) → selection, environment, routes (resolve.go) → Bundle.
 package bundle

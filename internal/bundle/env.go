@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bot-bottle/sidecar-init/internal/bounded"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // An environment is the supervisor's, in its order, without what is meant for the supervisor alone.
@@ -53,9 +54,9 @@ func newVault(services []*service, secrets map[string]fileSource) *vault {
 		v.all = append(v.all, s.own.private...)
 	}
 	for _, name := range keysOf(secrets) {
-		if n := secrets[name].variable; n != nil && n.text != "" {
-			v.secrets[n.text] = name
-			v.all = append(v.all, pattern{literal.Replace(n.text), n.at})
+		if n := secrets[name].variable; n != nil && n.Text != "" {
+			v.secrets[n.Text] = name
+			v.all = append(v.all, pattern{literal.Replace(n.Text), n.At})
 		}
 	}
 	return v
@@ -98,38 +99,38 @@ func declares(patterns []pattern, name string) bool {
 }
 
 // search reports each private name that interpolation looked up below n, which belongs to s, or to no service if s is nil.
-func (v *vault) search(n *node, s *service, probs *problems) {
+func (v *vault) search(n *compose.Node, s *service, probs *compose.Problems) {
 	if len(v.all) == 0 {
 		return
 	}
-	for _, name := range n.vars {
-		v.check(name, s, n.at, probs)
+	for _, name := range n.Vars {
+		v.check(name, s, n.At, probs)
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		v.search(item, s, probs)
 	}
-	for _, e := range n.keys {
-		v.search(e.val, s, probs)
+	for _, e := range n.Keys {
+		v.search(e.Val, s, probs)
 	}
 }
 
 // check reports the use of a private name by a service that does not declare it.
-func (v *vault) check(name string, s *service, at pos, probs *problems) {
+func (v *vault) check(name string, s *service, at compose.Pos, probs *compose.Problems) {
 	switch {
 	case !v.hidden(name, s):
 	case v.secret(name):
-		probs.add(at, "%s is what the secret %s comes from, and reaches nobody: let the service read the file of that secret", name, v.secrets[name])
+		probs.Add(at, "%s is what the secret %s comes from, and reaches nobody: let the service read the file of that secret", name, v.secrets[name])
 	case s == nil:
-		probs.add(at, "%s is private to %s: it cannot be used here", name, v.owners(name))
+		probs.Add(at, "%s is private to %s: it cannot be used here", name, v.owners(name))
 	default:
-		probs.add(at, "%s is private to %s: declare it in private_env of %s too, or do without it", name, v.owners(name), s.name)
+		probs.Add(at, "%s is private to %s: declare it in private_env of %s too, or do without it", name, v.owners(name), s.name)
 	}
 }
 
 // declared is check of a name that a secret of s comes from: who declares it private decides who may have it.
-func (v *vault) declared(name string, s *service, at pos, probs *problems) {
+func (v *vault) declared(name string, s *service, at compose.Pos, probs *compose.Problems) {
 	if owners := v.owners(name); owners != "" && !declares(s.own.private, name) {
-		probs.add(at, "%s is private to %s: declare it in private_env of %s too, or do without it", name, owners, s.name)
+		probs.Add(at, "%s is private to %s: declare it in private_env of %s too, or do without it", name, owners, s.name)
 	}
 }
 
@@ -176,7 +177,7 @@ func (l *loader) own(s *service, files []envFile, vars []variable) []variable {
 // envFile reads a file of variables into all. Interpolation in it sees the project's environment, then what environment
 // gives, then what the files gave so far.
 func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
-	at, name := pos{file: f.path}, f.path
+	at, name := compose.Pos{File: f.path}, f.path
 	if f.secret {
 		at, name = f.at, "(its path has the value of a variable in it)"
 	} else if !slices.Contains(l.inputs, f.path) {
@@ -187,7 +188,7 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 	case errors.Is(err, fs.ErrNotExist) && !f.required:
 		return
 	case err != nil:
-		l.probs.add(f.at, "cannot read env_file %s: %v", name, cause(err))
+		l.probs.Add(f.at, "cannot read env_file %s: %v", name, cause(err))
 		return
 	}
 	look := func(name string) (string, bool) {
@@ -197,46 +198,46 @@ func (l *loader) envFile(s *service, f envFile, all, given map[string]string) {
 		value, ok := given[name]
 		return value, ok
 	}
-	took := func(e envEntry) {
+	took := func(e compose.EnvEntry) {
 		if !f.secret {
-			at.line, at.col = e.line, 1
+			at.Line, at.Col = e.Line, 1
 		}
-		l.vault.check(e.key, s, at, l.probs)
-		for _, name := range e.names {
+		l.vault.check(e.Key, s, at, l.probs)
+		for _, name := range e.Names {
 			l.vault.check(name, s, at, l.probs)
 			l.checkAll(l.behind(name), s, at)
 		}
 		switch {
-		case e.key == "" || strings.ContainsAny(e.key, "=\x00"):
-			l.probs.add(at, "%q is not a valid variable name", e.key)
-		case strings.ContainsRune(e.value, 0):
-			l.probs.add(at, "the value of %s must not contain a NUL character", e.key)
+		case e.Key == "" || strings.ContainsAny(e.Key, "=\x00"):
+			l.probs.Add(at, "%q is not a valid variable name", e.Key)
+		case strings.ContainsRune(e.Value, 0):
+			l.probs.Add(at, "the value of %s must not contain a NUL character", e.Key)
 		}
 	}
 	if f.raw {
 		l.rawEnv(f, at, data, all, look, took)
-	} else if err := parseDotenv(string(data), all, look, took); err != nil {
+	} else if err := compose.ParseDotenv(string(data), all, look, took); err != nil {
 		if !f.secret {
-			at.line, at.col = err.line, 1
+			at.Line, at.Col = err.Line, 1
 		}
-		l.probs.add(at, "%s", err.message)
+		l.probs.Add(at, "%s", err.Message)
 	}
 }
 
 // checkAll is vault.check of several names.
-func (l *loader) checkAll(names []string, s *service, at pos) {
+func (l *loader) checkAll(names []string, s *service, at compose.Pos) {
 	for _, name := range names {
 		l.vault.check(name, s, at, l.probs)
 	}
 }
 
 // rawEnv reads a file of KEY=VALUE lines of which nothing is interpreted (format: raw, as of docker run --env-file).
-func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, look lookup, took func(envEntry)) {
+func (l *loader) rawEnv(f envFile, at compose.Pos, data []byte, all map[string]string, look compose.Lookup, took func(compose.EnvEntry)) {
 	n := 0
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	for line := range bytes.Lines(data) {
 		if n++; !f.secret {
-			at.line, at.col = n, 1
+			at.Line, at.Col = n, 1
 		}
 		text := strings.TrimLeftFunc(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"), unicode.IsSpace)
 		if text == "" || text[0] == '#' {
@@ -245,18 +246,18 @@ func (l *loader) rawEnv(f envFile, at pos, data []byte, all map[string]string, l
 		key, value, found := strings.Cut(text, "=")
 		switch {
 		case !utf8.ValidString(text):
-			l.probs.add(at, "not UTF-8")
+			l.probs.Add(at, "not UTF-8")
 		case key == "" || strings.ContainsFunc(key, unicode.IsSpace):
-			l.probs.add(at, "must be KEY=VALUE, with a key without spaces")
+			l.probs.Add(at, "must be KEY=VALUE, with a key without spaces")
 		case found:
 			all[key] = value
-			took(envEntry{key, value, n, nil})
+			took(compose.EnvEntry{Key: key, Value: value, Line: n})
 		default:
 			value, ok := look(key)
 			if ok {
 				all[key] = value
 			}
-			took(envEntry{key, value, n, []string{key}})
+			took(compose.EnvEntry{Key: key, Value: value, Line: n, Names: []string{key}})
 		}
 	}
 }
@@ -269,18 +270,18 @@ func (l *loader) dotEnv(path string) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EISDIR): // some keep a directory of that name
 		return
 	case err != nil:
-		l.probs.add(pos{file: path}, "%s", notRead(err))
+		l.probs.Add(compose.Pos{File: path}, "%s", notRead(err))
 		return
 	}
 	l.dotenv, l.origins = map[string]string{}, map[string][]string{}
-	if err := parseDotenv(string(data), l.dotenv, l.lookup, func(e envEntry) {
+	if err := compose.ParseDotenv(string(data), l.dotenv, l.lookup, func(e compose.EnvEntry) {
 		var names []string
-		for _, name := range e.names {
+		for _, name := range e.Names {
 			names = append(append(names, name), l.behind(name)...)
 		}
-		l.origins[e.key] = names
+		l.origins[e.Key] = names
 	}); err != nil {
-		l.probs.add(pos{path, err.line, 1}, "%s", err.message)
+		l.probs.Add(compose.Pos{File: path, Line: err.Line, Col: 1}, "%s", err.Message)
 	}
 }
 

@@ -6,37 +6,39 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // A reader reads typed values out of a tree. Whatever it does not accept becomes a problem that says what is expected;
 // it returns the zero value then.
 type reader struct {
-	probs *problems
+	probs *compose.Problems
 	// base is the directory that relative paths start from: that of the first file.
 	base string
 	// home is the HOME of the environment, for paths that start with ~.
 	home string
 }
 
-func (r *reader) want(n *node, what, want string) {
-	not := n.kind.String()
-	switch n.kind {
-	case text, truth, number, date:
-		not = n.show()
+func (r *reader) want(n *compose.Node, what, want string) {
+	not := n.Kind.String()
+	switch n.Kind {
+	case compose.Text, compose.Truth, compose.Number, compose.Date:
+		not = n.Show()
 	}
-	r.probs.bad(n, "%s must be %s, not %s", what, want, not)
+	r.probs.Bad(n, "%s must be %s, not %s", what, want, not)
 }
 
 // str reads a string. A number or boolean is none in Compose either.
-func (r *reader) str(n *node, what string) string {
-	switch n.kind {
-	case text:
-		if strings.ContainsRune(n.text, 0) {
-			r.probs.add(n.at, "%s must not contain a NUL character", what)
+func (r *reader) str(n *compose.Node, what string) string {
+	switch n.Kind {
+	case compose.Text:
+		if strings.ContainsRune(n.Text, 0) {
+			r.probs.Add(n.At, "%s must not contain a NUL character", what)
 		}
-		return n.text
-	case truth, number, date:
-		r.probs.bad(n, "%s must be a string: write %q, with the quotes", what, n.text)
+		return n.Text
+	case compose.Truth, compose.Number, compose.Date:
+		r.probs.Bad(n, "%s must be a string: write %q, with the quotes", what, n.Text)
 	default:
 		r.want(n, what, "a string")
 	}
@@ -44,12 +46,12 @@ func (r *reader) str(n *node, what string) string {
 }
 
 // truth reads a boolean. A string that says one serves too, as interpolation gives.
-func (r *reader) truth(n *node, what string) bool {
-	switch n.kind {
-	case truth:
-		return n.val.(bool)
-	case text:
-		if v, ok := parseTruth(n.text); ok {
+func (r *reader) truth(n *compose.Node, what string) bool {
+	switch n.Kind {
+	case compose.Truth:
+		return n.Val.(bool)
+	case compose.Text:
+		if v, ok := compose.ParseTruth(n.Text); ok {
 			return v
 		}
 	}
@@ -58,18 +60,18 @@ func (r *reader) truth(n *node, what string) bool {
 }
 
 // whole reads a whole number between low and high.
-func (r *reader) whole(n *node, what string, low, high int) int {
-	v, ok := n.val.(int)
-	if n.kind == text {
+func (r *reader) whole(n *compose.Node, what string, low, high int) int {
+	v, ok := n.Val.(int)
+	if n.Kind == compose.Text {
 		var err error
-		v, err = strconv.Atoi(n.text)
+		v, err = strconv.Atoi(n.Text)
 		ok = err == nil
 	}
 	switch {
 	case !ok:
 		r.want(n, what, "a whole number")
 	case v < low || v > high:
-		r.probs.add(n.at, "%s must be between %d and %d", what, low, high)
+		r.probs.Add(n.At, "%s must be between %d and %d", what, low, high)
 	default:
 		return v
 	}
@@ -77,12 +79,12 @@ func (r *reader) whole(n *node, what string, low, high int) int {
 }
 
 // duration reads a duration that is not negative.
-func (r *reader) duration(n *node, what string) time.Duration {
-	if n.kind != text {
+func (r *reader) duration(n *compose.Node, what string) time.Duration {
+	if n.Kind != compose.Text {
 		r.want(n, what, `a duration, such as "10s" or "1m30s"`)
 		return 0
 	}
-	d, ok := parseDuration(n.text)
+	d, ok := compose.ParseDuration(n.Text)
 	if !ok || d < 0 {
 		r.want(n, what, `a duration, such as "10s" or "1m30s"`)
 		return 0
@@ -91,16 +93,16 @@ func (r *reader) duration(n *node, what string) time.Duration {
 }
 
 // strings reads a list of strings, each once if distinct.
-func (r *reader) strings(n *node, what string, distinct bool) []string {
-	if n.kind != list {
+func (r *reader) strings(n *compose.Node, what string, distinct bool) []string {
+	if n.Kind != compose.List {
 		r.want(n, what, "a list of strings")
 		return nil
 	}
-	out := make([]string, 0, len(n.items))
-	for _, item := range n.items {
+	out := make([]string, 0, len(n.Items))
+	for _, item := range n.Items {
 		s := r.str(item, "an item of "+what)
-		if distinct && slices.Contains(out, s) && item.kind == text {
-			r.probs.add(item.at, "%s has %s twice", what, item.show())
+		if distinct && slices.Contains(out, s) && item.Kind == compose.Text {
+			r.probs.Add(item.At, "%s has %s twice", what, item.Show())
 			continue
 		}
 		out = append(out, s)
@@ -109,16 +111,16 @@ func (r *reader) strings(n *node, what string, distinct bool) []string {
 }
 
 // oneOf reads one of some strings.
-func (r *reader) oneOf(n *node, what string, values ...string) string {
+func (r *reader) oneOf(n *compose.Node, what string, values ...string) string {
 	s := r.str(n, what)
-	if n.kind != text || slices.Contains(values, s) {
+	if n.Kind != compose.Text || slices.Contains(values, s) {
 		return s
 	}
 	hint := ""
-	if len(n.vars) == 0 {
-		hint = didYouMean(s, values)
+	if len(n.Vars) == 0 {
+		hint = compose.DidYouMean(s, values)
 	}
-	r.probs.bad(n, "%s must be %s, not %s%s", what, or(values), n.show(), hint)
+	r.probs.Bad(n, "%s must be %s, not %s%s", what, or(values), n.Show(), hint)
 	return ""
 }
 
@@ -132,17 +134,17 @@ func or(values []string) string {
 }
 
 // command reads a command: a string, which is split into words, or a list. Nil is a command that is not set.
-func (r *reader) command(n *node, what string) []string {
-	switch n.kind {
-	case null:
+func (r *reader) command(n *compose.Node, what string) []string {
+	switch n.Kind {
+	case compose.Null:
 		return nil
-	case text:
-		words, err := splitWords(r.str(n, what))
+	case compose.Text:
+		words, err := compose.SplitWords(r.str(n, what))
 		if err != nil {
-			r.probs.add(n.at, "%s %v", what, err)
+			r.probs.Add(n.At, "%s %v", what, err)
 		}
 		return words
-	case list:
+	case compose.List:
 		return r.strings(n, what, false)
 	}
 	r.want(n, what, "a string or a list of strings")
@@ -151,13 +153,13 @@ func (r *reader) command(n *node, what string) []string {
 
 // mapping calls read for each key of a mapping but the x- keys; read returns false for a key that it does not know.
 // Nil for known means the keys of a service.
-func (r *reader) mapping(n *node, what string, known []string, read func(e entry) bool) bool {
-	if n.kind != dict {
+func (r *reader) mapping(n *compose.Node, what string, known []string, read func(e compose.Entry) bool) bool {
+	if n.Kind != compose.Dict {
 		r.want(n, what, "a mapping")
 		return false
 	}
-	for _, e := range n.keys {
-		if strings.HasPrefix(e.key, "x-") {
+	for _, e := range n.Keys {
+		if strings.HasPrefix(e.Key, "x-") {
 			continue
 		}
 		if !read(e) {
@@ -174,76 +176,76 @@ func (r *reader) mapping(n *node, what string, known []string, read func(e entry
 }
 
 // unknown reports a key that nobody knows.
-func (r *reader) unknown(e entry, what string, known []string) {
+func (r *reader) unknown(e compose.Entry, what string, known []string) {
 	if what != "" {
 		what = " in " + what
 	}
-	hint := didYouMean(e.key, known)
+	hint := compose.DidYouMean(e.Key, known)
 	if what == "" { // what is refused is no advice
 		known = slices.DeleteFunc(slices.Clone(known), func(k string) bool { _, no := refusedTop[k]; return no })
 	}
 	if hint == "" && len(known) > 0 && len(known) <= 12 {
 		hint = "; known are " + strings.Join(known, ", ")
 	}
-	r.probs.add(e.at, "unknown key %q%s%s", e.key, what, phrase(hint))
+	r.probs.Add(e.At, "unknown key %q%s%s", e.Key, what, compose.Phrase(hint))
 }
 
 // A variable is an entry of an environment.
 type variable struct {
 	key   string
 	value *string // nil: as in the environment of the supervisor, else unset
-	at    pos
+	at    compose.Pos
 	named []string // the variables that interpolation put into the name, or into the item that has it
 }
 
 // variables reads an environment: a mapping, or a list of KEY=VALUE.
-func (r *reader) variables(n *node, what string) []variable {
+func (r *reader) variables(n *compose.Node, what string) []variable {
 	out := r.pairs(n, what)
 	for _, v := range out {
 		switch {
 		case v.key == "" || strings.ContainsAny(v.key, "=\x00") || strings.TrimSpace(v.key) != v.key:
-			r.probs.add(v.at, "%s: %s is not a valid variable name", what, (&node{text: v.key, vars: v.named}).show())
+			r.probs.Add(v.at, "%s: %s is not a valid variable name", what, (&compose.Node{Text: v.key, Vars: v.named}).Show())
 		case v.value != nil && strings.ContainsRune(*v.value, 0):
-			r.probs.add(v.at, "%s: a value must not contain a NUL character", what)
+			r.probs.Add(v.at, "%s: a value must not contain a NUL character", what)
 		}
 	}
 	return out
 }
 
 // pairs reads a mapping of strings, or a list of KEY=VALUE.
-func (r *reader) pairs(n *node, what string) (out []variable) {
-	switch n.kind {
-	case dict:
-		for _, e := range n.keys {
-			v := variable{key: e.key, at: e.at}
-			switch e.val.kind {
-			case null:
-			case text, truth, number:
-				s := e.val.sprint()
+func (r *reader) pairs(n *compose.Node, what string) (out []variable) {
+	switch n.Kind {
+	case compose.Dict:
+		for _, e := range n.Keys {
+			v := variable{key: e.Key, at: e.At}
+			switch e.Val.Kind {
+			case compose.Null:
+			case compose.Text, compose.Truth, compose.Number:
+				s := e.Val.Sprint()
 				v.value = &s
-			case date:
-				r.str(e.val, e.key)
+			case compose.Date:
+				r.str(e.Val, e.Key)
 			default:
-				r.want(e.val, e.key, "a string, a number or a boolean")
+				r.want(e.Val, e.Key, "a string, a number or a boolean")
 				continue
 			}
 			out = append(out, v)
 		}
-	case list:
-		for i, item := range n.items {
-			if item.kind != text {
+	case compose.List:
+		for i, item := range n.Items {
+			if item.Kind != compose.Text {
 				r.want(item, "an item of "+what, "a string KEY=VALUE")
 				continue
 			}
-			if slices.ContainsFunc(n.items[:i], item.equal) {
-				r.probs.add(item.at, "%s has an item twice", what)
+			if slices.ContainsFunc(n.Items[:i], item.Equal) {
+				r.probs.Add(item.At, "%s has an item twice", what)
 				continue
 			}
-			if item.bad { // which was told
+			if item.Bad { // which was told
 				continue
 			}
-			key, value, found := strings.Cut(item.text, "=")
-			v := variable{key: key, at: item.at, named: item.vars}
+			key, value, found := strings.Cut(item.Text, "=")
+			v := variable{key: key, at: item.At, named: item.Vars}
 			if found {
 				v.value = &value
 			}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // TestErrorsGolden keeps the words of every error of the corpus. They are part of what a user sees: read the diff.
@@ -19,7 +21,7 @@ func TestErrorsGolden(t *testing.T) {
 			continue
 		}
 		_, err := loadFiles(Options{Files: c.files, Profiles: c.profiles, Env: corpusEnv()})
-		var problems *Errors
+		var problems *compose.Errors
 		if !errors.As(err, &problems) || len(problems.Problems) == 0 {
 			t.Errorf("%s: got %v, want *Errors", c.name, err)
 			continue
@@ -73,7 +75,7 @@ x-sidecar-init:
   signals: {TERM: {forward: a}, HPU: {forward: d}}
   grace: 5s
 `, Options{})
-	var problems *Errors
+	var problems *compose.Errors
 	if !errors.As(err, &problems) {
 		t.Fatalf("got %v, want *Errors", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // A graph is the services with their daemons and dependencies, and which of them are selected.
@@ -115,7 +116,7 @@ func (s *service) daemons() []string {
 // names notes the daemons of s.
 func (g *graph) names(s *service) {
 	if s.scale != nil && s.replicas != nil && *s.scale != *s.replicas {
-		s.late.add(s.at, "scale and deploy.replicas of %s must be the same number", s.name)
+		s.late.Add(s.at, "scale and deploy.replicas of %s must be the same number", s.name)
 	}
 	for _, name := range s.daemons() {
 		other := g.daemons[name]
@@ -123,7 +124,7 @@ func (g *graph) names(s *service) {
 			other = g.byName[name]
 		}
 		if other != nil {
-			g.probs.add(s.at, "%s gives a daemon %s, and so does %s at %s: rename one", s.name, name, other.name, other.at)
+			g.probs.Add(s.at, "%s gives a daemon %s, and so does %s at %s: rename one", s.name, name, other.name, other.at)
 			continue
 		}
 		g.daemons[name] = s
@@ -139,7 +140,7 @@ func (g *graph) dependencies() {
 	for _, s := range g.services {
 		for _, d := range s.dependsOn {
 			if g.byName[d.Name] == nil {
-				g.probs.add(d.name.at, "%s depends on an unknown service: %s", s.name, unknown(d.name, names))
+				g.probs.Add(d.name.At, "%s depends on an unknown service: %s", s.name, compose.Suggest(d.name, names))
 			}
 		}
 	}
@@ -160,7 +161,7 @@ func (g *graph) dependencies() {
 				for _, s := range way[i:] {
 					loop = append(loop, s.name)
 				}
-				g.probs.add(d.name.at, "%s waits for itself: %s → %s; remove one of these dependencies",
+				g.probs.Add(d.name.At, "%s waits for itself: %s → %s; remove one of these dependencies",
 					next.name, strings.Join(loop, " → "), next.name)
 				continue
 			}
@@ -201,7 +202,7 @@ func (g *graph) choose(b *Bundle) (err error) {
 		s := g.serviceOf(name)
 		switch {
 		case s == nil:
-			err = &UnknownDaemonError{Name: name, Nearest: nearest(name, append(keysOf(g.daemons), keysOf(g.byName)...))}
+			err = &UnknownDaemonError{Name: name, Nearest: compose.Nearest(name, append(keysOf(g.daemons), keysOf(g.byName)...))}
 		case s.name == name:
 			add(s, s.daemons())
 		default:
@@ -249,10 +250,10 @@ func (g *graph) bound() bool {
 		}
 		switch {
 		case daemons > maxDaemons:
-			g.probs.add(s.at, "with %s there are %d daemons, and %d are the most: lower the scale of some", s.name, daemons, maxDaemons)
+			g.probs.Add(s.at, "with %s there are %d daemons, and %d are the most: lower the scale of some", s.name, daemons, maxDaemons)
 			return false
 		case edges > maxEdges:
-			g.probs.add(s.at, "with %s there are %d dependencies between daemons, since each replica depends on each, and %d are the most: lower a scale",
+			g.probs.Add(s.at, "with %s there are %d dependencies between daemons, since each replica depends on each, and %d are the most: lower a scale",
 				s.name, edges, maxEdges)
 			return false
 		}
@@ -314,23 +315,23 @@ func (g *graph) replica(d Daemon, s *service, name, first string) Daemon {
 }
 
 // address resolves the names in a route to daemons. What exists but is not selected is dropped.
-func (g *graph) address(b *Bundle, sig syscall.Signal, names []*node) (out []string) {
+func (g *graph) address(b *Bundle, sig syscall.Signal, names []*compose.Node) (out []string) {
 	for _, n := range names {
-		s := g.serviceOf(n.text)
-		if n.bad {
+		s := g.serviceOf(n.Text)
+		if n.Bad {
 			continue
 		}
 		if s == nil {
-			g.probs.add(n.at, "%s names an unknown daemon: %s", child.SignalName(sig),
-				unknown(n, append(keysOf(g.byName), keysOf(g.daemons)...)))
+			g.probs.Add(n.At, "%s names an unknown daemon: %s", child.SignalName(sig),
+				compose.Suggest(n, append(keysOf(g.byName), keysOf(g.daemons)...)))
 			continue
 		}
 		found := g.selectedOf(s)
-		if s.name != n.text {
-			found = slices.DeleteFunc(found, func(name string) bool { return name != n.text })
+		if s.name != n.Text {
+			found = slices.DeleteFunc(found, func(name string) bool { return name != n.Text })
 		}
 		if len(found) == 0 {
-			b.DroppedRoutes[sig] = append(b.DroppedRoutes[sig], n.text)
+			b.DroppedRoutes[sig] = append(b.DroppedRoutes[sig], n.Text)
 		}
 		for _, name := range found {
 			if !slices.Contains(out, name) {

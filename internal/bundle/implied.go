@@ -5,50 +5,51 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // A service that says of its container that it is joined to another service's depends on that: so does compose-go (loader/normalize.go).
 
 // joined reads the keys by which a container is joined to another one; they mean nothing in one container but the order of the start.
-func (r *reader) joined(s *service, e entry) {
-	switch n := e.val; e.key {
+func (r *reader) joined(s *service, e compose.Entry) {
+	switch n := e.Val; e.Key {
 	case "links", "volumes_from":
-		if !empty(e.key, n) {
-			r.passOver(s, e, []kind{list}, s.section(), s.name, e.key)
+		if !empty(e.Key, n) {
+			r.passOver(s, e, []compose.Kind{compose.List}, s.section(), s.name, e.Key)
 		}
-		r.strings(n, e.key, true)
-		for _, item := range n.items {
-			if item.kind != text || item.bad || e.key == "volumes_from" && strings.HasPrefix(item.text, "container:") {
+		r.strings(n, e.Key, true)
+		for _, item := range n.Items {
+			if item.Kind != compose.Text || item.Bad || e.Key == "volumes_from" && strings.HasPrefix(item.Text, "container:") {
 				continue
 			}
-			name, alias, _ := strings.Cut(item.text, ":")
-			if e.key == "links" && strings.Contains(alias, ":") { // no alias, so it is all name
-				name = item.text
+			name, alias, _ := strings.Cut(item.Text, ":")
+			if e.Key == "links" && strings.Contains(alias, ":") { // no alias, so it is all name
+				name = item.Text
 			}
-			s.imply(item, name, e.key == "links")
+			s.imply(item, name, e.Key == "links")
 		}
 	case "network_mode", "ipc", "pid":
-		mode := r.str(n, e.key)
+		mode := r.str(n, e.Key)
 		service, of := strings.CutPrefix(mode, "service:")
 		switch {
-		case n.kind != text || n.bad:
+		case n.Kind != compose.Text || n.Bad:
 		case of:
 			s.imply(n, service, true)
 			fallthrough
-		case strings.HasPrefix(mode, "container:"), e.key == "network_mode" && mode != "none" && mode != "",
-			e.key == "ipc" && (mode == "shareable" || mode == "private"):
-			r.passOver(s, e, []kind{text}, s.section(), s.name, e.key)
+		case strings.HasPrefix(mode, "container:"), e.Key == "network_mode" && mode != "none" && mode != "",
+			e.Key == "ipc" && (mode == "shareable" || mode == "private"):
+			r.passOver(s, e, []compose.Kind{compose.Text}, s.section(), s.name, e.Key)
 		case mode != "":
-			s.late.add(e.at, "%s: %s is not supported: %s", e.key, n.show(), why(e.key))
+			s.late.Add(e.At, "%s: %s is not supported: %s", e.Key, n.Show(), why(e.Key))
 		}
 	}
 }
 
 // imply adds a dependency that is not written as one.
-func (s *service) imply(n *node, name string, restart bool) {
+func (s *service) imply(n *compose.Node, name string, restart bool) {
 	s.implied = append(s.implied, dependency{
 		child.Dependency{Name: name, Condition: child.ServiceStarted, Restart: restart},
-		&node{kind: text, at: n.at, text: name, vars: n.vars},
+		&compose.Node{Kind: compose.Text, At: n.At, Text: name, Vars: n.Vars},
 	})
 }
 

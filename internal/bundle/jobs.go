@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 	"github.com/bot-bottle/sidecar-init/internal/schedule"
 )
 
@@ -63,15 +64,15 @@ func (j *Job) kind() child.Trigger {
 // triggers are those of a job as the file has them.
 type triggers struct {
 	manual   *bool
-	at       pos
+	at       compose.Pos
 	schedule []scheduled
 	timeout  time.Duration // of x-sidecar-init
 }
 
 // scheduled is an entry of triggers.schedule.
 type scheduled struct {
-	at                pos
-	cron, timezone    *node
+	at                compose.Pos
+	cron, timezone    *compose.Node
 	queue, skipMissed bool
 }
 
@@ -81,16 +82,16 @@ var notOfJobs = []string{
 }
 
 // jobKey reads a key of a job; false is a key that nobody knows.
-func (r *reader) jobKey(s *service, e entry) bool {
+func (r *reader) jobKey(s *service, e compose.Entry) bool {
 	switch {
-	case e.key == "triggers":
-		r.triggers(s, e.val)
-	case e.key == "name" && e.val.text == s.name: // docker compose config prints it, though no file may have it (compose-go 2.16.2)
-	case slices.Contains(notOfJobs, e.key):
-		r.probs.add(e.at, "a job has no %s: it runs to its end, one run at a time", e.key)
-	case e.key == "healthcheck":
-		if h := r.healthcheck(s, e.val); h != nil {
-			s.note(e.at, "the healthcheck of the job "+s.name+" is not run: what its exit code says is what counts")
+	case e.Key == "triggers":
+		r.triggers(s, e.Val)
+	case e.Key == "name" && e.Val.Text == s.name: // docker compose config prints it, though no file may have it (compose-go 2.16.2)
+	case slices.Contains(notOfJobs, e.Key):
+		r.probs.Add(e.At, "a job has no %s: it runs to its end, one run at a time", e.Key)
+	case e.Key == "healthcheck":
+		if h := r.healthcheck(s, e.Val); h != nil {
+			s.note(e.At, "the healthcheck of the job "+s.name+" is not run: what its exit code says is what counts")
 		}
 	default:
 		return r.serviceKey(s, e)
@@ -98,19 +99,19 @@ func (r *reader) jobKey(s *service, e entry) bool {
 	return true
 }
 
-func (r *reader) triggers(s *service, n *node) {
-	s.job.at = n.at
-	r.mapping(n, "triggers", []string{"manual", "schedule"}, func(e entry) bool {
-		switch e.key {
+func (r *reader) triggers(s *service, n *compose.Node) {
+	s.job.at = n.At
+	r.mapping(n, "triggers", []string{"manual", "schedule"}, func(e compose.Entry) bool {
+		switch e.Key {
 		case "manual":
-			manual := r.truth(e.val, e.key)
+			manual := r.truth(e.Val, e.Key)
 			s.job.manual = &manual
 		case "schedule":
-			if e.val.kind != list {
-				r.want(e.val, e.key, `a list, such as ["0 3 * * *"]`)
+			if e.Val.Kind != compose.List {
+				r.want(e.Val, e.Key, `a list, such as ["0 3 * * *"]`)
 				break
 			}
-			for _, item := range e.val.items {
+			for _, item := range e.Val.Items {
 				r.schedule(s, item)
 			}
 		default:
@@ -118,42 +119,42 @@ func (r *reader) triggers(s *service, n *node) {
 		}
 		return true
 	})
-	if n.kind == dict && n.get("manual") == nil && n.get("schedule") == nil {
-		r.probs.add(n.at, "triggers needs manual or schedule")
+	if n.Kind == compose.Dict && n.Get("manual") == nil && n.Get("schedule") == nil {
+		r.probs.Add(n.At, "triggers needs manual or schedule")
 	}
 }
 
 // schedule reads an entry of triggers.schedule: a crontab expression, or a mapping.
-func (r *reader) schedule(s *service, n *node) {
-	t := scheduled{at: n.at, cron: n}
-	switch n.kind {
-	case text:
+func (r *reader) schedule(s *service, n *compose.Node) {
+	t := scheduled{at: n.At, cron: n}
+	switch n.Kind {
+	case compose.Text:
 		r.str(n, "schedule")
-	case dict:
-		r.mapping(n, "schedule", []string{"cron", "timezone", "concurrency", "missed_fires"}, func(e entry) bool {
-			switch e.key {
+	case compose.Dict:
+		r.mapping(n, "schedule", []string{"cron", "timezone", "concurrency", "missed_fires"}, func(e compose.Entry) bool {
+			switch e.Key {
 			case "cron":
-				t.cron = e.val
-				r.str(e.val, e.key)
+				t.cron = e.Val
+				r.str(e.Val, e.Key)
 			case "timezone":
-				t.timezone = e.val
-				r.str(e.val, e.key)
+				t.timezone = e.Val
+				r.str(e.Val, e.Key)
 			case "concurrency":
-				t.queue = r.oneOf(e.val, e.key, "forbid", "queue") == "queue"
+				t.queue = r.oneOf(e.Val, e.Key, "forbid", "queue") == "queue"
 			case "missed_fires":
-				t.skipMissed = r.oneOf(e.val, e.key, "one", "skip") == "skip"
+				t.skipMissed = r.oneOf(e.Val, e.Key, "one", "skip") == "skip"
 			default:
 				return false
 			}
 			return true
 		})
-		if n.get("cron") == nil {
-			r.probs.add(n.at, "an entry of schedule needs a cron")
+		if n.Get("cron") == nil {
+			r.probs.Add(n.At, "an entry of schedule needs a cron")
 		}
 	default:
 		r.want(n, "an entry of schedule", "a crontab expression or a mapping")
 	}
-	if t.cron.kind == text && !t.cron.bad && (t.timezone == nil || t.timezone.kind == text) {
+	if t.cron.Kind == compose.Text && !t.cron.Bad && (t.timezone == nil || t.timezone.Kind == compose.Text) {
 		s.job.schedule = append(s.job.schedule, t)
 	}
 }
@@ -165,18 +166,18 @@ func (l *loader) makeJob(s *service) *Job {
 	}
 	j := &Job{Manual: s.job.manual == nil || *s.job.manual, Timeout: s.job.timeout, Entrypoint: s.entrypoint}
 	for _, t := range s.job.schedule {
-		trigger := Trigger{Cron: strings.TrimSpace(t.cron.text), Queue: t.queue, SkipMissed: t.skipMissed}
+		trigger := Trigger{Cron: strings.TrimSpace(t.cron.Text), Queue: t.queue, SkipMissed: t.skipMissed}
 		zone, ok := l.zone(s, t)
 		if !ok {
 			continue
 		}
 		var err error
 		if trigger.When, err = schedule.Parse(trigger.Cron, zone); err != nil {
-			l.probs.add(t.cron.at, "cron %s: %s", t.cron.show(), phrase(err.Error()))
+			l.probs.Add(t.cron.At, "cron %s: %s", t.cron.Show(), compose.Phrase(err.Error()))
 			continue
 		}
 		if beyond := schedule.Beyond(trigger.Cron); beyond != "" {
-			s.note(t.cron.at, fmt.Sprintf("the schedule of %s has %s: Docker takes numbers alone", s.name, beyond))
+			s.note(t.cron.At, fmt.Sprintf("the schedule of %s has %s: Docker takes numbers alone", s.name, beyond))
 		}
 		trigger.Timezone = zone.String()
 		j.Triggers = append(j.Triggers, trigger)
@@ -194,16 +195,16 @@ func (l *loader) makeJob(s *service) *Job {
 
 // zone is the time zone of a trigger.
 func (l *loader) zone(s *service, t scheduled) (zone *time.Location, ok bool) {
-	if t.timezone != nil && t.timezone.text != "" {
-		zone, err := schedule.Zone(t.timezone.text)
+	if t.timezone != nil && t.timezone.Text != "" {
+		zone, err := schedule.Zone(t.timezone.Text)
 		if err != nil {
-			l.probs.add(t.timezone.at, "timezone: %s", phrase(err.Error()))
+			l.probs.Add(t.timezone.At, "timezone: %s", compose.Phrase(err.Error()))
 		}
 		return zone, err == nil
 	}
 	zone, err := schedule.LocalZone(l.env.values["TZ"])
 	if err != nil {
-		l.probs.add(t.at, "the schedule is in the zone of the variable TZ: %s; or give it a timezone", phrase(err.Error()))
+		l.probs.Add(t.at, "the schedule is in the zone of the variable TZ: %s; or give it a timezone", compose.Phrase(err.Error()))
 		return nil, false
 	}
 	if zone.String() != "UTC" {
@@ -217,7 +218,7 @@ func (g *graph) jobDependencies() {
 	for _, s := range g.services {
 		for _, d := range s.dependsOn {
 			if on := g.byName[d.Name]; on != nil && on.job != nil && s.job == nil {
-				g.probs.add(d.name.at, "the service %s cannot depend on the job %s, which runs now and then: make that a service without restart, and wait for service_completed_successfully",
+				g.probs.Add(d.name.At, "the service %s cannot depend on the job %s, which runs now and then: make that a service without restart, and wait for service_completed_successfully",
 					s.name, on.name)
 			}
 		}

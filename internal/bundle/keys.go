@@ -1,5 +1,7 @@
 package bundle
 
+import "github.com/bot-bottle/sidecar-init/internal/compose"
+
 // Keys of a service. What each of them means is in docs/bundle-file.md; a test holds the lists and the page together.
 var (
 	// joined keys mean nothing but an order of the start.
@@ -12,10 +14,10 @@ var (
 		"tmpfs", "ulimits", "umask", "user", "volumes", "working_dir", "x-sidecar-init",
 	}
 	// passedOver keys mean nothing inside one container. Their type is checked, what is in them is not.
-	passedOver = map[string][]kind{
-		"annotations": {dict, list}, "build": {text, dict}, "container_name": {text}, "develop": {dict, null}, "domainname": {text},
-		"expose": {list}, "external_links": {list}, "hostname": {text}, "image": {text}, "init": {truth, text}, "logging": {dict}, "mac_address": {text}, "networks": {list, dict},
-		"platform": {text}, "ports": {list}, "pull_policy": {text}, "tty": {truth, text},
+	passedOver = map[string][]compose.Kind{
+		"annotations": {compose.Dict, compose.List}, "build": {compose.Text, compose.Dict}, "container_name": {compose.Text}, "develop": {compose.Dict, compose.Null}, "domainname": {compose.Text},
+		"expose": {compose.List}, "external_links": {compose.List}, "hostname": {compose.Text}, "image": {compose.Text}, "init": {compose.Truth, compose.Text}, "logging": {compose.Dict}, "mac_address": {compose.Text}, "networks": {compose.List, compose.Dict},
+		"platform": {compose.Text}, "ports": {compose.List}, "pull_policy": {compose.Text}, "tty": {compose.Truth, compose.Text},
 	}
 	// refused are the other keys of the Compose Specification: they would change what a service does, and cannot here.
 	refused = []string{
@@ -32,8 +34,8 @@ var (
 // Keys at the top of a file.
 var (
 	honouredTop = []string{"configs", "jobs", "name", "secrets", "services", "x-sidecar-init"}
-	passedTop   = map[string]kind{"networks": dict, "version": text, "volumes": dict}
-	refusedTop  = map[string]kind{"include": list, "models": dict} // accepted if empty
+	passedTop   = map[string]compose.Kind{"networks": compose.Dict, "version": compose.Text, "volumes": compose.Dict}
+	refusedTop  = map[string]compose.Kind{"include": compose.List, "models": compose.Dict} // accepted if empty
 )
 
 // why says, for a refused key, what to do instead.
@@ -59,14 +61,14 @@ func why(key string) string {
 
 // empty reports whether the value of a refused key changes nothing: false, or an empty list or mapping, where the key can
 // have one. Such a key is accepted.
-func empty(key string, n *node) bool {
+func empty(key string, n *compose.Node) bool {
 	switch key {
 	case "privileged", "stdin_open", "oom_kill_disable", "use_api_socket":
-		return n.kind == truth && !n.val.(bool)
+		return n.Kind == compose.Truth && !n.Val.(bool)
 	case "volumes_from", "device_cgroup_rules", "links", "external_links":
-		return n.kind == list && len(n.items) == 0
+		return n.Kind == compose.List && len(n.Items) == 0
 	case "storage_opt":
-		return n.kind == dict && len(n.keys) == 0
+		return n.Kind == compose.Dict && len(n.Keys) == 0
 	}
 	return false
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/sidecar-init/internal/cgroup"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // LimitsRequired is Bundle.Limits where nothing is to be started unless all limits hold.
@@ -19,7 +20,7 @@ const writableCgroups = "docker run --security-opt writable-cgroups=true, podman
 // A limit is what one of the spellings of a limit says.
 type limit struct {
 	key   string // as in the file, such as deploy.resources.limits.memory
-	at    pos
+	at    compose.Pos
 	value float64 // 0 is no limit
 }
 
@@ -56,16 +57,16 @@ const (
 )
 
 // confine reads one spelling of a limit.
-func (r *reader) confine(s *service, on, key string, e entry) {
-	n := e.val
+func (r *reader) confine(s *service, on, key string, e compose.Entry) {
+	n := e.Val
 	v := 0.0
 	switch on {
 	case onMemory, onReservation:
 		if v = float64(r.size(n, key, 0, math.MaxInt64, "0 or more")); v > 0 && v < minMemory {
-			s.late.add(n.at, "%s must be at least 1mb, not %s", key, n.show())
+			s.late.Add(n.At, "%s must be at least 1mb, not %s", key, n.Show())
 		}
 	case onSwap:
-		if n.kind == number && n.text == "-1" || n.kind == text && n.text == "-1" {
+		if n.Kind == compose.Number && n.Text == "-1" || n.Kind == compose.Text && n.Text == "-1" {
 			v = -1
 		} else {
 			v = float64(r.size(n, key, 0, math.MaxInt64, "-1, or 0 or more"))
@@ -81,27 +82,27 @@ func (r *reader) confine(s *service, on, key string, e entry) {
 	case onPids:
 		v = r.fraction(s, n, key, 1, maxPids)
 	}
-	if n.bad {
+	if n.Bad {
 		return
 	}
 	had, said := s.limits[on]
 	switch {
 	case said && had.value != v:
-		s.late.add(n.at, "%s is %s, and %s (%s) says otherwise: leave one of them away", key, n.show(), had.key, had.at)
+		s.late.Add(n.At, "%s is %s, and %s (%s) says otherwise: leave one of them away", key, n.Show(), had.key, had.at)
 	case !said:
 		if s.limits == nil {
 			s.limits = limits{}
 		}
-		s.limits[on] = limit{key, n.at, v}
+		s.limits[on] = limit{key, n.At, v}
 	}
 }
 
 // fraction reads a number that is 0, or -1, for no limit, or is between low and high.
-func (r *reader) fraction(s *service, n *node, key string, low, high float64) float64 {
+func (r *reader) fraction(s *service, n *compose.Node, key string, low, high float64) float64 {
 	v, err := 0.0, strconv.ErrSyntax
-	switch n.kind {
-	case text, number:
-		v, err = strconv.ParseFloat(n.text, 64)
+	switch n.Kind {
+	case compose.Text, compose.Number:
+		v, err = strconv.ParseFloat(n.Text, 64)
 	}
 	switch {
 	case err != nil:
@@ -109,7 +110,7 @@ func (r *reader) fraction(s *service, n *node, key string, low, high float64) fl
 	case v == 0 || v == -1:
 		return 0
 	case v < low || v > high:
-		s.late.add(n.at, "%s must be between %s and %s, not %s", key, decimal(low), decimal(high), n.show())
+		s.late.Add(n.At, "%s must be between %s and %s, not %s", key, decimal(low), decimal(high), n.Show())
 	}
 	return v
 }
@@ -118,24 +119,24 @@ func (r *reader) fraction(s *service, n *node, key string, low, high float64) fl
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // resources reads deploy.resources.
-func (r *reader) resources(s *service, n *node) {
-	r.mapping(n, "deploy.resources", []string{"limits", "reservations"}, func(e entry) bool {
+func (r *reader) resources(s *service, n *compose.Node) {
+	r.mapping(n, "deploy.resources", []string{"limits", "reservations"}, func(e compose.Entry) bool {
 		on := map[string]string{"cpus": onCPUs, "memory": onMemory, "pids": onPids}
-		switch e.key {
+		switch e.Key {
 		case "limits":
 		case "reservations":
 			on = map[string]string{"cpus": onReserved, "memory": onReservation}
 		default:
 			return false
 		}
-		path := "deploy.resources." + e.key
-		r.mapping(e.val, path, []string{"cpus", "memory", "pids", "generic_resources", "devices"}, func(e entry) bool {
+		path := "deploy.resources." + e.Key
+		r.mapping(e.Val, path, []string{"cpus", "memory", "pids", "generic_resources", "devices"}, func(e compose.Entry) bool {
 			switch {
-			case on[e.key] != "":
-				r.confine(s, on[e.key], path+"."+e.key, e)
-			case e.key == "pids" || e.key == "generic_resources" || e.key == "devices":
-				if e.val.kind != null && (e.val.kind != list || len(e.val.items) > 0) {
-					s.late.add(e.at, "%s.%s is not supported: it cannot be had for one daemon of a container", path, e.key)
+			case on[e.Key] != "":
+				r.confine(s, on[e.Key], path+"."+e.Key, e)
+			case e.Key == "pids" || e.Key == "generic_resources" || e.Key == "devices":
+				if e.Val.Kind != compose.Null && (e.Val.Kind != compose.List || len(e.Val.Items) > 0) {
+					s.late.Add(e.At, "%s.%s is not supported: it cannot be had for one daemon of a container", path, e.Key)
 				}
 			default:
 				return false
@@ -158,15 +159,15 @@ func (s *service) takeLimits() (out cgroup.Limits) {
 	}
 	if quota, cpus := s.limits[onQuota], s.limits[onCPUs]; quota.value != 0 && cpus.value != 0 {
 		if is := quota.value / float64(orDefault(out.Period, cgroup.DefaultPeriod)); math.Abs(is-cpus.value) > 0.001 {
-			s.late.add(quota.at, "cpu_quota gives %s processors, and %s (%s) says %s: leave one of them away", decimal(is), cpus.key, cpus.at, decimal(cpus.value))
+			s.late.Add(quota.at, "cpu_quota gives %s processors, and %s (%s) says %s: leave one of them away", decimal(is), cpus.key, cpus.at, decimal(cpus.value))
 		}
 	}
 	swap, said := s.limits[onSwap]
 	switch {
 	case said && swap.value > 0 && out.Memory == 0:
-		s.late.add(swap.at, "memswap_limit is of memory and swap together, so it needs mem_limit")
+		s.late.Add(swap.at, "memswap_limit is of memory and swap together, so it needs mem_limit")
 	case said && swap.value > 0 && int64(swap.value) < out.Memory:
-		s.late.add(swap.at, "memswap_limit is of memory and swap together, so it must be at least mem_limit")
+		s.late.Add(swap.at, "memswap_limit is of memory and swap together, so it must be at least mem_limit")
 	case said && swap.value > 0:
 		v := int64(swap.value) - out.Memory
 		out.Swap = &v
@@ -175,7 +176,7 @@ func (s *service) takeLimits() (out cgroup.Limits) {
 		out.Swap = &v
 	}
 	if low := s.limits[onReservation]; out.Memory != 0 && out.Reservation > out.Memory {
-		s.late.add(low.at, "%s must not be more than the limit of memory", low.key)
+		s.late.Add(low.at, "%s must not be more than the limit of memory", low.key)
 	}
 	shares := s.limits[onShares].value
 	if reserved := s.limits[onReserved].value; shares == 0 && reserved != 0 { // as Kubernetes has it
@@ -188,9 +189,9 @@ func (s *service) takeLimits() (out cgroup.Limits) {
 }
 
 // place is that of the first of the limits.
-func (l limits) place() (at pos) {
+func (l limits) place() (at compose.Pos) {
 	for _, one := range l {
-		if at.line == 0 || one.at.line < at.line {
+		if at.Line == 0 || one.at.Line < at.Line {
 			at = one.at
 		}
 	}
@@ -222,7 +223,7 @@ func (b *Bundle) Limited() (names []string) {
 // gets, in bytes; 0 if that is not limited. It adds a warning for each service, and returns the lines that run has to say. The error, an *Errors, is that limits are
 // required and do not hold.
 func (b *Bundle) Confine(lacks func(*Daemon) string, memory int64) (lines []string, err error) {
-	var probs problems
+	var probs compose.Problems
 	unheld := map[string][]string{}
 	var whys []string
 	told := map[string]bool{}
@@ -231,15 +232,15 @@ func (b *Bundle) Confine(lacks func(*Daemon) string, memory int64) (lines []stri
 		if d.Limits.None() {
 			continue
 		}
-		at := pos{d.LimitsAt.File, d.LimitsAt.Line, d.LimitsAt.Col}
+		at := compose.Pos{File: d.LimitsAt.File, Line: d.LimitsAt.Line, Col: d.LimitsAt.Col}
 		if why := lacks(d); why != "" {
 			text := fmt.Sprintf("the limits of %s (%s) do not hold here: %s. They take a writable cgroup v2: %s", d.Spec.Service, d.LimitsAt.Message, why, writableCgroups)
 			switch {
 			case told[d.Spec.Service]:
 			case b.Limits == LimitsRequired:
-				probs.add(at, "limits are required, and %s", strings.TrimPrefix(text, "the "))
+				probs.Add(at, "limits are required, and %s", strings.TrimPrefix(text, "the "))
 			default:
-				b.Warnings = append(b.Warnings, Warning{File: at.file, Line: at.line, Col: at.col, Text: text})
+				b.Warnings = append(b.Warnings, Warning{File: at.File, Line: at.Line, Col: at.Col, Text: text})
 			}
 			told[d.Spec.Service] = true
 			if unheld[why] == nil {
@@ -248,14 +249,14 @@ func (b *Bundle) Confine(lacks func(*Daemon) string, memory int64) (lines []stri
 			unheld[why] = append(unheld[why], d.Spec.Name)
 		} else if memory != 0 && d.Limits.Memory > memory && !told[d.Spec.Service] {
 			told[d.Spec.Service] = true
-			b.Warnings = append(b.Warnings, Warning{File: at.file, Line: at.line, Col: at.col, Run: true, Text: fmt.Sprintf(
+			b.Warnings = append(b.Warnings, Warning{File: at.File, Line: at.Line, Col: at.Col, Run: true, Text: fmt.Sprintf(
 				"%s may have %s of memory, and all of the container %s, which counts: give the container more, or the daemon less", d.Spec.Service, bytesText(d.Limits.Memory), bytesText(memory))})
 		}
 	}
 	for _, why := range whys {
 		lines = append(lines, fmt.Sprintf("warning: the limits of %s do not hold: %s. They take a writable cgroup v2: %s", strings.Join(unheld[why], ", "), why, writableCgroups))
 	}
-	return lines, probs.err(b.Files)
+	return lines, probs.Err(b.Files)
 }
 
 // bytesText is a number of bytes as it is written in a file.

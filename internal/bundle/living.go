@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // What the file says about a bundle that changes while it runs.
@@ -45,39 +46,39 @@ const DefaultDebounce = 300 * time.Millisecond
 var watchKeys = []string{"path", "action", "signal", "exec", "debounce", "poll", "include", "ignore"}
 
 // watches reads watch.
-func (r *reader) watches(n *node) (out []Watch) {
-	if n.kind != list {
+func (r *reader) watches(n *compose.Node) (out []Watch) {
+	if n.Kind != compose.List {
 		r.want(n, "watch", "a list, such as [{path: /etc/app.conf, action: restart}]")
 		return nil
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		w := Watch{Action: WatchRestart, Debounce: DefaultDebounce}
-		ok := r.strict(item, "watch", watchKeys, func(e entry) bool {
-			switch n := e.val; e.key {
+		ok := r.strict(item, "watch", watchKeys, func(e compose.Entry) bool {
+			switch n := e.Val; e.Key {
 			case "path":
-				if w.Path = r.path(r.str(n, e.key)); w.Path == "" && n.kind == text {
-					r.probs.bad(n, "path must not be empty")
+				if w.Path = r.path(r.str(n, e.Key)); w.Path == "" && n.Kind == compose.Text {
+					r.probs.Bad(n, "path must not be empty")
 				}
 			case "action":
-				w.Action = WatchAction(r.oneOf(n, e.key, string(WatchRestart), string(WatchSignal), string(WatchExec), string(WatchReload)))
+				w.Action = WatchAction(r.oneOf(n, e.Key, string(WatchRestart), string(WatchSignal), string(WatchExec), string(WatchReload)))
 			case "signal":
-				sig, err := ParseSignal(r.str(n, e.key))
-				if err != nil && n.kind == text {
-					r.probs.bad(n, "signal must be a signal, such as SIGHUP, not %s", n.show())
+				sig, err := ParseSignal(r.str(n, e.Key))
+				if err != nil && n.Kind == compose.Text {
+					r.probs.Bad(n, "signal must be a signal, such as SIGHUP, not %s", n.Show())
 				}
 				w.Signal = sig
 			case "exec":
-				if w.Exec = r.command(n, e.key); len(w.Exec) == 0 || w.Exec[0] == "" {
-					r.probs.bad(n, "exec must have a command, such as [/app/reload]")
+				if w.Exec = r.command(n, e.Key); len(w.Exec) == 0 || w.Exec[0] == "" {
+					r.probs.Bad(n, "exec must have a command, such as [/app/reload]")
 				}
 			case "debounce":
-				w.Debounce = r.duration(n, e.key)
+				w.Debounce = r.duration(n, e.Key)
 			case "poll":
-				w.Poll = r.duration(n, e.key)
+				w.Poll = r.duration(n, e.Key)
 			case "include":
-				w.Include = r.globs(n, e.key)
+				w.Include = r.globs(n, e.Key)
 			case "ignore":
-				w.Ignore = r.globs(n, e.key)
+				w.Ignore = r.globs(n, e.Key)
 			default:
 				return false
 			}
@@ -86,15 +87,15 @@ func (r *reader) watches(n *node) (out []Watch) {
 		if !ok {
 			continue
 		}
-		if item.get("path") == nil {
-			r.probs.add(item.at, "an item of watch needs a path")
+		if item.Get("path") == nil {
+			r.probs.Add(item.At, "an item of watch needs a path")
 		}
 		for _, key := range []WatchAction{WatchSignal, WatchExec} {
-			switch e := item.get(string(key)); {
+			switch e := item.Get(string(key)); {
 			case e == nil && w.Action == key:
-				r.probs.add(item.at, "the action %s needs the key %s", key, key)
+				r.probs.Add(item.At, "the action %s needs the key %s", key, key)
 			case e != nil && w.Action != key:
-				r.probs.add(e.at, "%s goes with action: %s", key, key)
+				r.probs.Add(e.At, "%s goes with action: %s", key, key)
 			}
 		}
 		out = append(out, w)
@@ -103,33 +104,33 @@ func (r *reader) watches(n *node) (out []Watch) {
 }
 
 // globs reads patterns of path.Match.
-func (r *reader) globs(n *node, what string) []string {
-	if n.kind == text {
-		n = &node{kind: list, at: n.at, items: []*node{n}}
+func (r *reader) globs(n *compose.Node, what string) []string {
+	if n.Kind == compose.Text {
+		n = &compose.Node{Kind: compose.List, At: n.At, Items: []*compose.Node{n}}
 	}
 	out := r.strings(n, what, true)
 	for i, glob := range out {
 		if _, err := filepath.Match(glob, ""); err != nil {
-			r.probs.bad(n.items[i], "%s must have patterns such as *.conf, not %s", what, n.items[i].show())
+			r.probs.Bad(n.Items[i], "%s must have patterns such as *.conf, not %s", what, n.Items[i].Show())
 		}
 	}
 	return out
 }
 
 // endings reads success_exit_codes: numbers are exit codes, names are signals that ended the process.
-func (r *reader) endings(n *node) (codes []int, signals []syscall.Signal) {
-	if n.kind != list {
+func (r *reader) endings(n *compose.Node) (codes []int, signals []syscall.Signal) {
+	if n.Kind != compose.List {
 		r.want(n, "success_exit_codes", "a list, such as [143, SIGTERM]")
 		return nil, nil
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		if code, ok := exitCode(item); ok {
 			codes = append(codes, code)
 			continue
 		}
-		sig, err := ParseSignal(item.text)
-		if item.kind != text || err != nil {
-			r.probs.bad(item, "success_exit_codes must have exit codes from 0 to 255 and names of signals, not %s", item.show())
+		sig, err := ParseSignal(item.Text)
+		if item.Kind != compose.Text || err != nil {
+			r.probs.Bad(item, "success_exit_codes must have exit codes from 0 to 255 and names of signals, not %s", item.Show())
 			continue
 		}
 		signals = append(signals, sig)
@@ -138,15 +139,15 @@ func (r *reader) endings(n *node) (codes []int, signals []syscall.Signal) {
 }
 
 // codes reads a list of exit codes.
-func (r *reader) codes(n *node, what string) (out []int) {
-	if n.kind != list {
+func (r *reader) codes(n *compose.Node, what string) (out []int) {
+	if n.Kind != compose.List {
 		r.want(n, what, "a list of exit codes, such as [78]")
 		return nil
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		code, ok := exitCode(item)
 		if !ok {
-			r.probs.bad(item, "%s must have exit codes from 0 to 255, not %s", what, item.show())
+			r.probs.Bad(item, "%s must have exit codes from 0 to 255, not %s", what, item.Show())
 			continue
 		}
 		out = append(out, code)
@@ -155,11 +156,11 @@ func (r *reader) codes(n *node, what string) (out []int) {
 }
 
 // exitCode is a number from 0 to 255; a string that is one serves too, as interpolation gives.
-func exitCode(n *node) (int, bool) {
-	code, ok := n.val.(int)
-	if n.kind == text && strings.Trim(n.text, "0123456789") == "" {
+func exitCode(n *compose.Node) (int, bool) {
+	code, ok := n.Val.(int)
+	if n.Kind == compose.Text && strings.Trim(n.Text, "0123456789") == "" {
 		var err error
-		code, err = strconv.Atoi(n.text)
+		code, err = strconv.Atoi(n.Text)
 		ok = err == nil
 	}
 	return code, ok && code >= 0 && code <= 255

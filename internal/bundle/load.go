@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/sidecar-init/internal/bounded"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // builtin is the built-in bundle.
@@ -27,19 +28,19 @@ func Load(o Options) (*Bundle, error) {
 }
 
 func loadFiles(o Options) (*Bundle, error) {
-	var probs problems
+	var probs compose.Problems
 	sources := make([]source, len(o.Files))
 	for i, name := range o.Files {
 		data, err := readFile(name)
 		if err != nil {
-			probs.add(pos{file: name}, "%s", notRead(err))
+			probs.Add(compose.Pos{File: name}, "%s", notRead(err))
 		}
 		sources[i] = source{name, data}
 	}
 	if len(sources) == 0 {
 		return nil, errors.New("no bundle file is given")
 	}
-	if err := probs.err(o.Files); err != nil {
+	if err := probs.Err(o.Files); err != nil {
 		return nil, err
 	}
 	base, err := filepath.Abs(filepath.Dir(o.Files[0]))
@@ -66,7 +67,7 @@ type source struct {
 // A loader turns sources into a bundle.
 type loader struct {
 	options Options
-	probs   *problems
+	probs   *compose.Problems
 	reader  *reader
 	env     *environment
 	inputs  []string // beside Options.Files
@@ -91,10 +92,10 @@ func load(o Options, sources []source, base string) (*Bundle, error) {
 	}
 	tree := l.merge(sources)
 	if l.broken {
-		return nil, l.probs.err(files)
+		return nil, l.probs.Err(files)
 	}
 	b, err := l.resolve(tree)
-	if err := l.probs.err(files); err != nil {
+	if err := l.probs.Err(files); err != nil {
 		return nil, err
 	}
 	if b != nil {
@@ -104,7 +105,7 @@ func load(o Options, sources []source, base string) (*Bundle, error) {
 }
 
 func newLoader(o Options, base string) *loader {
-	l := &loader{options: o, probs: &problems{}, env: newEnvironment(o.Env)}
+	l := &loader{options: o, probs: &compose.Problems{}, env: newEnvironment(o.Env)}
 	l.reader = &reader{probs: l.probs, base: base, home: l.env.values["HOME"]}
 	return l
 }
@@ -127,51 +128,51 @@ func (l *loader) lookup(name string) (string, bool) {
 
 // A document is a YAML document as a tree, with what it resets in the documents before it.
 type document struct {
-	tree   *node
+	tree   *compose.Node
 	resets [][]string
 }
 
 // merge reads all documents of all sources into one tree. After each document what there is so far is read once, as
 // compose-go validates it: a file cannot be repaired by the next.
-func (l *loader) merge(sources []source) *node {
+func (l *loader) merge(sources []source) *compose.Node {
 	var docs []document
 	for _, source := range sources {
-		before := l.probs.count
-		nodes := documents(source.name, source.data, l.probs)
-		l.broken = l.broken || l.probs.count > before
+		before := l.probs.Count
+		nodes := compose.Documents(source.name, source.data, l.probs)
+		l.broken = l.broken || l.probs.Count > before
 		for _, n := range nodes {
-			b := &builder{file: source.name, probs: l.probs}
-			next := b.build(n.Content[0], nil, false)
-			l.broken = l.broken || b.full
+			b := &compose.Builder{File: source.name, Problems: l.probs}
+			next := b.Build(n.Content[0], nil, false)
+			l.broken = l.broken || b.Full
 			switch {
 			case next == nil:
-				l.broken = l.broken || l.probs.count > 0
-			case next.kind != dict:
+				l.broken = l.broken || l.probs.Count > 0
+			case next.Kind != compose.Dict:
 				l.broken = true
-				l.probs.add(next.at, "a bundle file must be a mapping with the key services, not %s", next.kind)
+				l.probs.Add(next.At, "a bundle file must be a mapping with the key services, not %s", next.Kind)
 			default:
-				docs = append(docs, document{next, b.resets})
+				docs = append(docs, document{next, b.Resets})
 			}
 		}
 		if len(nodes) == 0 && !l.broken {
 			l.broken = true
-			l.probs.add(pos{source.name, 1, 1}, "empty: a bundle file must have the key services")
+			l.probs.Add(compose.Pos{File: source.name, Line: 1, Col: 1}, "empty: a bundle file must have the key services")
 		}
 	}
 	l.projectName(docs)
-	tree := &node{kind: dict, at: pos{file: sources[0].name}}
-	m := &merger{l.probs}
+	tree := &compose.Node{Kind: compose.Dict, At: compose.Pos{File: sources[0].name}}
+	m := &compose.Merger{Problems: l.probs, Passed: func(key string) bool { return passedOver[key] != nil }}
 	for _, doc := range docs {
-		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs, unset: l.unset}
-		in.tree(doc.tree, make([]string, 0, 16))
+		in := &compose.Interpolator{Vars: l.lookup, Behind: l.behind, Problems: l.probs, Unset: l.unset}
+		in.Tree(doc.tree, make([]string, 0, 16))
 		for _, path := range doc.resets {
-			reset(tree, path)
+			compose.Reset(tree, path)
 		}
-		m.mapping(tree, doc.tree, nil)
-		m.uniques(tree)
+		m.Mapping(tree, doc.tree, nil)
+		m.Uniques(tree)
 		l.services = l.reader.services(tree)
-		m.canonical(tree)
-		m.uniques(tree)
+		m.Canonical(tree)
+		m.Uniques(tree)
 	}
 	return tree
 }
@@ -189,14 +190,14 @@ func (l *loader) projectName(docs []document) {
 		}
 	}
 	for _, doc := range docs {
-		n := doc.tree.child("name")
-		if n == nil || n.kind != text || n.text == "" {
+		n := doc.tree.Child("name")
+		if n == nil || n.Kind != compose.Text || n.Text == "" {
 			continue
 		}
-		name := &node{kind: text, at: n.at, text: n.text}
-		in := &interpolator{vars: l.lookup, behind: l.behind, probs: l.probs, unset: l.unset}
-		in.tree(name, nil)
-		l.name, l.named = normalName(name.text), true
+		name := &compose.Node{Kind: compose.Text, At: n.At, Text: n.Text}
+		in := &compose.Interpolator{Vars: l.lookup, Behind: l.behind, Problems: l.probs, Unset: l.unset}
+		in.Tree(name, nil)
+		l.name, l.named = normalName(name.Text), true
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // write lays out files in a new directory and returns the path of each.
@@ -361,7 +362,7 @@ func TestHome(t *testing.T) {
 
 // TestLargeFile: what is written out is no alias bomb, however much it is.
 func TestLargeFile(t *testing.T) {
-	text := "x-much: [" + strings.Repeat("a, ", maxNodes) + "]\nservices: {a: {command: [x]}}\n"
+	text := "x-much: [" + strings.Repeat("a, ", compose.MaxNodes) + "]\nservices: {a: {command: [x]}}\n"
 	if b := mustLoad(t, text, Options{}); len(b.Daemons) != 1 {
 		t.Errorf("got %d daemons, want 1", len(b.Daemons))
 	}
@@ -388,7 +389,7 @@ func TestForeignText(t *testing.T) {
 			}
 		})
 	}
-	if got, want := (pos{"a\n\x1bb.yaml", 1, 2}).String(), "a  b.yaml:1:2"; got != want {
+	if got, want := (compose.Pos{File: "a\n\x1bb.yaml", Line: 1, Col: 2}).String(), "a  b.yaml:1:2"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

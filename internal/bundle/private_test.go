@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 const secret = "s3cret"
@@ -118,7 +120,7 @@ func TestPrivateMisuse(t *testing.T) {
 				".env":        "A_IN_DOTENV=x$TOKEN_1\nB_IN_DOTENV=\"y${A_IN_DOTENV}\"\n",
 			})
 			_, err := loadFiles(Options{Files: []string{file("bundle.yaml")}, Env: []string{"TOKEN_1=" + secret}})
-			var problems *Errors
+			var problems *compose.Errors
 			if !errors.As(err, &problems) || !strings.Contains(err.Error(), message) {
 				t.Fatalf("got %v, want %q", err, message)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 	"github.com/bot-bottle/sidecar-init/internal/kernel"
 )
 
@@ -18,41 +19,41 @@ type process struct {
 	oomScoreAdj     *int
 	umask           *int
 	cpus            []int
-	cpusAt          pos
+	cpusAt          compose.Pos
 }
 
 // process reads the keys of a process.
-func (r *reader) process(s *service, e entry) {
-	switch n, p := e.val, &s.process; e.key {
+func (r *reader) process(s *service, e compose.Entry) {
+	switch n, p := e.Val, &s.process; e.Key {
 	case "ulimits":
 		p.ulimits = r.ulimits(s, n)
 	case "cap_add":
-		p.capAdd = r.capabilities(s, n, e.key)
+		p.capAdd = r.capabilities(s, n, e.Key)
 	case "cap_drop":
-		p.capDrop = r.capabilities(s, n, e.key)
+		p.capDrop = r.capabilities(s, n, e.Key)
 	case "security_opt":
-		r.strings(n, e.key, true)
-		for _, item := range n.items {
-			switch item.text {
+		r.strings(n, e.Key, true)
+		for _, item := range n.Items {
+			switch item.Text {
 			case "no-new-privileges", "no-new-privileges:true", "no-new-privileges=true":
 				p.noNewPrivileges = true
 			case "no-new-privileges:false", "no-new-privileges=false":
 				p.noNewPrivileges = false
 			default:
-				s.late.add(item.at, "security_opt can only have no-new-privileges:true here, not %s", item.show())
+				s.late.Add(item.At, "security_opt can only have no-new-privileges:true here, not %s", item.Show())
 			}
 		}
 	case "umask":
-		if n.kind == null {
+		if n.Kind == compose.Null {
 			break
 		}
-		if v := r.whole(n, e.key, 0, 0o7777); !n.bad {
+		if v := r.whole(n, e.Key, 0, 0o7777); !n.Bad {
 			p.umask = &v
 		}
 	case "cpuset":
-		p.cpus, p.cpusAt = r.cpus(s, n), n.at
+		p.cpus, p.cpusAt = r.cpus(s, n), n.At
 	case "oom_score_adj":
-		if v := r.whole(n, e.key, -1000, 1000); v != 0 {
+		if v := r.whole(n, e.Key, -1000, 1000); v != 0 {
 			p.oomScoreAdj = &v
 		}
 	}
@@ -62,7 +63,7 @@ func (r *reader) process(s *service, e entry) {
 const maxCPU = 1023
 
 // cpus reads cpuset: numbers of processors and ranges of them, such as 0-2,5.
-func (r *reader) cpus(s *service, n *node) (out []int) {
+func (r *reader) cpus(s *service, n *compose.Node) (out []int) {
 	for part := range strings.SplitSeq(r.str(n, "cpuset"), ",") {
 		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
 		if part == "" {
@@ -74,7 +75,7 @@ func (r *reader) cpus(s *service, n *node) (out []int) {
 			to, err = strconv.ParseUint(high, 10, 16)
 		}
 		if err != nil || to < from || to > maxCPU {
-			s.late.add(n.at, "cpuset must have numbers of processors and ranges, such as 0-2,5, not %s", n.show())
+			s.late.Add(n.At, "cpuset must have numbers of processors and ranges, such as 0-2,5, not %s", n.Show())
 			return nil
 		}
 		for c := from; c <= to; c++ {
@@ -93,43 +94,43 @@ var limitNames = [...]string{
 	unix.RLIMIT_SIGPENDING: "sigpending", unix.RLIMIT_STACK: "stack",
 }
 
-func (r *reader) ulimits(s *service, n *node) (out []Ulimit) {
-	if n.kind != dict {
+func (r *reader) ulimits(s *service, n *compose.Node) (out []Ulimit) {
+	if n.Kind != compose.Dict {
 		r.want(n, "ulimits", "a mapping")
 		return nil
 	}
-	for _, e := range n.keys {
-		u := Ulimit{Name: e.key, Resource: slices.Index(limitNames[:], e.key)}
-		switch e.val.kind {
-		case number:
-			u.Soft = r.limit(e.val, e.key)
+	for _, e := range n.Keys {
+		u := Ulimit{Name: e.Key, Resource: slices.Index(limitNames[:], e.Key)}
+		switch e.Val.Kind {
+		case compose.Number:
+			u.Soft = r.limit(e.Val, e.Key)
 			u.Hard = u.Soft
-		case dict:
-			what := "ulimits." + e.key
-			r.mapping(e.val, what, []string{"soft", "hard"}, func(e entry) bool {
-				switch e.key {
+		case compose.Dict:
+			what := "ulimits." + e.Key
+			r.mapping(e.Val, what, []string{"soft", "hard"}, func(e compose.Entry) bool {
+				switch e.Key {
 				case "soft":
-					u.Soft = r.limit(e.val, e.key)
+					u.Soft = r.limit(e.Val, e.Key)
 				case "hard":
-					u.Hard = r.limit(e.val, e.key)
+					u.Hard = r.limit(e.Val, e.Key)
 				default:
 					return false
 				}
 				return true
 			})
-			if e.val.get("soft") == nil || e.val.get("hard") == nil {
-				r.probs.add(e.at, "%s needs both soft and hard", what)
+			if e.Val.Get("soft") == nil || e.Val.Get("hard") == nil {
+				r.probs.Add(e.At, "%s needs both soft and hard", what)
 				continue
 			}
 		default:
-			r.want(e.val, e.key, "a number, or a mapping of soft and hard")
+			r.want(e.Val, e.Key, "a number, or a mapping of soft and hard")
 			continue
 		}
 		switch {
 		case u.Resource < 0:
-			s.late.add(e.at, "unknown ulimit %q%s", e.key, didYouMean(e.key, limitNames[:]))
+			s.late.Add(e.At, "unknown ulimit %q%s", e.Key, compose.DidYouMean(e.Key, limitNames[:]))
 		case u.Hard >= 0 && (u.Soft > u.Hard || u.Soft < 0):
-			s.late.add(e.val.at, "the soft limit of %s must not be above the hard one", e.key)
+			s.late.Add(e.Val.At, "the soft limit of %s must not be above the hard one", e.Key)
 		}
 		out = append(out, u)
 	}
@@ -137,8 +138,8 @@ func (r *reader) ulimits(s *service, n *node) (out []Ulimit) {
 }
 
 // limit reads one limit.
-func (r *reader) limit(n *node, what string) int64 {
-	if v, ok := n.val.(int); ok && v >= -1 {
+func (r *reader) limit(n *compose.Node, what string) int64 {
+	if v, ok := n.Val.(int); ok && v >= -1 {
 		return int64(v)
 	}
 	r.want(n, what, "a whole number, or -1 for no limit")
@@ -146,7 +147,7 @@ func (r *reader) limit(n *node, what string) int64 {
 }
 
 // capabilities reads cap_add or cap_drop. Docker's spellings are accepted: with and without CAP_, in any case.
-func (r *reader) capabilities(s *service, n *node, what string) []string {
+func (r *reader) capabilities(s *service, n *compose.Node, what string) []string {
 	out := r.strings(n, what, true)
 	if len(out) == 0 {
 		return nil
@@ -155,10 +156,10 @@ func (r *reader) capabilities(s *service, n *node, what string) []string {
 	for i, name := range out {
 		out[i] = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
 	}
-	for _, item := range n.items {
-		name := strings.TrimPrefix(strings.ToUpper(item.text), "CAP_")
+	for _, item := range n.Items {
+		name := strings.TrimPrefix(strings.ToUpper(item.Text), "CAP_")
 		if name != "ALL" && !slices.Contains(known, name) {
-			s.late.add(item.at, "%s has an unknown capability: %s", what, unknown(&node{text: name, vars: item.vars}, known))
+			s.late.Add(item.At, "%s has an unknown capability: %s", what, compose.Suggest(&compose.Node{Text: name, Vars: item.Vars}, known))
 		}
 	}
 	return out

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // A RequirementKind says what it is that a container must have.
@@ -52,14 +54,16 @@ type Requirement struct {
 }
 
 // String is the place of the requirement, and where in the file it stands.
-func (r *Requirement) String() string { return pos{r.File, r.Line, r.Col}.String() }
+func (r *Requirement) String() string {
+	return compose.Pos{File: r.File, Line: r.Line, Col: r.Col}.String()
+}
 
 // FlagText is the flag as a shell takes it.
 func (r *Requirement) FlagText() string { return strings.Join(quoteWords(r.Flag), " ") }
 
 // require adds a requirement of s.
-func (s *service) require(at pos, q Requirement) {
-	q.Service, q.File, q.Line, q.Col = s.name, at.file, at.line, at.col
+func (s *service) require(at compose.Pos, q Requirement) {
+	q.Service, q.File, q.Line, q.Col = s.name, at.File, at.Line, at.Col
 	s.requires = append(s.requires, q)
 }
 
@@ -71,46 +75,46 @@ type Note struct {
 	Text string `json:"text"`
 }
 
-func (s *service) warn(at pos, text string) {
-	s.warnings = append(s.warnings, Warning{File: at.file, Line: at.line, Col: at.col, Text: text})
+func (s *service) warn(at compose.Pos, text string) {
+	s.warnings = append(s.warnings, Warning{File: at.File, Line: at.Line, Col: at.Col, Text: text})
 }
 
-func (s *service) note(at pos, text string) {
-	s.notes = append(s.notes, Note{at.file, at.line, at.col, text})
+func (s *service) note(at compose.Pos, text string) {
+	s.notes = append(s.notes, Note{at.File, at.Line, at.Col, text})
 }
 
 // container reads the keys of a service that speak of its container; false is another key.
-func (r *reader) container(s *service, e entry) bool {
-	switch n := e.val; e.key {
+func (r *reader) container(s *service, e compose.Entry) bool {
+	switch n := e.Val; e.Key {
 	case "volumes":
 		r.volumes(s, n)
 	case "tmpfs":
-		for _, item := range r.oneOrMore(n, e.key) {
-			target, _, _ := strings.Cut(item.text, ":")
-			r.tmpfs(s, item, target, []string{"--tmpfs", item.text})
+		for _, item := range r.oneOrMore(n, e.Key) {
+			target, _, _ := strings.Cut(item.Text, ":")
+			r.tmpfs(s, item, target, []string{"--tmpfs", item.Text})
 		}
 	case "extra_hosts":
 		r.extraHosts(s, n)
 	case "dns", "dns_search", "dns_opt":
-		for _, item := range r.oneOrMore(n, e.key) {
-			flag := "--" + strings.NewReplacer("_opt", "-option", "_", "-").Replace(e.key)
-			s.require(item.at, Requirement{Key: e.key, Kind: NeedsNothing, Value: item.text, Flag: []string{flag, item.text}})
-			s.warn(item.at, e.key+" is that of the container, for all daemons: start it with "+strings.Join(quoteWords([]string{flag, item.text}), " "))
+		for _, item := range r.oneOrMore(n, e.Key) {
+			flag := "--" + strings.NewReplacer("_opt", "-option", "_", "-").Replace(e.Key)
+			s.require(item.At, Requirement{Key: e.Key, Kind: NeedsNothing, Value: item.Text, Flag: []string{flag, item.Text}})
+			s.warn(item.At, e.Key+" is that of the container, for all daemons: start it with "+strings.Join(quoteWords([]string{flag, item.Text}), " "))
 		}
 	case "sysctls":
-		for _, v := range r.pairs(n, e.key) {
+		for _, v := range r.pairs(n, e.Key) {
 			value := ""
 			if v.value != nil {
 				value = *v.value
 			}
-			s.require(v.at, Requirement{Key: e.key, Kind: NeedsSysctl, Target: v.key, Value: value, Flag: []string{"--sysctl", v.key + "=" + value}})
+			s.require(v.at, Requirement{Key: e.Key, Kind: NeedsSysctl, Target: v.key, Value: value, Flag: []string{"--sysctl", v.key + "=" + value}})
 		}
 	case "devices":
 		r.devices(s, n)
 	case "shm_size":
-		size := r.size(n, e.key, 0, math.MaxInt64, "a size")
+		size := r.size(n, e.Key, 0, math.MaxInt64, "a size")
 		if size > 0 {
-			s.require(n.at, Requirement{Key: e.key, Kind: NeedsShm, Target: "/dev/shm", Size: size, Flag: []string{"--shm-size", n.text}})
+			s.require(n.At, Requirement{Key: e.Key, Kind: NeedsShm, Target: "/dev/shm", Size: size, Flag: []string{"--shm-size", n.Text}})
 		}
 	default:
 		return false
@@ -119,37 +123,37 @@ func (r *reader) container(s *service, e entry) bool {
 }
 
 // oneOrMore reads a string or a list of strings.
-func (r *reader) oneOrMore(n *node, what string) []*node {
-	if n.kind == text {
-		return []*node{n}
+func (r *reader) oneOrMore(n *compose.Node, what string) []*compose.Node {
+	if n.Kind == compose.Text {
+		return []*compose.Node{n}
 	}
-	if n.kind != list {
+	if n.Kind != compose.List {
 		r.want(n, what, "a string or a list of strings")
 		return nil
 	}
 	r.strings(n, what, true)
-	return slices.DeleteFunc(slices.Clone(n.items), func(i *node) bool { return i.kind != text || i.bad })
+	return slices.DeleteFunc(slices.Clone(n.Items), func(i *compose.Node) bool { return i.Kind != compose.Text || i.Bad })
 }
 
-func (r *reader) tmpfs(s *service, n *node, target string, flag []string) {
-	s.require(n.at, Requirement{Key: "tmpfs", Kind: NeedsTmpfs, Target: path.Clean(target), Flag: flag})
+func (r *reader) tmpfs(s *service, n *compose.Node, target string, flag []string) {
+	s.require(n.At, Requirement{Key: "tmpfs", Kind: NeedsTmpfs, Target: path.Clean(target), Flag: flag})
 }
 
 // volumes reads volumes, in both forms. Of two for one target the later counts, as in Compose.
-func (r *reader) volumes(s *service, n *node) {
-	if n.kind != list {
+func (r *reader) volumes(s *service, n *compose.Node) {
+	if n.Kind != compose.List {
 		r.want(n, "volumes", "a list")
 		return
 	}
 	first := len(s.requires)
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		before := len(s.requires)
-		switch item.kind {
-		case text:
-			if !item.bad {
+		switch item.Kind {
+		case compose.Text:
+			if !item.Bad {
 				r.shortVolume(s, item)
 			}
-		case dict:
+		case compose.Dict:
 			r.longVolume(s, item)
 		default:
 			r.want(item, "an item of volumes", "a string or a mapping")
@@ -164,20 +168,20 @@ func (r *reader) volumes(s *service, n *node) {
 }
 
 // shortVolume reads [SOURCE:]TARGET[:OPTIONS].
-func (r *reader) shortVolume(s *service, n *node) {
-	parts := splitVolume(n.text)
+func (r *reader) shortVolume(s *service, n *compose.Node) {
+	parts := splitVolume(n.Text)
 	switch {
-	case len(n.text) > 2 && slices.Contains(parts, ""):
-		r.probs.add(n.at, "the volume %s has nothing between two colons: write [SOURCE:]TARGET[:OPTIONS]", n.show())
+	case len(n.Text) > 2 && slices.Contains(parts, ""):
+		r.probs.Add(n.At, "the volume %s has nothing between two colons: write [SOURCE:]TARGET[:OPTIONS]", n.Show())
 		return
-	case n.text == "":
-		r.probs.add(n.at, "a volume must not be empty")
+	case n.Text == "":
+		r.probs.Add(n.At, "a volume must not be empty")
 		return
 	case len(parts) > 3:
-		r.probs.add(n.at, "the volume %s has too many colons: write [SOURCE:]TARGET[:OPTIONS]", n.show())
+		r.probs.Add(n.At, "the volume %s has too many colons: write [SOURCE:]TARGET[:OPTIONS]", n.Show())
 		return
-	case len(parts) == 1 || len(n.text) <= 2:
-		r.volume(s, n, NeedsMount, "", n.text, nil)
+	case len(parts) == 1 || len(n.Text) <= 2:
+		r.volume(s, n, NeedsMount, "", n.Text, nil)
 		return
 	}
 	kind := NeedsMount
@@ -212,15 +216,15 @@ func isPath(source string) bool {
 }
 
 // volume adds a volume that docker run has as -v.
-func (r *reader) volume(s *service, n *node, kind RequirementKind, source, target string, options []string) {
+func (r *reader) volume(s *service, n *compose.Node, kind RequirementKind, source, target string, options []string) {
 	if kind == NeedsPath {
 		source = r.hostPath(source)
 	}
 	flag := strings.Join(slices.Concat(nonEmpty(source), []string{target}, options), ":")
 	readOnly := slices.Contains(strings.Split(strings.Join(options, ","), ","), "ro")
-	s.require(n.at, Requirement{Key: "volumes", Kind: kind, Target: path.Clean(target), Value: source, ReadOnly: readOnly, Flag: []string{"-v", flag}})
+	s.require(n.At, Requirement{Key: "volumes", Kind: kind, Target: path.Clean(target), Value: source, ReadOnly: readOnly, Flag: []string{"-v", flag}})
 	if readOnly {
-		s.note(n.at, fmt.Sprintf("%s is read-only for the whole container if its mount is; else Landlock makes it so for %s alone, which can then make nothing new in the directories above it, itself",
+		s.note(n.At, fmt.Sprintf("%s is read-only for the whole container if its mount is; else Landlock makes it so for %s alone, which can then make nothing new in the directories above it, itself",
 			target, s.name))
 	}
 }
@@ -233,33 +237,33 @@ func nonEmpty(s string) []string {
 }
 
 // longVolume reads the mapping form.
-func (r *reader) longVolume(s *service, n *node) {
+func (r *reader) longVolume(s *service, n *compose.Node) {
 	var kind, source, target string
 	readOnly := false
 	known := []string{"type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs", "image"}
 	size := ""
-	ok := r.mapping(n, "volumes", known, func(e entry) bool {
-		switch e.key {
+	ok := r.mapping(n, "volumes", known, func(e compose.Entry) bool {
+		switch e.Key {
 		case "type":
-			kind = r.oneOf(e.val, e.key, "bind", "volume", "tmpfs", "cluster", "npipe", "image")
+			kind = r.oneOf(e.Val, e.Key, "bind", "volume", "tmpfs", "cluster", "npipe", "image")
 		case "source":
-			source = r.str(e.val, e.key)
+			source = r.str(e.Val, e.Key)
 		case "target":
-			target = r.str(e.val, e.key)
+			target = r.str(e.Val, e.Key)
 		case "read_only":
-			readOnly = r.truth(e.val, e.key)
+			readOnly = r.truth(e.Val, e.Key)
 		case "consistency":
-			r.str(e.val, e.key)
+			r.str(e.Val, e.Key)
 		case "bind", "volume", "image":
-			if e.val.kind != dict {
-				r.want(e.val, e.key, "a mapping")
+			if e.Val.Kind != compose.Dict {
+				r.want(e.Val, e.Key, "a mapping")
 			}
 		case "tmpfs":
-			r.mapping(e.val, e.key, []string{"size", "mode"}, func(e entry) bool {
-				if e.key == "size" {
-					size = ":size=" + e.val.text
+			r.mapping(e.Val, e.Key, []string{"size", "mode"}, func(e compose.Entry) bool {
+				if e.Key == "size" {
+					size = ":size=" + e.Val.Text
 				}
-				return e.key == "size" || e.key == "mode"
+				return e.Key == "size" || e.Key == "mode"
 			})
 		default:
 			return false
@@ -271,61 +275,61 @@ func (r *reader) longVolume(s *service, n *node) {
 		options = []string{"ro"}
 	}
 	switch {
-	case !ok || n.bad:
-	case n.get("type") == nil:
-		r.probs.add(n.at, "a volume needs a type: bind, volume or tmpfs")
+	case !ok || n.Bad:
+	case n.Get("type") == nil:
+		r.probs.Add(n.At, "a volume needs a type: bind, volume or tmpfs")
 	case kind == "": // which was told
 	case target == "":
-		r.probs.add(n.at, "a volume needs a target")
+		r.probs.Add(n.At, "a volume needs a target")
 	case kind == "bind" && source == "":
-		r.probs.add(n.at, "a volume of type bind needs a source")
+		r.probs.Add(n.At, "a volume of type bind needs a source")
 	case kind == "bind":
 		r.volume(s, n, NeedsPath, source, target, options)
 	case kind == "volume":
 		r.volume(s, n, NeedsMount, source, target, options)
 	case kind == "tmpfs":
-		s.require(n.at, Requirement{Key: "volumes", Kind: NeedsTmpfs, Target: path.Clean(target), Flag: []string{"--tmpfs", target + size}})
+		s.require(n.At, Requirement{Key: "volumes", Kind: NeedsTmpfs, Target: path.Clean(target), Flag: []string{"--tmpfs", target + size}})
 	default:
-		s.late.add(n.at, "a volume of type %s is not supported: what runs the container makes its mounts", kind)
+		s.late.Add(n.At, "a volume of type %s is not supported: what runs the container makes its mounts", kind)
 	}
 }
 
 // extraHosts reads extra_hosts: a mapping of names, or a list of NAME=ADDRESS or NAME:ADDRESS.
-func (r *reader) extraHosts(s *service, n *node) {
-	add := func(at pos, name, address string) {
+func (r *reader) extraHosts(s *service, n *compose.Node) {
+	add := func(at compose.Pos, name, address string) {
 		address = strings.TrimSpace(address)
 		if strings.HasPrefix(address, "[") && strings.HasSuffix(address, "]") {
 			address = address[1 : len(address)-1]
 		}
 		if strings.TrimSpace(name) == "" || address == "" {
-			r.probs.add(at, "extra_hosts needs a name and an address: write NAME=ADDRESS")
+			r.probs.Add(at, "extra_hosts needs a name and an address: write NAME=ADDRESS")
 			return
 		}
 		s.require(at, Requirement{Key: "extra_hosts", Kind: NeedsHost, Target: name, Value: address, Flag: []string{"--add-host", name + "=" + address}})
 	}
-	switch n.kind {
-	case dict:
-		for _, e := range n.keys {
-			if e.val.kind == list {
-				for i, address := range r.strings(e.val, e.key, false) {
-					add(e.val.items[i].at, e.key, address)
+	switch n.Kind {
+	case compose.Dict:
+		for _, e := range n.Keys {
+			if e.Val.Kind == compose.List {
+				for i, address := range r.strings(e.Val, e.Key, false) {
+					add(e.Val.Items[i].At, e.Key, address)
 				}
 				continue
 			}
-			add(e.val.at, e.key, r.str(e.val, e.key))
+			add(e.Val.At, e.Key, r.str(e.Val, e.Key))
 		}
-	case list:
-		for _, item := range n.items {
-			if item.kind != text || item.bad {
+	case compose.List:
+		for _, item := range n.Items {
+			if item.Kind != compose.Text || item.Bad {
 				r.str(item, "an item of extra_hosts")
 				continue
 			}
-			name, addresses, ok := strings.Cut(item.text, "=")
+			name, addresses, ok := strings.Cut(item.Text, "=")
 			if !ok {
-				name, addresses, _ = strings.Cut(item.text, ":")
+				name, addresses, _ = strings.Cut(item.Text, ":")
 			}
 			for address := range strings.SplitSeq(addresses, ",") {
-				add(item.at, name, address)
+				add(item.At, name, address)
 			}
 		}
 	default:
@@ -334,42 +338,42 @@ func (r *reader) extraHosts(s *service, n *node) {
 }
 
 // devices reads devices: SOURCE[:TARGET[:PERMISSIONS]], the mapping form, or a CDI name.
-func (r *reader) devices(s *service, n *node) {
-	if n.kind != list {
+func (r *reader) devices(s *service, n *compose.Node) {
+	if n.Kind != compose.List {
 		r.want(n, "devices", "a list")
 		return
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		var source, target, permissions string
-		switch item.kind {
-		case text:
-			parts := strings.Split(item.text, ":")
+		switch item.Kind {
+		case compose.Text:
+			parts := strings.Split(item.Text, ":")
 			if len(parts) > 3 {
-				r.probs.add(item.at, "the device %s has too many colons: write SOURCE[:TARGET[:PERMISSIONS]]", item.show())
+				r.probs.Add(item.At, "the device %s has too many colons: write SOURCE[:TARGET[:PERMISSIONS]]", item.Show())
 				continue
 			}
 			parts = append(parts, "", "")
 			source, target, permissions = parts[0], parts[1], parts[2]
-		case dict:
-			r.mapping(item, "devices", []string{"source", "target", "permissions"}, func(e entry) bool {
-				switch e.key {
+		case compose.Dict:
+			r.mapping(item, "devices", []string{"source", "target", "permissions"}, func(e compose.Entry) bool {
+				switch e.Key {
 				case "source":
-					source = r.str(e.val, e.key)
+					source = r.str(e.Val, e.Key)
 				case "target":
-					target = r.str(e.val, e.key)
+					target = r.str(e.Val, e.Key)
 				case "permissions":
-					permissions = r.str(e.val, e.key)
+					permissions = r.str(e.Val, e.Key)
 				default:
 					return false
 				}
 				return true
 			})
 			if source == "" {
-				r.probs.add(item.at, "a device needs a source")
+				r.probs.Add(item.At, "a device needs a source")
 				continue
 			}
-			if item.get("target") == nil {
-				r.probs.add(item.at, "a device that is a mapping needs a target")
+			if item.Get("target") == nil {
+				r.probs.Add(item.At, "a device that is a mapping needs a target")
 				continue
 			}
 		default:
@@ -377,7 +381,7 @@ func (r *reader) devices(s *service, n *node) {
 			continue
 		}
 		if !strings.HasPrefix(source, "/") { // vendor.com/class=name
-			s.note(item.at, "the device "+source+" is a CDI name: --device "+source)
+			s.note(item.At, "the device "+source+" is a CDI name: --device "+source)
 			continue
 		}
 		flag := source
@@ -386,6 +390,6 @@ func (r *reader) devices(s *service, n *node) {
 				flag += ":" + part
 			}
 		}
-		s.require(item.at, Requirement{Key: "devices", Kind: NeedsDevice, Target: orDefault(target, source), Value: source, Flag: []string{"--device", flag}})
+		s.require(item.At, Requirement{Key: "devices", Kind: NeedsDevice, Target: orDefault(target, source), Value: source, Flag: []string{"--device", flag}})
 	}
 }

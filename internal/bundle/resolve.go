@@ -9,11 +9,12 @@ import (
 	"syscall"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // resolve turns the merged tree into a bundle: which daemons, with what environment, and who is told what by which
 // signal. The error is an *UnknownDaemonError; what is wrong with the file is in the problems.
-func (l *loader) resolve(tree *node) (*Bundle, error) {
+func (l *loader) resolve(tree *compose.Node) (*Bundle, error) {
 	services := l.services
 	t := l.reader.top(tree)
 	files := map[string]map[string]fileSource{
@@ -21,7 +22,7 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	}
 	l.vault = newVault(services, files["secrets"])
 	l.topKeys(tree)
-	l.checkAll(l.behind("COMPOSE_PROJECT_NAME"), nil, pos{file: filepath.Join(l.reader.base, ".env"), line: 1, col: 1})
+	l.checkAll(l.behind("COMPOSE_PROJECT_NAME"), nil, compose.Pos{File: filepath.Join(l.reader.base, ".env"), Line: 1, Col: 1})
 	g := &graph{loader: l, services: services, byName: map[string]*service{}, daemons: map[string]*service{}}
 	g.enable(l.profiles())
 	g.bring()
@@ -29,8 +30,8 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 		g.names(s)
 		l.vault.search(s.node, s, l.probs)
 	}
-	if len(services) == 0 && len(l.probs.list) == 0 {
-		l.probs.add(tree.at, "no services: a bundle file must have the key services, with a daemon in it")
+	if len(services) == 0 && len(l.probs.List) == 0 {
+		l.probs.Add(tree.At, "no services: a bundle file must have the key services, with a daemon in it")
 	}
 	g.dependencies()
 	g.jobDependencies()
@@ -61,16 +62,16 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 			continue
 		}
 		limits := s.takeLimits()
-		for _, p := range s.late.list {
-			l.probs.add(pos{p.File, p.Line, p.Col}, "%s", phrase(p.Message))
+		for _, p := range s.late.List {
+			l.probs.Add(compose.Pos{File: p.File, Line: p.Line, Col: p.Col}, "%s", compose.Phrase(p.Message))
 		}
 		if len(s.entrypoint)+len(s.command) == 0 && s.clean {
-			l.probs.add(s.at, "the %s %s has no command, and nothing supplies one here: give it a command or an entrypoint", strings.TrimSuffix(s.section(), "s"), s.name)
+			l.probs.Add(s.at, "the %s %s has no command, and nothing supplies one here: give it a command or an entrypoint", strings.TrimSuffix(s.section(), "s"), s.name)
 		}
 		d := l.daemon(s, files)
 		b.wall(&d)
 		if at := s.limits.place(); !limits.None() {
-			d.Limits, d.LimitsAt = limits, Problem{File: at.file, Line: at.line, Col: at.col, Message: strings.Join(s.limits.keys(), ", ")}
+			d.Limits, d.LimitsAt = limits, compose.Problem{File: at.File, Line: at.Line, Col: at.Col, Message: strings.Join(s.limits.keys(), ", ")}
 		}
 		selected := g.selectedOf(s)
 		if len(selected) == 0 {
@@ -99,37 +100,37 @@ func (l *loader) resolve(tree *node) (*Bundle, error) {
 	}
 	l.suspectAll(running, t.hosts != nil)
 	b.Warnings = l.warnings
-	for _, e := range tree.keys {
-		if _, ok := passedTop[e.key]; ok {
-			b.PassedOver = append(b.PassedOver, passed(e, e.key))
+	for _, e := range tree.Keys {
+		if _, ok := passedTop[e.Key]; ok {
+			b.PassedOver = append(b.PassedOver, passed(e, e.Key))
 		}
 	}
 	return b, err
 }
 
 // topKeys checks the keys at the top.
-func (l *loader) topKeys(tree *node) {
-	for _, e := range tree.keys {
-		want, passed := passedTop[e.key]
-		empty, refused := refusedTop[e.key]
+func (l *loader) topKeys(tree *compose.Node) {
+	for _, e := range tree.Keys {
+		want, passed := passedTop[e.Key]
+		empty, refused := refusedTop[e.Key]
 		switch {
-		case slices.Contains(honouredTop, e.key):
-			if e.key == "name" {
-				l.reader.str(e.val, "name")
+		case slices.Contains(honouredTop, e.Key):
+			if e.Key == "name" {
+				l.reader.str(e.Val, "name")
 			}
-			if e.key != "services" && e.key != "jobs" {
-				l.vault.search(e.val, nil, l.probs)
+			if e.Key != "services" && e.Key != "jobs" {
+				l.vault.search(e.Val, nil, l.probs)
 			}
 		case refused:
-			if e.val.kind != empty || len(e.val.keys)+len(e.val.items) > 0 {
-				l.probs.add(e.at, "%s is not supported: %s", e.key, why(e.key))
+			if e.Val.Kind != empty || len(e.Val.Keys)+len(e.Val.Items) > 0 {
+				l.probs.Add(e.At, "%s is not supported: %s", e.Key, why(e.Key))
 			}
-		case passed && want == text:
-			l.reader.str(e.val, e.key)
-		case passed && e.val.kind != want:
-			l.reader.want(e.val, e.key, want.String())
+		case passed && want == compose.Text:
+			l.reader.str(e.Val, e.Key)
+		case passed && e.Val.Kind != want:
+			l.reader.want(e.Val, e.Key, want.String())
 		case passed:
-		case !strings.HasPrefix(e.key, "x-"):
+		case !strings.HasPrefix(e.Key, "x-"):
 			l.reader.unknown(e, "", slices.Concat(honouredTop, keysOf(passedTop), keysOf(refusedTop)))
 		}
 	}
@@ -188,7 +189,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 		Ulimits: s.process.ulimits, CapAdd: s.process.capAdd, CapDrop: s.process.capDrop,
 		NoNewPrivileges: s.process.noNewPrivileges, OOMScoreAdj: s.process.oomScoreAdj,
 		Umask: s.process.umask, CPUs: s.process.cpus, WallsOff: s.own.wallsOff, ReadOnly: s.readOnly,
-		CPUsAt: Problem{File: s.process.cpusAt.file, Line: s.process.cpusAt.line, Col: s.process.cpusAt.col},
+		CPUsAt: compose.Problem{File: s.process.cpusAt.File, Line: s.process.cpusAt.Line, Col: s.process.cpusAt.Col},
 	}
 	d.Writable, d.Closed = s.changes()
 	for _, name := range s.argvVars {
@@ -257,7 +258,7 @@ func (l *loader) preStart(s *service, h hook) child.Spec {
 		argv = slices.Concat(argv, s.command)
 	}
 	if len(argv) == 0 {
-		l.probs.add(h.at, "the step of pre_start has no command")
+		l.probs.Add(h.at, "the step of pre_start has no command")
 	}
 	files := s.envFiles
 	for _, f := range h.envFiles {
@@ -305,10 +306,10 @@ func (l *loader) routes(b *Bundle, g *graph, routes []route) {
 		forward, restart := g.address(b, to.signal, to.forward), g.address(b, to.signal, to.restart)
 		for _, name := range restart {
 			if s := g.serviceOf(name); s != nil && s.job != nil {
-				l.probs.add(to.at, "%s cannot restart %s, which is a job", child.SignalName(to.signal), name)
+				l.probs.Add(to.at, "%s cannot restart %s, which is a job", child.SignalName(to.signal), name)
 			}
 			if slices.Contains(forward, name) {
-				l.probs.add(to.at, "%s cannot both be forwarded to %s and restart it", child.SignalName(to.signal), name)
+				l.probs.Add(to.at, "%s cannot both be forwarded to %s and restart it", child.SignalName(to.signal), name)
 			}
 		}
 		if len(forward)+len(restart) > 0 || to.shutdown || to.reload {
@@ -318,13 +319,13 @@ func (l *loader) routes(b *Bundle, g *graph, routes []route) {
 }
 
 // exitCodeFrom resolves the daemon whose exit code counts; of a scaled service it is the largest of all replicas.
-func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *node) error {
+func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *compose.Node) error {
 	name := l.options.ExitCodeFrom
 	switch {
 	case name == "" && from == nil:
 		return nil
 	case name == "":
-		name = from.text
+		name = from.Text
 	}
 	s := g.serviceOf(name)
 	if s != nil && s.job != nil {
@@ -332,15 +333,15 @@ func (l *loader) exitCodeFrom(b *Bundle, g *graph, from *node) error {
 		if l.options.ExitCodeFrom != "" {
 			return errors.New(reason)
 		}
-		l.probs.add(from.at, "exit_code_from: %s", phrase(reason))
+		l.probs.Add(from.At, "exit_code_from: %s", compose.Phrase(reason))
 		return nil
 	}
 	if s == nil {
 		known := append(keysOf(g.byName), keysOf(g.daemons)...)
 		if l.options.ExitCodeFrom != "" {
-			return &UnknownDaemonError{Name: name, Nearest: nearest(name, known)}
+			return &UnknownDaemonError{Name: name, Nearest: compose.Nearest(name, known)}
 		}
-		l.probs.add(from.at, "exit_code_from names an unknown daemon: %s", unknown(from, known))
+		l.probs.Add(from.At, "exit_code_from names an unknown daemon: %s", compose.Suggest(from, known))
 		return nil
 	}
 	if g.selected[name] || s.name == name && len(g.selectedOf(s)) > 0 {

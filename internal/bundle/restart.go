@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // ParseRestart reads a restart policy as Compose has it: no, on-failure, on-failure:N, always or unless-stopped.
@@ -28,7 +29,7 @@ func ParseRestart(s string) (child.RestartPolicy, error) {
 		}
 		restart.Max = int(n)
 	default:
-		return child.RestartPolicy{}, fmt.Errorf("must be no, on-failure[:N], always or unless-stopped, not %q%s", s, didYouMean(s, policies))
+		return child.RestartPolicy{}, fmt.Errorf("must be no, on-failure[:N], always or unless-stopped, not %q%s", s, compose.DidYouMean(s, policies))
 	}
 	return restart, nil
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // The real-time signals, as glibc numbers them for its users.
@@ -39,7 +40,7 @@ func ParseSignal(name string) (syscall.Signal, error) {
 	if n := unix.SignalNum("SIG" + upper); n != 0 {
 		return n, nil
 	}
-	return 0, fmt.Errorf("unknown signal %q%s", name, didYouMean(upper, signalNames()))
+	return 0, fmt.Errorf("unknown signal %q%s", name, compose.DidYouMean(upper, signalNames()))
 }
 
 // realTime reads the offset of a real-time signal, such as +1.

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // parseSize reads a number of bytes as Compose does: a number that may have a fraction, and a unit in either case, with or
@@ -30,17 +32,17 @@ func parseSize(s string) (size int64, ok bool) {
 }
 
 // size reads a number of bytes between low and high, which has is how they are written.
-func (r *reader) size(n *node, what string, low, high int64, has string) int64 {
+func (r *reader) size(n *compose.Node, what string, low, high int64, has string) int64 {
 	size, ok := int64(0), false
-	switch n.kind {
-	case text, number:
-		size, ok = parseSize(n.text)
+	switch n.Kind {
+	case compose.Text, compose.Number:
+		size, ok = parseSize(n.Text)
 	}
 	switch {
 	case !ok:
 		r.want(n, what, `a size, such as "64kb" or "1mb"`)
 	case size < low || size > high:
-		r.probs.bad(n, "%s must be %s", what, has)
+		r.probs.Bad(n, "%s must be %s", what, has)
 	default:
 		return size
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // Secrets and configs: what a service asks for, and where it comes from.
@@ -16,16 +18,16 @@ type fileRef struct {
 	kind   string // "secrets" or "configs"
 	source string
 	target string
-	name   *node // the source as written
+	name   *compose.Node // the source as written
 
 	uid, gid string
 	mode     *fs.FileMode
-	attrs    []entry // these, as written
+	attrs    []compose.Entry // these, as written
 }
 
 // fileRefs reads the secrets or configs of a service.
-func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
-	if n.kind != list {
+func (r *reader) fileRefs(s *service, n *compose.Node, kind string) (out []fileRef) {
+	if n.Kind != compose.List {
 		r.want(n, kind, "a list")
 		return nil
 	}
@@ -33,22 +35,22 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 	if kind == "secrets" {
 		dir = "/run/secrets"
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		f := fileRef{kind: kind, name: item}
-		if item.kind == text {
+		if item.Kind == compose.Text {
 			f.source = r.str(item, kind)
-		} else if !r.mapping(item, kind, []string{"source", "target", "uid", "gid", "mode"}, func(e entry) bool {
-			switch e.key {
+		} else if !r.mapping(item, kind, []string{"source", "target", "uid", "gid", "mode"}, func(e compose.Entry) bool {
+			switch e.Key {
 			case "source":
-				f.source, f.name = r.str(e.val, e.key), e.val
+				f.source, f.name = r.str(e.Val, e.Key), e.Val
 			case "target":
-				f.target = r.str(e.val, e.key)
+				f.target = r.str(e.Val, e.Key)
 			case "uid":
-				f.uid, f.attrs = r.str(e.val, e.key), append(f.attrs, e)
+				f.uid, f.attrs = r.str(e.Val, e.Key), append(f.attrs, e)
 			case "gid":
-				f.gid, f.attrs = r.str(e.val, e.key), append(f.attrs, e)
+				f.gid, f.attrs = r.str(e.Val, e.Key), append(f.attrs, e)
 			case "mode":
-				f.mode, f.attrs = r.mode(e.val), append(f.attrs, e)
+				f.mode, f.attrs = r.mode(e.Val), append(f.attrs, e)
 			default:
 				return false
 			}
@@ -68,10 +70,10 @@ func (r *reader) fileRefs(s *service, n *node, kind string) (out []fileRef) {
 }
 
 // mode reads the mode of a file. A string is octal, as in Compose; nil is one that is not given, or none.
-func (r *reader) mode(n *node) *fs.FileMode {
-	v, ok := n.val.(int)
-	if n.kind == text {
-		octal, err := strconv.ParseInt(n.text, 8, 32)
+func (r *reader) mode(n *compose.Node) *fs.FileMode {
+	v, ok := n.Val.(int)
+	if n.Kind == compose.Text {
+		octal, err := strconv.ParseInt(n.Text, 8, 32)
 		v, ok = int(octal), err == nil
 	}
 	if !ok {
@@ -84,10 +86,10 @@ func (r *reader) mode(n *node) *fs.FileMode {
 
 // A fileSource is an entry of secrets or configs at the top: a file, a variable, or a content.
 type fileSource struct {
-	at       pos
+	at       compose.Pos
 	path     string // absolute
-	variable *node
-	content  *node
+	variable *compose.Node
+	content  *compose.Node
 	what     string // the key that makes it something else, or none
 }
 
@@ -95,8 +97,8 @@ type fileSource struct {
 func (f fileSource) written() bool { return f.variable != nil || f.content != nil }
 
 // fileSources reads the secrets or configs at the top. What cannot be had here is a problem only where a service uses it.
-func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
-	e := tree.get(kind)
+func (r *reader) fileSources(tree *compose.Node, kind string) map[string]fileSource {
+	e := tree.Get(kind)
 	if e == nil {
 		return nil
 	}
@@ -107,57 +109,57 @@ func (r *reader) fileSources(tree *node, kind string) map[string]fileSource {
 	} else {
 		known = append(known, "content")
 	}
-	if e.val.kind != dict {
-		r.want(e.val, kind, "a mapping")
+	if e.Val.Kind != compose.Dict {
+		r.want(e.Val, kind, "a mapping")
 		return nil
 	}
-	for _, e := range e.val.keys {
-		f := fileSource{at: e.at}
-		if !validName(e.key) {
-			r.probs.add(e.at, "%q is not a valid name in %s: use letters, digits, dots, dashes and underscores", e.key, kind)
+	for _, e := range e.Val.Keys {
+		f := fileSource{at: e.At}
+		if !validName(e.Key) {
+			r.probs.Add(e.At, "%q is not a valid name in %s: use letters, digits, dots, dashes and underscores", e.Key, kind)
 		}
 		ways := 0
-		r.mapping(e.val, kind+"."+e.key, known, func(e entry) bool {
+		r.mapping(e.Val, kind+"."+e.Key, known, func(e compose.Entry) bool {
 			switch {
-			case e.key == "file":
-				f.path = r.hostPath(r.str(e.val, e.key))
+			case e.Key == "file":
+				f.path = r.hostPath(r.str(e.Val, e.Key))
 				ways++
-			case e.key == "environment":
-				r.str(e.val, e.key)
-				f.variable = e.val
+			case e.Key == "environment":
+				r.str(e.Val, e.Key)
+				f.variable = e.Val
 				ways++
-			case e.key == "content" && kind == "configs":
-				r.str(e.val, e.key)
-				f.content = e.val
+			case e.Key == "content" && kind == "configs":
+				r.str(e.Val, e.Key)
+				f.content = e.Val
 				ways++
-			case e.key == "external":
-				if e.val.kind == dict || r.truth(e.val, e.key) { // a mapping is an old form of true
-					f.what = e.key
+			case e.Key == "external":
+				if e.Val.Kind == compose.Dict || r.truth(e.Val, e.Key) { // a mapping is an old form of true
+					f.what = e.Key
 				}
-			case e.key == "template_driver", kind == "secrets" && e.key == "driver":
-				f.what = e.key
-				r.str(e.val, e.key)
-			case kind == "secrets" && e.key == "driver_opts":
-				f.what = e.key
-				if e.val.kind != dict {
-					r.want(e.val, e.key, "a mapping")
+			case e.Key == "template_driver", kind == "secrets" && e.Key == "driver":
+				f.what = e.Key
+				r.str(e.Val, e.Key)
+			case kind == "secrets" && e.Key == "driver_opts":
+				f.what = e.Key
+				if e.Val.Kind != compose.Dict {
+					r.want(e.Val, e.Key, "a mapping")
 				}
-			case e.key == "labels":
-				r.labels(e.val)
-			case e.key == "name":
-				r.str(e.val, e.key)
+			case e.Key == "labels":
+				r.labels(e.Val)
+			case e.Key == "name":
+				r.str(e.Val, e.Key)
 			default:
-				return slices.Contains(known, e.key)
+				return slices.Contains(known, e.Key)
 			}
 			return true
 		})
 		switch {
 		case ways > 1:
-			r.probs.add(e.at, "%s.%s can have only one of file, environment and content", kind, e.key)
-		case ways == 0 && e.val.get("external") == nil && e.val.get("driver") == nil:
-			r.probs.add(e.at, "%s.%s needs a file", kind, e.key)
+			r.probs.Add(e.At, "%s.%s can have only one of file, environment and content", kind, e.Key)
+		case ways == 0 && e.Val.Get("external") == nil && e.Val.Get("driver") == nil:
+			r.probs.Add(e.At, "%s.%s needs a file", kind, e.Key)
 		}
-		out[e.key] = f
+		out[e.Key] = f
 	}
 	return out
 }
@@ -169,35 +171,35 @@ func (l *loader) file(s *service, f fileRef, sources map[string]fileSource) (Fil
 	out := File{Kind: kind, Name: f.source, Source: source.path, Target: f.target, At: source.at.String()}
 	switch {
 	case !ok:
-		l.probs.add(f.name.at, "unknown %s: %s", kind, unknown(f.name, keysOf(sources)))
+		l.probs.Add(f.name.At, "unknown %s: %s", kind, compose.Suggest(f.name, keysOf(sources)))
 		return out, false
 	case source.what != "":
-		l.probs.add(source.at, "%s must be a plain file, a variable or a content here: %s is not supported", name, source.what)
+		l.probs.Add(source.at, "%s must be a plain file, a variable or a content here: %s is not supported", name, source.what)
 		return out, false
 	case !source.written() && source.path == "":
-		l.probs.add(source.at, "%s needs a file: its name is empty", name)
+		l.probs.Add(source.at, "%s needs a file: its name is empty", name)
 		return out, false
 	case !source.written():
 		return out, true
 	case source.content != nil:
-		out.Content = &source.content.text
-	case source.variable.text == "":
-		l.probs.add(source.at, "%s needs a variable: its name is empty", name)
+		out.Content = &source.content.Text
+	case source.variable.Text == "":
+		l.probs.Add(source.at, "%s needs a variable: its name is empty", name)
 		return out, false
 	default:
 		n := source.variable
-		out.Variable = n.text
-		for _, variable := range append(l.behind(n.text), n.text) {
+		out.Variable = n.Text
+		for _, variable := range append(l.behind(n.Text), n.Text) {
 			if f.kind == "configs" || !l.vault.secret(variable) {
-				l.vault.check(variable, s, n.at, l.probs)
+				l.vault.check(variable, s, n.At, l.probs)
 			} else {
-				l.vault.declared(variable, s, n.at, l.probs)
+				l.vault.declared(variable, s, n.At, l.probs)
 			}
 		}
-		if value, set := l.lookup(n.text); set {
+		if value, set := l.lookup(n.Text); set {
 			out.Content = &value
 		} else {
-			l.warn(n.at, fmt.Sprintf("the variable %s is not set, and %s %s is its value: run would refuse to start", n.show(), kind, f.source))
+			l.warn(n.At, fmt.Sprintf("the variable %s is not set, and %s %s is its value: run would refuse to start", n.Show(), kind, f.source))
 		}
 	}
 	out.User, out.UID, out.GID, out.Mode = s.user, f.uid, f.gid, 0o400
@@ -205,12 +207,12 @@ func (l *loader) file(s *service, f fileRef, sources map[string]fileSource) (Fil
 		out.Mode = *f.mode
 	}
 	for _, e := range f.attrs {
-		_, err := strconv.ParseUint(e.val.text, 10, 31)
+		_, err := strconv.ParseUint(e.Val.Text, 10, 31)
 		switch {
-		case e.key == "mode" && out.Mode&^0o777 != 0:
-			l.probs.add(e.val.at, "mode must be between 0 and 0777")
-		case e.key != "mode" && e.val.kind == text && e.val.text != "" && err != nil:
-			l.probs.add(e.val.at, "%s must be a number here, not %s", e.key, e.val.show())
+		case e.Key == "mode" && out.Mode&^0o777 != 0:
+			l.probs.Add(e.Val.At, "mode must be between 0 and 0777")
+		case e.Key != "mode" && e.Val.Kind == compose.Text && e.Val.Text != "" && err != nil:
+			l.probs.Add(e.Val.At, "%s must be a number here, not %s", e.Key, e.Val.Show())
 		}
 	}
 	return out, true
@@ -221,7 +223,7 @@ func (s *service) passFiles(sources map[string]map[string]fileSource) {
 	for _, f := range s.files {
 		if !sources[f.kind][f.source].written() {
 			for _, e := range f.attrs {
-				s.passed = append(s.passed, passed(e, s.section(), s.name, f.kind, e.key))
+				s.passed = append(s.passed, passed(e, s.section(), s.name, f.kind, e.Key))
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // Transient says that daemons may be added to the running bundle that are in no file.
@@ -21,18 +22,18 @@ type Transient struct {
 const DefaultMaxTransient = 16
 
 // transient reads the top-level transient.
-func (r *reader) transient(n *node) *Transient {
+func (r *reader) transient(n *compose.Node) *Transient {
 	t := &Transient{Max: DefaultMaxTransient}
-	r.strict(n, "transient", []string{"max", "ttl", "user"}, func(e entry) bool {
-		switch e.key {
+	r.strict(n, "transient", []string{"max", "ttl", "user"}, func(e compose.Entry) bool {
+		switch e.Key {
 		case "max":
-			t.Max = r.whole(e.val, e.key, 1, maxReplicas)
+			t.Max = r.whole(e.Val, e.Key, 1, maxReplicas)
 		case "ttl":
-			if t.TTL = r.duration(e.val, e.key); t.TTL == 0 {
-				r.probs.bad(e.val, "ttl must be more than 0")
+			if t.TTL = r.duration(e.Val, e.Key); t.TTL == 0 {
+				r.probs.Bad(e.Val, "ttl must be more than 0")
 			}
 		case "user":
-			t.User = r.str(e.val, e.key)
+			t.User = r.str(e.Val, e.Key)
 		default:
 			return false
 		}

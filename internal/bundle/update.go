@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // An UpdateConfig is Compose's deploy.update_config: how the replicas of a service change, a batch after the other. Each batch is
@@ -31,34 +33,34 @@ const (
 )
 
 // updateConfig reads deploy.update_config; nil where it says nothing.
-func (r *reader) updateConfig(s *service, n *node) *UpdateConfig {
-	if n.kind == null || n.kind == dict && !meansDeep(n) {
+func (r *reader) updateConfig(s *service, n *compose.Node) *UpdateConfig {
+	if n.Kind == compose.Null || n.Kind == compose.Dict && !meansDeep(n) {
 		return nil
 	}
 	u := &UpdateConfig{Parallelism: 1, Failure: FailurePause}
 	known := []string{"parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order"}
-	ok := r.mapping(n, "update_config", known, func(e entry) bool {
-		switch e.key {
+	ok := r.mapping(n, "update_config", known, func(e compose.Entry) bool {
+		switch e.Key {
 		case "parallelism":
-			u.Parallelism = r.whole(e.val, e.key, 0, math.MaxInt32)
+			u.Parallelism = r.whole(e.Val, e.Key, 0, math.MaxInt32)
 		case "delay":
-			u.Delay = r.duration(e.val, e.key)
+			u.Delay = r.duration(e.Val, e.Key)
 		case "monitor":
-			u.Monitor = r.duration(e.val, e.key)
+			u.Monitor = r.duration(e.Val, e.Key)
 		case "max_failure_ratio":
-			u.MaxFailureRatio = r.ratio(e.val, e.key)
+			u.MaxFailureRatio = r.ratio(e.Val, e.Key)
 		case "failure_action":
-			switch action := FailureAction(r.str(e.val, e.key)); action {
+			switch action := FailureAction(r.str(e.Val, e.Key)); action {
 			case FailurePause, FailureContinue, FailureRollback:
 				u.Failure = action
 			case "":
 			default:
-				s.late.add(e.val.at, "failure_action must be pause, continue or rollback, not %s%s", e.val.show(),
-					didYouMean(string(action), []string{"pause", "continue", "rollback"}))
+				s.late.Add(e.Val.At, "failure_action must be pause, continue or rollback, not %s%s", e.Val.Show(),
+					compose.DidYouMean(string(action), []string{"pause", "continue", "rollback"}))
 			}
 		case "order":
-			if r.oneOf(e.val, e.key, "stop-first", "start-first") == "start-first" {
-				s.late.add(e.val.at, "order: start-first is not supported: for a while two replicas would want one port; use stop-first")
+			if r.oneOf(e.Val, e.Key, "stop-first", "start-first") == "start-first" {
+				s.late.Add(e.Val.At, "order: start-first is not supported: for a while two replicas would want one port; use stop-first")
 			}
 		default:
 			return false
@@ -72,13 +74,13 @@ func (r *reader) updateConfig(s *service, n *node) *UpdateConfig {
 }
 
 // ratio reads a number between 0 and 1.
-func (r *reader) ratio(n *node, what string) float32 {
-	v, err := strconv.ParseFloat(n.text, 32)
+func (r *reader) ratio(n *compose.Node, what string) float32 {
+	v, err := strconv.ParseFloat(n.Text, 32)
 	switch {
-	case n.kind != text && n.kind != number || err != nil:
+	case n.Kind != compose.Text && n.Kind != compose.Number || err != nil:
 		r.want(n, what, "a number between 0 and 1")
 	case !(v >= 0 && v <= 1):
-		r.probs.add(n.at, "%s must be between 0 and 1", what)
+		r.probs.Add(n.At, "%s must be between 0 and 1", what)
 	default:
 		return float32(v)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // Walls says around which daemons there is a wall: a Landlock domain, behind which no process outside can be read or signalled.
@@ -39,13 +40,13 @@ func (b *Bundle) Stand(g Ground) error {
 	for i := range b.Daemons {
 		b.stand(&b.Daemons[i])
 	}
-	var probs problems
+	var probs compose.Problems
 	if b.Walls == WallsRequired {
 		for _, line := range b.Unenforced() {
-			probs.add(b.wallsAt, "walls are required, and the private variables %s", line)
+			probs.Add(b.wallsAt, "walls are required, and the private variables %s", line)
 		}
 	}
-	return probs.err(b.Files)
+	return probs.Err(b.Files)
 }
 
 func (b *Bundle) stand(d *Daemon) {
@@ -186,19 +187,19 @@ func userID(spec string) string {
 }
 
 // readOnly reads read_only. Landlock makes it so; without that the container must be.
-func (r *reader) readOnly(s *service, e entry) {
-	if s.readOnly = r.truth(e.val, e.key); s.readOnly {
-		s.require(e.at, Requirement{Key: e.key, Kind: NeedsReadOnly})
-		s.note(e.at, "read_only of "+s.name+" is made by Landlock, and covers neither owner, mode, times nor extended attributes of files, and truncation of what is not open for writing from Linux 6.2 on only; without Landlock the container must be started with --read-only")
+func (r *reader) readOnly(s *service, e compose.Entry) {
+	if s.readOnly = r.truth(e.Val, e.Key); s.readOnly {
+		s.require(e.At, Requirement{Key: e.Key, Kind: NeedsReadOnly})
+		s.note(e.At, "read_only of "+s.name+" is made by Landlock, and covers neither owner, mode, times nor extended attributes of files, and truncation of what is not open for writing from Linux 6.2 on only; without Landlock the container must be started with --read-only")
 	}
 }
 
 // writable reads x-sidecar-init.writable.
-func (r *reader) writable(s *service, n *node) {
+func (r *reader) writable(s *service, n *compose.Node) {
 	for i, dir := range r.strings(n, "writable", true) {
-		at := n.items[i].at
+		at := n.Items[i].At
 		if !path.IsAbs(dir) {
-			r.probs.bad(n.items[i], "writable must have absolute paths, such as /var/lib/app, not %s", n.items[i].show())
+			r.probs.Bad(n.Items[i], "writable must have absolute paths, such as /var/lib/app, not %s", n.Items[i].Show())
 			continue
 		}
 		s.own.writable = append(s.own.writable, path.Clean(dir))
@@ -260,7 +261,7 @@ func (l *loader) suspectWall(s *service, d *Daemon) {
 	if l.options.Here && len(d.Spec.Argv) > 0 {
 		if info, err := os.Stat(l.find(d.Spec.Argv[0])); err == nil && info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
 			l.warnings = append(l.warnings, Warning{
-				s.at.file, s.at.line, s.at.col, fmt.Sprintf("the program of %s is set-user-ID or set-group-ID, and gets no privileges behind a wall%s", s.name, out), true,
+				s.at.File, s.at.Line, s.at.Col, fmt.Sprintf("the program of %s is set-user-ID or set-group-ID, and gets no privileges behind a wall%s", s.name, out), true,
 			})
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // loaded is a bundle of this text.
@@ -108,7 +110,7 @@ func TestRequiredWalls(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	err := loaded(t, text).Stand(Ground{Lacks: "no Landlock"})
-	var problems *Errors
+	var problems *compose.Errors
 	if !errors.As(err, &problems) || !strings.HasSuffix(err.Error(), "bundle.yaml:1:19: walls are required, and the private variables TOKEN of a: by environment only: no Landlock") {
 		t.Errorf("got %v", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // A Warning is about something that is allowed, and most probably not meant.
@@ -25,19 +27,19 @@ func (w Warning) String() string {
 	if w.Line == 0 {
 		return w.Text
 	}
-	return fmt.Sprintf("%s: %s", pos{w.File, w.Line, w.Col}, w.Text)
+	return fmt.Sprintf("%s: %s", compose.Pos{File: w.File, Line: w.Line, Col: w.Col}, w.Text)
 }
 
-func (l *loader) warn(at pos, text string) {
-	w := Warning{File: at.file, Line: at.line, Col: at.col, Text: text}
+func (l *loader) warn(at compose.Pos, text string) {
+	w := Warning{File: at.File, Line: at.Line, Col: at.Col, Text: text}
 	if !slices.Contains(l.warnings, w) {
 		l.warnings = append(l.warnings, w)
 	}
 }
 
 // unset warns of a variable that has no value and no default.
-func (l *loader) unset(at pos, name string) {
-	w := Warning{at.file, at.line, at.col, "the variable " + name + " is not set, and nothing takes its place: set it, or write ${" + name + ":-DEFAULT}", true}
+func (l *loader) unset(at compose.Pos, name string) {
+	w := Warning{at.File, at.Line, at.Col, "the variable " + name + " is not set, and nothing takes its place: set it, or write ${" + name + ":-DEFAULT}", true}
 	if !slices.Contains(l.warnings, w) {
 		l.warnings = append(l.warnings, w)
 	}
@@ -46,14 +48,14 @@ func (l *loader) unset(at pos, name string) {
 // suspect looks at a service that runs.
 func (l *loader) suspect(s *service) {
 	l.warnings = append(l.warnings, s.warnings...)
-	command := s.node.get("command")
-	switch image := s.node.get("image"); {
+	command := s.node.Get("command")
+	switch image := s.node.Get("image"); {
 	case command == nil || len(s.command) == 0 || len(s.entrypoint) > 0:
 	case strings.HasPrefix(s.command[0], "-"):
-		l.warn(command.at, fmt.Sprintf("the command of %s begins with %s, which is not a program: the ENTRYPOINT of an image does not run here; write it as entrypoint",
+		l.warn(command.At, fmt.Sprintf("the command of %s begins with %s, which is not a program: the ENTRYPOINT of an image does not run here; write it as entrypoint",
 			s.name, s.command[0]))
-	case image != nil && s.node.get("entrypoint") == nil && !strings.Contains(s.command[0], "/") && !(l.options.Here && l.inPath(s.command[0])):
-		l.warn(command.at, fmt.Sprintf("%s has an image and no entrypoint: if the image has an ENTRYPOINT, that does not run here; entrypoint: [] says that %s is the program",
+	case image != nil && s.node.Get("entrypoint") == nil && !strings.Contains(s.command[0], "/") && !(l.options.Here && l.inPath(s.command[0])):
+		l.warn(command.At, fmt.Sprintf("%s has an image and no entrypoint: if the image has an ENTRYPOINT, that does not run here; entrypoint: [] says that %s is the program",
 			s.name, s.command[0]))
 	}
 }
@@ -95,7 +97,7 @@ func (l *loader) suspectAll(running []*service, hosts bool) {
 		return
 	}
 	for _, s := range running {
-		uses := func(at pos, what, key, value string) {
+		uses := func(at compose.Pos, what, key, value string) {
 			for _, other := range running {
 				if other != s && usesHost(key, value, other.name) {
 					l.warn(at, fmt.Sprintf("%s uses %s as the name of a host, and no name of a service means an address here: write 127.0.0.1, or x-sidecar-init: { hosts: true } at the top",
@@ -110,11 +112,11 @@ func (l *loader) suspectAll(running []*service, hosts bool) {
 		}
 		for _, key := range []string{"entrypoint", "command"} {
 			words := map[string][]string{"entrypoint": s.entrypoint, "command": s.command}[key]
-			n := s.node.child(key)
+			n := s.node.Child(key)
 			for i, word := range words {
-				at := n.at
-				if n.kind == list && i < len(n.items) {
-					at = n.items[i].at
+				at := n.At
+				if n.Kind == compose.List && i < len(n.Items) {
+					at = n.Items[i].At
 				}
 				option := "" // whose value the word is: --NAME VALUE, or --NAME=VALUE
 				if i > 0 && strings.HasPrefix(words[i-1], "-") && !strings.Contains(words[i-1], "=") {
@@ -133,16 +135,16 @@ func (l *loader) suspectAll(running []*service, hosts bool) {
 func (l *loader) suspectPorts(running []*service) {
 	ports := map[string]*service{}
 	for _, s := range running {
-		e := s.node.get("ports")
+		e := s.node.Get("ports")
 		if e == nil {
 			continue
 		}
-		for _, item := range e.val.items {
-			written, protocol := item.sprint(), ""
-			if target := item.get("target"); target != nil {
-				written = target.val.sprint()
-				if e := item.get("protocol"); e != nil {
-					protocol = "/" + e.val.text
+		for _, item := range e.Val.Items {
+			written, protocol := item.Sprint(), ""
+			if target := item.Get("target"); target != nil {
+				written = target.Val.Sprint()
+				if e := item.Get("protocol"); e != nil {
+					protocol = "/" + e.Val.Text
 				}
 			}
 			m := portTarget().FindStringSubmatch(written)
@@ -159,7 +161,7 @@ func (l *loader) suspectPorts(running []*service) {
 				port := strconv.FormatUint(first, 10) + protocol
 				if other := ports[port]; other != nil && other != s && !told {
 					told = true
-					l.warn(item.at, fmt.Sprintf("%s and %s both want the port %s, and all daemons share the container's network: let one listen at another", other.name, s.name, port))
+					l.warn(item.At, fmt.Sprintf("%s and %s both want the port %s, and all daemons share the container's network: let one listen at another", other.name, s.name, port))
 				}
 				ports[port] = s
 			}
@@ -188,7 +190,7 @@ func (l *loader) suspectRequirements(running []*service) {
 				continue
 			}
 			if other.Service != q.Service && (other.Kind != q.Kind || !slices.Equal(strings.Fields(other.Value), strings.Fields(q.Value))) {
-				l.warn(pos{q.File, q.Line, q.Col}, fmt.Sprintf("%s and %s want %s in two ways, %s and %s, and a container has one %s for all daemons: let them agree, or give one another target",
+				l.warn(compose.Pos{File: q.File, Line: q.Line, Col: q.Col}, fmt.Sprintf("%s and %s want %s in two ways, %s and %s, and a container has one %s for all daemons: let them agree, or give one another target",
 					other.Service, q.Service, q.Target, other.FlagText(), q.FlagText(), what))
 			}
 		}

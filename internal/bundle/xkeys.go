@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/sidecar-init/child"
+	"github.com/bot-bottle/sidecar-init/internal/compose"
 )
 
 // own is the x-sidecar-init of a service. The keys and their types are in schema.go too, for editors.
@@ -38,7 +39,7 @@ type own struct {
 // A pattern is an item of private_env.
 type pattern struct {
 	glob string
-	at   pos
+	at   compose.Pos
 }
 
 // matches reports whether a name of a variable is meant.
@@ -53,8 +54,8 @@ var ownKeys = []string{"private_env", "ready", "kill_mode", "critical", "backoff
 var jobKeys = []string{"private_env", "kill_mode", "critical", "overflow", "control", "success_exit_codes", "timeout", "walls", "writable"}
 
 // own reads the x-sidecar-init of a service.
-func (r *reader) own(s *service, n *node) {
-	e := n.get("x-sidecar-init")
+func (r *reader) own(s *service, n *compose.Node) {
+	e := n.Get("x-sidecar-init")
 	if e == nil {
 		return
 	}
@@ -62,20 +63,20 @@ func (r *reader) own(s *service, n *node) {
 	if s.job != nil {
 		known = jobKeys
 	}
-	r.strict(e.val, "x-sidecar-init", known, func(e entry) bool {
-		if !slices.Contains(known, e.key) {
+	r.strict(e.Val, "x-sidecar-init", known, func(e compose.Entry) bool {
+		if !slices.Contains(known, e.Key) {
 			return false
 		}
-		switch n := e.val; e.key {
+		switch n := e.Val; e.Key {
 		case "timeout":
-			if s.job.timeout = r.duration(n, e.key); s.job.timeout == 0 {
-				r.probs.bad(n, "timeout must be more than 0")
+			if s.job.timeout = r.duration(n, e.Key); s.job.timeout == 0 {
+				r.probs.Bad(n, "timeout must be more than 0")
 			}
 		case "private_env":
-			for i, glob := range r.strings(n, e.key, false) {
-				at := n.items[i].at
+			for i, glob := range r.strings(n, e.Key, false) {
+				at := n.Items[i].At
 				if _, err := path.Match(glob, ""); err != nil || glob == "" || strings.Contains(glob, "=") {
-					r.probs.bad(n.items[i], "private_env must have names or patterns such as TOKEN_*, not %s", n.items[i].show())
+					r.probs.Bad(n.Items[i], "private_env must have names or patterns such as TOKEN_*, not %s", n.Items[i].Show())
 					continue
 				}
 				s.own.private = append(s.own.private, pattern{glob, at})
@@ -83,29 +84,29 @@ func (r *reader) own(s *service, n *node) {
 		case "ready":
 			s.own.ready = r.ready(n)
 		case "kill_mode":
-			s.own.killMode = child.KillMode(r.oneOf(n, e.key, string(child.KillGroup), string(child.KillProcess)))
+			s.own.killMode = child.KillMode(r.oneOf(n, e.Key, string(child.KillGroup), string(child.KillProcess)))
 		case "critical":
-			s.own.critical = r.truth(n, e.key)
+			s.own.critical = r.truth(n, e.Key)
 		case "backoff":
 			s.own.backoff = r.backoff(n)
 		case "limit":
 			s.own.limit = r.limits(n)
 		case "overflow":
-			s.own.overflow = Overflow(r.oneOf(n, e.key, string(OverflowBlock), string(OverflowDrop)))
+			s.own.overflow = Overflow(r.oneOf(n, e.Key, string(OverflowBlock), string(OverflowDrop)))
 		case "control":
-			s.own.control = Control(r.oneOf(n, e.key, string(ControlNone), string(ControlRead), string(ControlFull)))
+			s.own.control = Control(r.oneOf(n, e.Key, string(ControlNone), string(ControlRead), string(ControlFull)))
 		case "watch":
 			s.own.watch = r.watches(n)
 		case "pre_start":
-			s.own.preStartEach = r.oneOf(n, e.key, "once", "each") == "each"
+			s.own.preStartEach = r.oneOf(n, e.Key, "once", "each") == "each"
 		case "walls":
-			s.own.wallsOff = r.oneOf(n, e.key, "off") == "off"
+			s.own.wallsOff = r.oneOf(n, e.Key, "off") == "off"
 		case "writable":
 			r.writable(s, n)
 		case "success_exit_codes":
 			s.own.successCodes, s.own.successSignals = r.endings(n)
 		case "no_restart_exit_codes":
-			s.own.noRestartCodes = r.codes(n, e.key)
+			s.own.noRestartCodes = r.codes(n, e.Key)
 		default:
 			return false
 		}
@@ -114,12 +115,12 @@ func (r *reader) own(s *service, n *node) {
 }
 
 // strict is mapping, where an x- key is unknown too.
-func (r *reader) strict(n *node, what string, known []string, read func(e entry) bool) bool {
-	if n.kind != dict {
+func (r *reader) strict(n *compose.Node, what string, known []string, read func(e compose.Entry) bool) bool {
+	if n.Kind != compose.Dict {
 		r.want(n, what, "a mapping")
 		return false
 	}
-	for _, e := range n.keys {
+	for _, e := range n.Keys {
 		if !read(e) {
 			r.unknown(e, what, known)
 		}
@@ -127,44 +128,44 @@ func (r *reader) strict(n *node, what string, known []string, read func(e entry)
 	return true
 }
 
-func (r *reader) backoff(n *node) *child.Backoff {
+func (r *reader) backoff(n *compose.Node) *child.Backoff {
 	var b child.Backoff
-	r.strict(n, "backoff", []string{"initial", "max", "reset_after"}, func(e entry) bool {
-		switch e.key {
+	r.strict(n, "backoff", []string{"initial", "max", "reset_after"}, func(e compose.Entry) bool {
+		switch e.Key {
 		case "initial":
-			b.Initial = r.duration(e.val, e.key)
+			b.Initial = r.duration(e.Val, e.Key)
 			b.NoDelay = b.Initial == 0
 		case "max":
-			b.Max = r.duration(e.val, e.key)
+			b.Max = r.duration(e.Val, e.Key)
 		case "reset_after":
-			b.ResetAfter = r.duration(e.val, e.key)
+			b.ResetAfter = r.duration(e.Val, e.Key)
 		default:
 			return false
 		}
 		return true
 	})
 	if b.Max > 0 && b.Max < b.Initial {
-		r.probs.add(n.at, "the max of backoff must not be below its initial")
+		r.probs.Add(n.At, "the max of backoff must not be below its initial")
 	}
 	return &b
 }
 
-func (r *reader) limits(n *node) (l child.Limit) {
-	ok := r.strict(n, "limit", []string{"restarts", "window"}, func(e entry) bool {
-		switch e.key {
+func (r *reader) limits(n *compose.Node) (l child.Limit) {
+	ok := r.strict(n, "limit", []string{"restarts", "window"}, func(e compose.Entry) bool {
+		switch e.Key {
 		case "restarts":
-			l.Restarts = r.whole(e.val, e.key, 1, math.MaxInt32)
+			l.Restarts = r.whole(e.Val, e.Key, 1, math.MaxInt32)
 		case "window":
-			if l.Window = r.duration(e.val, e.key); l.Window == 0 {
-				r.probs.bad(e.val, "window must be more than 0")
+			if l.Window = r.duration(e.Val, e.Key); l.Window == 0 {
+				r.probs.Bad(e.Val, "window must be more than 0")
 			}
 		default:
 			return false
 		}
 		return true
 	})
-	if ok && (n.get("restarts") == nil || n.get("window") == nil) {
-		r.probs.add(n.at, "limit needs both restarts and window, such as {restarts: 5, window: 1m}")
+	if ok && (n.Get("restarts") == nil || n.Get("window") == nil) {
+		r.probs.Add(n.At, "limit needs both restarts and window, such as {restarts: 5, window: 1m}")
 	}
 	return l
 }
@@ -172,16 +173,16 @@ func (r *reader) limits(n *node) (l child.Limit) {
 var readyKeys = []string{"tcp", "http", "exec", "log", "notify"} // beside timeout
 
 // ready reads x-sidecar-init.ready: exactly one way.
-func (r *reader) ready(n *node) *Ready {
+func (r *reader) ready(n *compose.Node) *Ready {
 	ready := &Ready{Timeout: DefaultReadyTimeout}
 	ways := 0
-	ok := r.strict(n, "ready", append(slices.Clip(readyKeys), "timeout"), func(e entry) bool {
+	ok := r.strict(n, "ready", append(slices.Clip(readyKeys), "timeout"), func(e compose.Entry) bool {
 		ways++
-		switch n := e.val; e.key {
+		switch n := e.Val; e.Key {
 		case "timeout":
 			ways--
-			if ready.Timeout = r.duration(n, e.key); ready.Timeout == 0 {
-				r.probs.bad(n, "timeout must be more than 0")
+			if ready.Timeout = r.duration(n, e.Key); ready.Timeout == 0 {
+				r.probs.Bad(n, "timeout must be more than 0")
 			}
 		case "tcp":
 			ready.TCP = r.tcp(n)
@@ -191,7 +192,7 @@ func (r *reader) ready(n *node) *Ready {
 			}
 		case "exec":
 			if ready.Exec = r.command(n, "exec"); len(ready.Exec) == 0 || ready.Exec[0] == "" {
-				r.probs.bad(n, "exec must have a command, such as [/app/probe]")
+				r.probs.Bad(n, "exec must have a command, such as [/app/probe]")
 			}
 		case "log":
 			ready.Log = r.str(n, "log")
@@ -206,20 +207,20 @@ func (r *reader) ready(n *node) *Ready {
 		return true
 	})
 	if ok && ways != 1 {
-		r.probs.add(n.at, "ready must have exactly one of %s", or(readyKeys))
+		r.probs.Add(n.At, "ready must have exactly one of %s", or(readyKeys))
 	}
 	return ready
 }
 
 // tcp reads PORT or HOST:PORT.
-func (r *reader) tcp(n *node) string {
-	if port, ok := n.val.(int); ok && port > 0 && port < 1<<16 {
+func (r *reader) tcp(n *compose.Node) string {
+	if port, ok := n.Val.(int); ok && port > 0 && port < 1<<16 {
 		return "127.0.0.1:" + strconv.Itoa(port)
 	}
-	if n.kind == text {
-		host, port, err := net.SplitHostPort(n.text)
+	if n.Kind == compose.Text {
+		host, port, err := net.SplitHostPort(n.Text)
 		if err != nil {
-			host, port = "", n.text
+			host, port = "", n.Text
 		}
 		if p, err := strconv.ParseUint(port, 10, 16); err == nil && p > 0 {
 			if host == "" {
@@ -233,7 +234,7 @@ func (r *reader) tcp(n *node) string {
 }
 
 // notify reads how a daemon notifies: sd, or fd:N.
-func (r *reader) notify(n *node, ready *Ready) {
+func (r *reader) notify(n *compose.Node, ready *Ready) {
 	how := r.str(n, "notify")
 	if how == "sd" {
 		ready.NotifySD = true
@@ -252,23 +253,23 @@ func (r *reader) notify(n *node, ready *Ready) {
 type top struct {
 	grace        time.Duration
 	routes       []route
-	exitCodeFrom *node
+	exitCodeFrom *compose.Node
 	log          LogOptions
 	notify       []Sink
 	reload       bool
 	transient    *Transient
 	requires     string
 	walls        Walls
-	wallsAt      pos
+	wallsAt      compose.Pos
 	limits       string
-	hosts        *pos // nil: no
+	hosts        *compose.Pos // nil: no
 }
 
 // A route is an entry of signals.
 type route struct {
 	signal           syscall.Signal
-	at               pos
-	forward, restart []*node // names
+	at               compose.Pos
+	forward, restart []*compose.Node // names
 	shutdown, reload bool
 }
 
@@ -281,59 +282,59 @@ const (
 var topKeys = []string{"grace_period", "signals", "notify", "log", "exit_code_from", "reload", "requires", "transient", "walls", "limits", "hosts"}
 
 // top reads the x-sidecar-init at the top.
-func (r *reader) top(tree *node) (t top) {
-	e := tree.get("x-sidecar-init")
+func (r *reader) top(tree *compose.Node) (t top) {
+	e := tree.Get("x-sidecar-init")
 	if e == nil {
 		return t
 	}
-	r.strict(e.val, "x-sidecar-init", topKeys, func(e entry) bool {
-		switch n := e.val; e.key {
+	r.strict(e.Val, "x-sidecar-init", topKeys, func(e compose.Entry) bool {
+		switch n := e.Val; e.Key {
 		case "grace_period":
-			if t.grace = r.duration(n, e.key); t.grace == 0 {
-				r.probs.bad(n, "grace_period must be more than 0")
+			if t.grace = r.duration(n, e.Key); t.grace == 0 {
+				r.probs.Bad(n, "grace_period must be more than 0")
 			}
 		case "signals":
 			t.routes = r.routes(n)
 		case "reload":
-			t.reload = r.oneOf(n, e.key, "auto", "manual") == "auto"
+			t.reload = r.oneOf(n, e.Key, "auto", "manual") == "auto"
 		case "requires":
-			t.requires = r.oneOf(n, e.key, RequiresRefuse, RequiresWarn)
+			t.requires = r.oneOf(n, e.Key, RequiresRefuse, RequiresWarn)
 		case "walls":
-			t.wallsAt = e.at
-			t.walls = Walls(r.oneOf(n, e.key, string(WallsAuto), string(WallsOn), string(WallsOff), string(WallsRequired)))
+			t.wallsAt = e.At
+			t.walls = Walls(r.oneOf(n, e.Key, string(WallsAuto), string(WallsOn), string(WallsOff), string(WallsRequired)))
 		case "limits":
-			if r.oneOf(n, e.key, "auto", LimitsRequired) == LimitsRequired {
+			if r.oneOf(n, e.Key, "auto", LimitsRequired) == LimitsRequired {
 				t.limits = LimitsRequired
 			}
 		case "hosts":
-			if r.truth(n, e.key) {
-				t.hosts = &n.at
+			if r.truth(n, e.Key) {
+				t.hosts = &n.At
 			}
 		case "transient":
 			t.transient = r.transient(n)
 		case "notify":
 			t.notify = r.sinks(n)
 		case "log":
-			r.strict(n, "log", []string{"format", "timestamps", "hold", "max_line"}, func(e entry) bool {
-				switch e.key {
+			r.strict(n, "log", []string{"format", "timestamps", "hold", "max_line"}, func(e compose.Entry) bool {
+				switch e.Key {
 				case "format":
-					t.log.Format = r.oneOf(e.val, e.key, "text", "json")
+					t.log.Format = r.oneOf(e.Val, e.Key, "text", "json")
 				case "timestamps":
-					t.log.Timestamps = r.truth(e.val, e.key)
+					t.log.Timestamps = r.truth(e.Val, e.Key)
 				case "hold":
 					t.log.Hold = new(time.Duration)
-					if e.val.kind != number || e.val.text != "0" { // 0 needs no unit
-						*t.log.Hold = r.duration(e.val, e.key)
+					if e.Val.Kind != compose.Number || e.Val.Text != "0" { // 0 needs no unit
+						*t.log.Hold = r.duration(e.Val, e.Key)
 					}
 				case "max_line":
-					t.log.MaxLine = int(r.size(e.val, e.key, minLine, maxLine, "between 1kb and 1mb"))
+					t.log.MaxLine = int(r.size(e.Val, e.Key, minLine, maxLine, "between 1kb and 1mb"))
 				default:
 					return false
 				}
 				return true
 			})
 		case "exit_code_from":
-			if r.str(n, e.key); !n.bad {
+			if r.str(n, e.Key); !n.Bad {
 				t.exitCodeFrom = n
 			}
 		default:
@@ -345,51 +346,51 @@ func (r *reader) top(tree *node) (t top) {
 }
 
 // routes reads signals.
-func (r *reader) routes(n *node) (out []route) {
-	if n.kind != dict {
+func (r *reader) routes(n *compose.Node) (out []route) {
+	if n.Kind != compose.Dict {
 		r.want(n, "signals", "a mapping of signals, such as HUP: {forward: web}")
 		return nil
 	}
-	for _, e := range n.keys {
-		sig, err := ParseSignal(e.key)
+	for _, e := range n.Keys {
+		sig, err := ParseSignal(e.Key)
 		if err != nil {
-			r.probs.add(e.at, "%v", err)
+			r.probs.Add(e.At, "%v", err)
 			continue
 		}
 		if reason := unroutable(sig); reason != "" {
-			r.probs.add(e.at, "%s cannot be routed: %s", e.key, reason)
+			r.probs.Add(e.At, "%s cannot be routed: %s", e.Key, reason)
 		}
 		if i := slices.IndexFunc(out, func(o route) bool { return o.signal == sig }); i >= 0 {
-			r.probs.add(e.at, "%s is routed at %s already", child.SignalName(sig), out[i].at)
+			r.probs.Add(e.At, "%s is routed at %s already", child.SignalName(sig), out[i].at)
 			continue
 		}
-		to := route{signal: sig, at: e.at}
-		ok := r.strict(e.val, e.key, []string{"forward", "restart", "reload", "shutdown"}, func(e entry) bool {
-			switch e.key {
+		to := route{signal: sig, at: e.At}
+		ok := r.strict(e.Val, e.Key, []string{"forward", "restart", "reload", "shutdown"}, func(e compose.Entry) bool {
+			switch e.Key {
 			case "forward":
-				to.forward = r.names(e.val, e.key)
+				to.forward = r.names(e.Val, e.Key)
 			case "restart":
-				to.restart = r.names(e.val, e.key)
+				to.restart = r.names(e.Val, e.Key)
 			case "reload":
-				to.reload = r.truth(e.val, e.key)
+				to.reload = r.truth(e.Val, e.Key)
 			case "shutdown":
-				to.shutdown = r.truth(e.val, e.key)
+				to.shutdown = r.truth(e.Val, e.Key)
 			default:
 				return false
 			}
 			return true
 		})
 		off := func(key string, on bool) bool {
-			e := e.val.get(key)
-			return e != nil && !e.val.bad && !on
+			e := e.Val.Get(key)
+			return e != nil && !e.Val.Bad && !on
 		}
-		if ok && !slices.ContainsFunc(e.val.keys, func(e entry) bool {
-			return !(e.key == "shutdown" && off(e.key, to.shutdown) || e.key == "reload" && off(e.key, to.reload))
+		if ok && !slices.ContainsFunc(e.Val.Keys, func(e compose.Entry) bool {
+			return !(e.Key == "shutdown" && off(e.Key, to.shutdown) || e.Key == "reload" && off(e.Key, to.reload))
 		}) {
-			r.probs.add(e.val.at, "%s must have forward, restart, reload or shutdown, such as {forward: web}", e.key)
+			r.probs.Add(e.Val.At, "%s must have forward, restart, reload or shutdown, such as {forward: web}", e.Key)
 		}
-		if to.shutdown && (e.val.get("restart") != nil || to.reload) {
-			r.probs.add(e.at, "%s cannot both restart or reload something and shut the bundle down", e.key)
+		if to.shutdown && (e.Val.Get("restart") != nil || to.reload) {
+			r.probs.Add(e.At, "%s cannot both restart or reload something and shut the bundle down", e.Key)
 		}
 		out = append(out, to)
 	}
@@ -397,46 +398,46 @@ func (r *reader) routes(n *node) (out []route) {
 }
 
 // names reads a name, or a list of names.
-func (r *reader) names(n *node, what string) []*node {
-	if n.kind == list {
+func (r *reader) names(n *compose.Node, what string) []*compose.Node {
+	if n.Kind == compose.List {
 		r.strings(n, what, true)
-		return slices.DeleteFunc(slices.Clone(n.items), func(item *node) bool { return item.kind != text })
+		return slices.DeleteFunc(slices.Clone(n.Items), func(item *compose.Node) bool { return item.Kind != compose.Text })
 	}
-	if n.kind == text {
-		return []*node{n}
+	if n.Kind == compose.Text {
+		return []*compose.Node{n}
 	}
 	r.want(n, what, "a daemon, or a list of daemons")
 	return nil
 }
 
 // sinks reads notify: a list of {url: …} or {exec: […]}.
-func (r *reader) sinks(n *node) (out []Sink) {
-	if n.kind != list {
+func (r *reader) sinks(n *compose.Node) (out []Sink) {
+	if n.Kind != compose.List {
 		r.want(n, "notify", "a list, such as [{url: \"http://127.0.0.1:9100/events\"}]")
 		return nil
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		var sink Sink
-		ok := r.strict(item, "notify", []string{"url", "exec"}, func(e entry) bool {
-			switch e.key {
+		ok := r.strict(item, "notify", []string{"url", "exec"}, func(e compose.Entry) bool {
+			switch e.Key {
 			case "url":
-				sink.URL = r.str(e.val, e.key)
+				sink.URL = r.str(e.Val, e.Key)
 				if program, ok := strings.CutPrefix(sink.URL, "exec:"); ok && strings.HasPrefix(program, "/") {
 					sink = Sink{Exec: []string{program}}
 				} else if !validURL(sink.URL, "http", "https", "unix") {
-					r.want(e.val, "url", "a URL that starts with http://, https://, unix:/// or exec:/")
+					r.want(e.Val, "url", "a URL that starts with http://, https://, unix:/// or exec:/")
 				}
 			case "exec":
-				if sink.Exec = r.command(e.val, e.key); len(sink.Exec) == 0 || sink.Exec[0] == "" {
-					r.probs.bad(e.val, "exec must have a command, such as [/app/notify]")
+				if sink.Exec = r.command(e.Val, e.Key); len(sink.Exec) == 0 || sink.Exec[0] == "" {
+					r.probs.Bad(e.Val, "exec must have a command, such as [/app/notify]")
 				}
 			default:
 				return false
 			}
 			return true
 		})
-		if ok && len(item.keys) != 1 {
-			r.probs.add(item.at, "an item of notify must have either url or exec")
+		if ok && len(item.Keys) != 1 {
+			r.probs.Add(item.At, "an item of notify must have either url or exec")
 		}
 		out = append(out, sink)
 	}

@@ -1,4 +1,4 @@
-package bundle
+package compose
 
 import (
 	"errors"
@@ -12,10 +12,10 @@ import (
 //
 // It is our own because compose-go's package links logrus, warns on fd 2 of what is unset, and compiles its regular
 // expressions at start. FuzzExpand holds it to that package.
-func expand(s string, vars lookup) (string, error) { return expandNested(s, vars, nil, 0) }
+func expand(s string, vars Lookup) (string, error) { return expandNested(s, vars, nil, 0) }
 
 // expandNoting is expand; unset is told of each variable that has no value and no default.
-func expandNoting(s string, unset func(name string), vars lookup) (string, error) {
+func expandNoting(s string, unset func(name string), vars Lookup) (string, error) {
 	return expandNested(s, vars, unset, 0)
 }
 
@@ -24,7 +24,7 @@ const maxNested = 64
 
 var errNested = errors.New("references stand in each other more than " + strconv.Itoa(maxNested) + " deep")
 
-func expandNested(s string, vars lookup, unset func(string), depth int) (string, error) {
+func expandNested(s string, vars Lookup, unset func(string), depth int) (string, error) {
 	i := strings.IndexByte(s, '$')
 	if i < 0 {
 		return s, nil
@@ -52,7 +52,7 @@ func expandNested(s string, vars lookup, unset func(string), depth int) (string,
 // references are those of a string.
 type references struct {
 	s          string
-	vars       lookup
+	vars       Lookup
 	unset      func(name string)
 	depth      int
 	line, last int // the end of the line that was looked at last, and the last closing brace of it

@@ -1,4 +1,4 @@
-package bundle
+package compose
 
 import (
 	"errors"
@@ -9,68 +9,68 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
-// A lookup is the value of a variable, and whether it is set.
-type lookup func(name string) (string, bool)
+// A Lookup is the value of a variable, and whether it is set.
+type Lookup func(name string) (string, bool)
 
-// An interpolator replaces the variables in a tree, and casts the strings where Compose expects another type.
-type interpolator struct {
-	vars   lookup
-	behind func(name string) []string // the variables that a variable was made of
-	probs  *problems
-	unset  func(at pos, name string) // unless nil, is told of variables without a value or a default
+// An Interpolator replaces the variables in a tree, and casts the strings where Compose expects another type.
+type Interpolator struct {
+	Vars     Lookup
+	Behind   func(name string) []string // the variables that a variable was made of
+	Problems *Problems
+	Unset    func(at Pos, name string) // unless nil, is told of variables without a value or a default
 }
 
-// tree interpolates n, which is at path; an item of a list has the path element "[]".
-func (in *interpolator) tree(n *node, path []string) {
-	switch n.kind {
-	case dict:
-		for i := range n.keys {
-			in.tree(n.keys[i].val, append(path, n.keys[i].key))
+// Tree interpolates n, which is at path; an item of a list has the path element "[]".
+func (in *Interpolator) Tree(n *Node, path []string) {
+	switch n.Kind {
+	case Dict:
+		for i := range n.Keys {
+			in.Tree(n.Keys[i].Val, append(path, n.Keys[i].Key))
 		}
-	case list:
-		for _, item := range n.items {
-			in.tree(item, append(path, "[]"))
+	case List:
+		for _, item := range n.Items {
+			in.Tree(item, append(path, "[]"))
 		}
-	case text:
-		if strings.Contains(n.text, "$") {
+	case Text:
+		if strings.Contains(n.Text, "$") {
 			in.text(n)
 		}
 		if c := castOf(path); c != nil {
 			if err := c(n); err != nil {
-				in.probs.bad(n, "%s must be %v, not %s", path[len(path)-1], err, n.show())
+				in.Problems.Bad(n, "%s must be %v, not %s", path[len(path)-1], err, n.Show())
 			}
 		}
 	}
 }
 
 // text interpolates a string.
-func (in *interpolator) text(n *node) {
-	raw := n.text
+func (in *Interpolator) text(n *Node) {
+	raw := n.Text
 	var unset []string
 	out, err := expandNoting(raw, func(name string) { unset = append(unset, name) }, func(name string) (string, bool) {
-		for _, name := range append([]string{name}, in.behind(name)...) {
-			if !slices.Contains(n.vars, name) {
-				n.vars = append(n.vars, name)
+		for _, name := range append([]string{name}, in.Behind(name)...) {
+			if !slices.Contains(n.Vars, name) {
+				n.Vars = append(n.Vars, name)
 			}
 		}
-		return in.vars(name)
+		return in.Vars(name)
 	})
 	if err == nil {
-		n.text = out
+		n.Text = out
 		for _, name := range unset {
-			if in.unset != nil {
-				in.unset(n.at, name)
+			if in.Unset != nil {
+				in.Unset(n.At, name)
 			}
 		}
 		return
 	}
-	n.text, n.bad = "", true
-	in.probs.add(n.at, "%s", phrase(expandMessage(raw, in.vars)))
+	n.Text, n.Bad = "", true
+	in.Problems.Add(n.At, "%s", Phrase(expandMessage(raw, in.Vars)))
 }
 
 // expandMessage says why raw cannot be expanded. The message of a ${NAME:?message} may refer to variables: they are
 // expanded once more, with a mask for the values.
-func expandMessage(raw string, vars lookup) string {
+func expandMessage(raw string, vars Lookup) string {
 	_, err := expand(raw, func(name string) (string, bool) {
 		value, ok := vars(name)
 		if value != "" {
@@ -88,7 +88,7 @@ func expandMessage(raw string, vars lookup) string {
 }
 
 // A cast turns a string into the type that Compose expects; the error says what that is.
-type cast func(*node) error
+type cast func(*Node) error
 
 var (
 	errWhole  = errors.New("a whole number")
@@ -153,45 +153,45 @@ func castOf(path []string) cast {
 	return nil
 }
 
-func castWhole(n *node) error {
-	v, err := strconv.Atoi(n.text)
+func castWhole(n *Node) error {
+	v, err := strconv.Atoi(n.Text)
 	if err != nil {
 		return errWhole
 	}
-	n.kind, n.val = number, v
+	n.Kind, n.Val = Number, v
 	return nil
 }
 
 // castUmask reads a number as YAML does: with 0 or 0o in front it is octal.
-func castUmask(n *node) error {
-	v, err := strconv.ParseUint(n.text, 0, 32)
+func castUmask(n *Node) error {
+	v, err := strconv.ParseUint(n.Text, 0, 32)
 	if err != nil {
 		return errWhole
 	}
-	n.kind, n.val = number, int(v)
+	n.Kind, n.Val = Number, int(v)
 	return nil
 }
 
-func castNumber(n *node) error {
-	v, err := strconv.ParseFloat(n.text, 64)
+func castNumber(n *Node) error {
+	v, err := strconv.ParseFloat(n.Text, 64)
 	if err != nil {
 		return errNumber
 	}
-	n.kind, n.val = number, v
+	n.Kind, n.Val = Number, v
 	return nil
 }
 
-func castTruth(n *node) error {
-	v, ok := parseTruth(n.text)
+func castTruth(n *Node) error {
+	v, ok := ParseTruth(n.Text)
 	if !ok {
 		return errTruth
 	}
-	n.kind, n.val = truth, v
+	n.Kind, n.Val = Truth, v
 	return nil
 }
 
-// parseTruth reads a boolean that was written as a string, as compose-go does.
-func parseTruth(s string) (value, ok bool) {
+// ParseTruth reads a boolean that was written as a string, as compose-go does.
+func ParseTruth(s string) (value, ok bool) {
 	switch strings.ToLower(s) {
 	case "true", "y", "yes", "on":
 		return true, true

@@ -1,4 +1,4 @@
-package bundle
+package compose
 
 import (
 	"errors"
@@ -15,11 +15,11 @@ func (e operatorError) Error() string {
 	return "has an unquoted " + string(e) + ", but no shell reads it: write [/bin/sh, -c, \"…\"], or quote it"
 }
 
-// splitWords splits a command that is written as one string as Compose does (go-shellwords): quotes and backslashes as in a
+// SplitWords splits a command that is written as one string as Compose does (go-shellwords): quotes and backslashes as in a
 // shell, \n and \t mean newline and tab outside of single quotes, and nothing is expanded: what stands in $( ) or in backquotes stays
 // as it is, in one word. Compose drops an unquoted ; & | < or > and all that follows without a word; here that is an operatorError,
 // because nobody can have meant it. Any other error is errQuote.
-func splitWords(line string) ([]string, error) {
+func SplitWords(line string) ([]string, error) {
 	words := []string{}
 	var word strings.Builder
 	var started, escaped, dollar bool // a word has begun; the character before was a backslash, or a plain $
@@ -81,8 +81,8 @@ func splitWords(line string) ([]string, error) {
 	return words, nil
 }
 
-// parseDuration reads a duration as Compose does: like Go's, with d for a day and w for a week.
-func parseDuration(s string) (d time.Duration, ok bool) {
+// ParseDuration reads a duration as Compose does: like Go's, with d for a day and w for a week.
+func ParseDuration(s string) (d time.Duration, ok bool) {
 	rest, negative := s, false
 	if rest != "" && (rest[0] == '-' || rest[0] == '+') {
 		rest, negative = rest[1:], rest[0] == '-'

@@ -1,4 +1,4 @@
-package bundle
+package compose
 
 import (
 	"errors"
@@ -11,27 +11,27 @@ type envReader struct {
 	rest  string
 	line  int
 	all   map[string]string // what the file gives, and what was there before it
-	look  lookup
-	given func(envEntry) // is told of each variable that the file names
+	look  Lookup
+	given func(EnvEntry) // is told of each variable that the file names
 
 	names []string // the variables that the statement refers to
 }
 
-// An entry of a file of variables.
-type envEntry struct {
-	key, value string
-	line       int
-	names      []string // the variables that were looked up for it
+// An EnvEntry is a variable of a file of variables.
+type EnvEntry struct {
+	Key, Value string
+	Line       int
+	Names      []string // the variables that were looked up for it
 }
 
-// A dotenvError is a problem of a line.
-type dotenvError struct {
-	line    int
-	message string
+// A DotenvError is a problem of a line.
+type DotenvError struct {
+	Line    int
+	Message string
 }
 
-// parseDotenv reads data into all. Values can refer to what look finds, and to what all has so far.
-func parseDotenv(data string, all map[string]string, look lookup, given func(envEntry)) *dotenvError {
+// ParseDotenv reads data into all. Values can refer to what look finds, and to what all has so far.
+func ParseDotenv(data string, all map[string]string, look Lookup, given func(EnvEntry)) *DotenvError {
 	d := &envReader{rest: strings.TrimPrefix(data, "\ufeff"), line: 1, all: all, look: look, given: given}
 	for d.next() {
 		if err := d.statement(); err != nil {
@@ -72,7 +72,7 @@ func blank(r rune) bool {
 }
 
 // statement reads KEY=VALUE, KEY: VALUE, or KEY alone, which takes what look finds; each may be exported.
-func (d *envReader) statement() *dotenvError {
+func (d *envReader) statement() *DotenvError {
 	if after, ok := strings.CutPrefix(d.rest, "export"); ok && after != "" && strings.IndexByte(" \t\n\f\r", after[0]) >= 0 {
 		d.skip(len(d.rest) - len(strings.TrimLeftFunc(after, blank)))
 	}
@@ -82,11 +82,11 @@ func (d *envReader) statement() *dotenvError {
 	line := d.line
 	d.names = nil
 	if end < 0 {
-		return &dotenvError{line, "must be KEY=VALUE; a KEY alone needs a newline after it"}
+		return &DotenvError{line, "must be KEY=VALUE; a KEY alone needs a newline after it"}
 	}
 	key := strings.TrimRightFunc(d.rest[:end], unicode.IsSpace)
 	if strings.IndexByte("=:\n", d.rest[end]) < 0 || strings.Contains(key, " ") {
-		return &dotenvError{line, "must be KEY=VALUE, with a key of letters, digits, dots, dashes and underscores"}
+		return &DotenvError{line, "must be KEY=VALUE, with a key of letters, digits, dots, dashes and underscores"}
 	}
 	alone := d.rest[end] == '\n'
 	d.skip(end + 1)
@@ -98,13 +98,13 @@ func (d *envReader) statement() *dotenvError {
 	} else {
 		var err error
 		if value, err = d.value(); err != nil {
-			return &dotenvError{line, err.Error()}
+			return &DotenvError{line, err.Error()}
 		}
 	}
 	if set {
 		d.all[key] = value
 	}
-	d.given(envEntry{key, value, line, d.names})
+	d.given(EnvEntry{key, value, line, d.names})
 	return nil
 }
 
