@@ -28,6 +28,7 @@ var public = []struct {
 
 // TestExported: docs/api.txt lists what the public packages export, so that a change of it is seen; and the doors are narrow.
 func TestExported(t *testing.T) {
+	t.Chdir(top)
 	var b strings.Builder
 	for _, p := range public {
 		names, members := exports(t, p.dir)

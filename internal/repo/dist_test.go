@@ -22,6 +22,7 @@ import (
 // TestDist: what `make dist` makes of a commit is the same in two folders, and each of its files is what it should be. (The second build
 // finds what the first has compiled. Two that share nothing are compared by hand, before a release.)
 func TestDist(t *testing.T) {
+	t.Chdir(top)
 	if testing.Short() {
 		t.Skip("it builds the program twice; -short is set")
 	}

@@ -41,6 +41,7 @@ func isOurs(argv []string) bool { return len(argv) > 0 && filepath.Base(argv[0])
 
 // TestDocsShell: what a page tells the reader to type is something that a shell understands, and that sidecar-init does.
 func TestDocsShell(t *testing.T) {
+	t.Chdir(top)
 	bin := binary(t)
 	call := regexp.MustCompile(`(?m)(?:^|[\s(])(?:\S*/)?sidecar-init( [^|;&<>()#\n]*)?`)
 	for _, b := range docBlocks(t) {
@@ -79,6 +80,7 @@ func loadCompose(t *testing.T, text string) *types.Project {
 
 // TestDocsJSON: what the pages show as JSON is what the program writes, but for white space: each key, in its order.
 func TestDocsJSON(t *testing.T) {
+	t.Chdir(top)
 	for _, b := range docBlocks(t) {
 		if b.lang != "json" || !strings.HasPrefix(b.page, "docs/") {
 			continue
@@ -115,6 +117,7 @@ func TestDocsJSON(t *testing.T) {
 
 // TestDocsGo compiles the programs of the pages.
 func TestDocsGo(t *testing.T) {
+	t.Chdir(top)
 	if testing.Short() {
 		t.Skip("compiles programs; -short is set")
 	}

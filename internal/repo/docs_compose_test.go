@@ -8,6 +8,7 @@ import (
 
 // TestDocsCompose: the Compose files that are about the container are such, and their health checks are calls of ours.
 func TestDocsCompose(t *testing.T) {
+	t.Chdir(top)
 	bin := binary(t)
 	for _, b := range docBlocks(t) {
 		switch {

@@ -13,6 +13,7 @@ import (
 // TestDocsKubernetes: what is for Kubernetes is YAML with a kind and a name; sidecar-init knows the calls and the variables
 // in it, and accepts the bundle files.
 func TestDocsKubernetes(t *testing.T) {
+	t.Chdir(top)
 	bin := binary(t)
 	help, err := exec.Command(bin, "run", "--help").Output()
 	if err != nil {

@@ -17,11 +17,13 @@ import (
 // TestDocsSession types everything that docs/control.md says to type, while the bundle of that page runs. What the page
 // shows as the answer must come, but for numbers and white space.
 func TestDocsSession(t *testing.T) {
+	t.Chdir(top)
 	session(t, "docs/control.md", "sidecar-init wait --timeout 20s", 0)
 }
 
 // TestDocsSymptoms does the same with docs/symptoms.md, whose bundle has a daemon for each thing that goes wrong.
 func TestDocsSymptoms(t *testing.T) {
+	t.Chdir(top)
 	session(t, "docs/symptoms.md", `sidecar-init wait --timeout 20s --for exited killed && sidecar-init status | grep -q "^red  *unhealthy" &&
 		sidecar-init status loops | grep -q backoff && sidecar-init logs floods | grep -q end && sidecar-init logs hangs deaf | grep -c up | grep -q 2`, 137)
 }

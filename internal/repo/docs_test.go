@@ -62,6 +62,7 @@ func (b docBlock) kind() string {
 // TestDocsBundles: every bundle file on every page is one that "sidecar-init check" accepts, without a warning. One whose
 // services have images is accepted by docker compose too.
 func TestDocsBundles(t *testing.T) {
+	t.Chdir(top)
 	bin := binary(t)
 	found := 0
 	for _, b := range docBlocks(t) {
@@ -95,6 +96,7 @@ func checkBundle(t *testing.T, bin, text string) {
 
 // TestDocsLinks: every page is reachable from README.md, by links that lead somewhere, to a heading if they name one.
 func TestDocsLinks(t *testing.T) {
+	t.Chdir(top)
 	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#([^)]*))?\)`)
 	seen := map[string]bool{}
 	for todo := []string{"README.md"}; len(todo) > 0; {

@@ -94,6 +94,7 @@ var rules = map[string]rule{
 
 // TestImports holds the imports map.
 func TestImports(t *testing.T) {
+	t.Chdir(top)
 	for _, p := range packages(t) {
 		dir := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
 		if dir == "" {
@@ -139,6 +140,7 @@ func allowed(name string, may []string) bool {
 // TestPlatforms: os/exec and golang.org/x/sys only where processes are: in child, internal and cmd, and so is syscall's
 // dangerous half.
 func TestPlatforms(t *testing.T) {
+	t.Chdir(top)
 	for _, p := range packages(t) {
 		dir := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
 		if under(dir, "child") || under(dir, "internal") || under(dir, "cmd") {
@@ -201,6 +203,7 @@ func tags(t *testing.T) string {
 
 // TestDockerfileSource: what is compiled inside Docker is compiled as `make build` does it.
 func TestDockerfileSource(t *testing.T) {
+	t.Chdir(top)
 	text, err := os.ReadFile("Dockerfile.source")
 	if err != nil {
 		t.Fatal(err)
@@ -225,6 +228,7 @@ const depsFile = "cmd/sidecar-init/deps.txt"
 // TestDeps compares what is linked into the binary with the list in the repository, so that a new dependency is seen in
 // review. The standard library's own internal packages are left out: they are Go's business.
 func TestDeps(t *testing.T) {
+	t.Chdir(top)
 	cmd := exec.Command("go", "list", "-deps", "-tags", tags(t), "./cmd/sidecar-init")
 	cmd.Env = linux()
 	out, err := cmd.Output()
@@ -260,6 +264,7 @@ const maxBinary = 12_000_000
 
 // TestBinarySize holds it.
 func TestBinarySize(t *testing.T) {
+	t.Chdir(top)
 	info, err := os.Stat(binary(t))
 	if err != nil {
 		t.Fatal(err)
@@ -301,9 +306,6 @@ func binary(t *testing.T) string {
 }
 
 func TestMain(m *testing.M) {
-	if err := os.Chdir("../.."); err != nil {
-		panic(err)
-	}
 	code := m.Run()
 	if built != "" {
 		os.RemoveAll(built)

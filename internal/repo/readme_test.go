@@ -82,6 +82,7 @@ var commands = map[string]string{
 
 // TestReadmeCommands: whatever the reader is told to type is run by some test.
 func TestReadmeCommands(t *testing.T) {
+	t.Chdir(top)
 	seen := map[string]bool{}
 	for _, file := range []string{"README.md", "examples/README.md"} {
 		text, err := os.ReadFile(file)
@@ -114,6 +115,7 @@ func TestReadmeCommands(t *testing.T) {
 
 // TestReadmeDocker: the lines for a Dockerfile are those of the example, which internal/dockertest builds, but for names.
 func TestReadmeDocker(t *testing.T) {
+	t.Chdir(top)
 	example, err := os.ReadFile("examples/docker/Dockerfile")
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +130,7 @@ func TestReadmeDocker(t *testing.T) {
 
 // TestReadmeBundle runs the bundle of README.md, with scripts for its programs.
 func TestReadmeBundle(t *testing.T) {
+	t.Chdir(top)
 	bin := binary(t)
 	dir, env := programs(t, bin)
 	write(t, filepath.Join(dir, "bundle.yaml"), the(t, "yaml"), 0o644)
@@ -158,6 +161,7 @@ func TestReadmeBundle(t *testing.T) {
 
 // TestReadmeControl types the commands of the section about another terminal, while the bundle of README.md runs.
 func TestReadmeControl(t *testing.T) {
+	t.Chdir(top)
 	bin := binary(t)
 	dir, env := programs(t, bin)
 	env = append(env, "SIDECAR_INIT_CONTROL="+filepath.Join(dir, "socket"))
@@ -207,6 +211,7 @@ func TestReadmeControl(t *testing.T) {
 
 // TestReadmeEmbedding compiles and runs the program of README.md.
 func TestReadmeEmbedding(t *testing.T) {
+	t.Chdir(top)
 	if testing.Short() {
 		t.Skip("compiles and runs a program; -short is set")
 	}

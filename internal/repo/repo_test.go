@@ -20,6 +20,10 @@ import (
 
 const module = "github.com/bot-bottle/sidecar-init"
 
+// top is the first directory of the repository, where every test goes, by itself: only so does the go command know what it reads, and that
+// a result is out of date.
+const top = "../.."
+
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // A source is a Go file of the module.
@@ -143,6 +147,7 @@ func notTest(s source) bool { return !s.test }
 // TestNoSleep: time passes in tests by testing/synctest or by bytes on a pipe, and in the program by the one timer of an
 // actor. A sleep is a guess about how fast something else is.
 func TestNoSleep(t *testing.T) {
+	t.Chdir(top)
 	for _, c := range calls(t, "time", "Sleep", notTest) {
 		t.Errorf("%s: time.Sleep outside of tests", where(c.node))
 	}
@@ -150,6 +155,7 @@ func TestNoSleep(t *testing.T) {
 
 // TestNoSignalIgnore: an ignored signal is inherited by every daemon; signal.Notify and dropping it is not.
 func TestNoSignalIgnore(t *testing.T) {
+	t.Chdir(top)
 	for _, c := range calls(t, "os/signal", "Ignore", notTest) {
 		t.Errorf("%s: signal.Ignore outside of tests: daemons would inherit that", where(c.node))
 	}
@@ -172,6 +178,7 @@ var lockers = map[string]string{
 
 // TestLockOSThread keeps goroutines that fork off locked threads.
 func TestLockOSThread(t *testing.T) {
+	t.Chdir(top)
 	for _, c := range calls(t, "runtime", "LockOSThread", notTest) {
 		if lockers[c.source.dir+" "+c.fn] == "" {
 			t.Errorf("%s: runtime.LockOSThread in %s: give the reason why that is safe in lockers, or do without",
@@ -183,6 +190,7 @@ func TestLockOSThread(t *testing.T) {
 // TestAsk: an actor that Asks another can wait for one that waits for it. So only the edges of the program ask; and package jobs, for
 // them, and in a goroutine for each run that waits for what it depends on.
 func TestAsk(t *testing.T) {
+	t.Chdir(top)
 	for _, c := range calls(t, module+"/actor", "Ask", notTest) {
 		d := c.source.dir
 		if !under(d, "cmd") && !under(d, "internal/control") && !under(d, "client") && !under(d, "internal/jobs") && c.fn != "ask" {
@@ -193,6 +201,7 @@ func TestAsk(t *testing.T) {
 
 // TestPackageComments: each package says in its first sentence what it provides.
 func TestPackageComments(t *testing.T) {
+	t.Chdir(top)
 	comments := map[string][]string{}
 	for _, s := range mustSources(t) {
 		if strings.HasSuffix(s.path, "_test.go") || strings.Contains(s.path, "testdata/") {
@@ -222,6 +231,7 @@ func TestPackageComments(t *testing.T) {
 
 // TestDocumented: every exported name has a comment of its own, or that of its group.
 func TestDocumented(t *testing.T) {
+	t.Chdir(top)
 	for _, s := range mustSources(t) {
 		if s.test || s.file.Name.Name == "main" {
 			continue
@@ -286,6 +296,7 @@ const (
 )
 
 func TestFileLength(t *testing.T) {
+	t.Chdir(top)
 	for _, s := range mustSources(t) {
 		limit := maxLines
 		if s.test {
@@ -306,6 +317,7 @@ var elsewhere = regexp.MustCompile(strings.Join([]string{
 }, "|"))
 
 func TestNoOutsideNames(t *testing.T) {
+	t.Chdir(top)
 	err := walk(func(path string) error {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -330,6 +342,7 @@ func TestNoOutsideNames(t *testing.T) {
 
 // TestDesignPages: a design page that is spoken of lies beside the file that does so.
 func TestDesignPages(t *testing.T) {
+	t.Chdir(top)
 	for _, s := range mustSources(t) {
 		for _, g := range s.file.Comments {
 			if !strings.Contains(g.Text(), "DESIGN.md") {
@@ -344,6 +357,7 @@ func TestDesignPages(t *testing.T) {
 
 // TestGoMod: a replace works for us and not for those who import us.
 func TestGoMod(t *testing.T) {
+	t.Chdir(top)
 	out, err := exec.Command("go", "mod", "edit", "-json").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -364,6 +378,7 @@ func TestGoMod(t *testing.T) {
 }
 
 func TestChangelog(t *testing.T) {
+	t.Chdir(top)
 	text, err := os.ReadFile("CHANGELOG.md")
 	if err != nil {
 		t.Fatal(err)
@@ -375,6 +390,7 @@ func TestChangelog(t *testing.T) {
 
 // TestLinks: a link to a file of the repository leads somewhere.
 func TestLinks(t *testing.T) {
+	t.Chdir(top)
 	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`) // not to other sites, which have a colon
 	err := walk(func(path string) error {
 		if !strings.HasSuffix(path, ".md") || strings.Contains(path, "testdata/") {
@@ -398,6 +414,7 @@ func TestLinks(t *testing.T) {
 
 // TestADRs: every decision is in the list, every entry of the list exists, and each has its three parts.
 func TestADRs(t *testing.T) {
+	t.Chdir(top)
 	list, err := os.ReadFile("docs/adr/README.md")
 	if err != nil {
 		t.Fatal(err)
