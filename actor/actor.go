@@ -4,10 +4,10 @@
 //
 //  1. A handler's methods are called one at a time, on the goroutine that called Run: its state
 //     needs no lock.
-//  2. Ref.Tell and Ref.Offer never block (package mailbox).
-//  3. A message is either given to Receive or, once the actor has ended, to Refuse. So an Ask is always
-//     answered or fails with ErrEnded; it does not wait for ever.
-//  4. A panic in the handler ends this actor alone: Run returns it as a *PanicError. As PID 1, a panic that
+//  2. [Ref.Tell] and [Ref.Offer] never block (package mailbox).
+//  3. A message is either given to Receive or, once the actor has ended, to Refuse. So an [Ask] is always
+//     answered or fails with [ErrEnded]; it does not wait for ever.
+//  4. A panic in the handler ends this actor alone: Run returns it as a *[PanicError]. As PID 1, a panic that
 //     went further would make the kernel kill every process of the container.
 //  5. An actor has one timer. Arm and Grant replace what was armed; Disarm before Receive returns means that
 //     Timeout is not called, since a stopped timer leaves no stale tick (Go 1.23).
@@ -35,7 +35,7 @@ var (
 )
 
 // A Handler is the behaviour of an actor. An error other than nil ends the actor; Run returns it,
-// except ErrStop.
+// except [ErrStop].
 type Handler[M any] interface {
 	// Receive handles one message.
 	Receive(m M) error
@@ -54,7 +54,7 @@ type PanicError struct {
 // Error gives the value and the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// An Actor receives messages of type M. Make one with New and call Run once.
+// An Actor receives messages of type M. Make one with [New] and call Run once.
 type Actor[M any] struct {
 	box   *mailbox.Mailbox[M]
 	timer *time.Timer // nil until first armed
@@ -62,7 +62,7 @@ type Actor[M any] struct {
 }
 
 // New returns an actor that does not run yet; messages can be sent to it already. The limit is that of
-// mailbox.New, for Offer.
+// [mailbox.New], for Offer.
 func New[M any](limit int) *Actor[M] {
 	return &Actor[M]{box: mailbox.New[M](limit)}
 }
@@ -157,10 +157,10 @@ func (a *Actor[M]) Disarm() {
 // A Ref speaks to an actor. The zero Ref is not usable.
 type Ref[M any] struct{ box *mailbox.Mailbox[M] }
 
-// Tell queues m without a limit; it fails only with mailbox.ErrClosed, when the actor has ended.
+// Tell queues m without a limit; it fails only with [mailbox.ErrClosed], when the actor has ended.
 func (r Ref[M]) Tell(m M) error { return r.box.Send(m) }
 
-// Offer queues m unless the actor is behind (mailbox.ErrFull) or has ended (mailbox.ErrClosed).
+// Offer queues m unless the actor is behind ([mailbox.ErrFull]) or has ended ([mailbox.ErrClosed]).
 func (r Ref[M]) Offer(m M) error { return r.box.Offer(m) }
 
 // Done is closed once the actor has ended.
@@ -169,13 +169,13 @@ func (r Ref[M]) Done() <-chan struct{} { return r.box.Done() }
 // HighWater is the largest number of messages that ever waited for the actor.
 func (r Ref[M]) HighWater() int { return r.box.HighWater() }
 
-// A Reply carries one answer from an actor to whoever asked. Make one with NewReply; Ask does so.
+// A Reply carries one answer from an actor to whoever asked. Make one with [NewReply]; [Ask] does so.
 type Reply[T any] struct{ c chan T }
 
 // NewReply returns a reply that nobody has answered.
 func NewReply[T any]() Reply[T] { return Reply[T]{make(chan T, 1)} }
 
-// Send answers. It never blocks: the first answer wins, later ones are dropped. On the zero Reply it does
+// Send answers. It never blocks: the first answer wins, later ones are dropped. On the zero [Reply] it does
 // nothing, so that a message whose sender wants no answer needs no special case.
 func (r Reply[T]) Send(v T) {
 	select {
@@ -187,8 +187,8 @@ func (r Reply[T]) Send(v T) {
 // C is the channel on which the one answer arrives.
 func (r Reply[T]) C() <-chan T { return r.c }
 
-// Ask offers the message that mk makes around a fresh Reply, and waits for the answer. It fails with the
-// error of Offer, with that of ctx, or with ErrEnded. Actors must not call it.
+// Ask offers the message that mk makes around a fresh [Reply], and waits for the answer. It fails with the
+// error of Offer, with that of ctx, or with [ErrEnded]. Actors must not call it.
 func Ask[M, T any](ctx context.Context, to Ref[M], mk func(Reply[T]) M) (T, error) {
 	reply := NewReply[T]()
 	var zero T

@@ -23,7 +23,7 @@ type Attr struct {
 	Cgroup *Cgroup
 }
 
-// A Cgroup is a control group (version 2) of a daemon. The Spawner makes it; Exec only moves the process into it.
+// A Cgroup is a control group (version 2) of a daemon. The [Spawner] makes it; [Exec] only moves the process into it.
 type Cgroup struct {
 	Dir   string            // absolute
 	Files map[string]string // what is to be in its files, such as memory.max

@@ -14,29 +14,29 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 )
 
-// A Msg is what a Child can be told. The imperatives are for its user; the facts about its process are its own.
+// A Msg is what a [Child] can be told. The imperatives are for its user; the facts about its process are its own.
 type Msg interface{ childMsg() }
 
-// Messages to a Child.
+// Messages to a [Child].
 type (
 	// Start starts a daemon that waits or is dead; one that is being stopped is started again after that. A job runs once, unless a
-	// run of it is in progress: Trigger says what by, and Argv, unless nil, takes the place of Spec.Argv. For a daemon both are empty.
+	// run of it is in progress: Trigger says what by, and Argv, unless nil, takes the place of [Spec.Argv]. For a daemon both are empty.
 	Start struct {
 		Trigger Trigger
 		Argv    []string
 	}
 	// Skip ends the waiting of a daemon that can never be started; Reason says why. It counts as exit code 1.
 	Skip struct{ Reason string }
-	// Terminate stops the daemon with its stop signal. Final means that the bundle ends, as with Retire; the only graces
-	// are then Spec.StopGrace and the sender's own (it sends Kill).
+	// Terminate stops the daemon with its stop signal. Final means that the bundle ends, as with [Retire]; the only graces
+	// are then [Spec.StopGrace] and the sender's own (it sends [Kill]).
 	// Half is the time that is left for PreStop then.
 	Terminate struct {
 		Final bool
 		Half  time.Duration
 	}
-	// Retire says that the bundle ends: nothing starts any more, a restart that is due is called off, and the Child ends
+	// Retire says that the bundle ends: nothing starts any more, a restart that is due is called off, and the [Child] ends
 	// when its process does. A live daemon is not stopped by it, and neither is what is left of the process group of a dead
-	// one: as long as there is something, the Child waits for Terminate or Kill.
+	// one: as long as there is something, the Child waits for [Terminate] or [Kill].
 	Retire struct{}
 	// Restart stops the daemon, if it is alive, and starts it anew. Restarts that come before the start coalesce.
 	Restart struct{}
@@ -49,19 +49,19 @@ type (
 	}
 	// Kill sends SIGKILL at once, and is final.
 	Kill struct{}
-	// Pause freezes the process, and all that it has started, where it is in a control group of its own (Freezer); Unpause lets
+	// Pause freezes the process, and all that it has started, where it is in a control group of its own ([Freezer]); [Unpause] lets
 	// it go on. Reply, which may be the zero Reply, is answered with nil, or why that could not be done.
 	Pause   struct{ Reply actor.Reply[error] }
 	Unpause struct{ Reply actor.Reply[error] }
-	// Revise gives the daemon a new definition. The process goes on, under the rules of Spec; or, with Restart, it is
+	// Revise gives the daemon a new definition. The process goes on, under the rules of [Spec]; or, with [Restart], it is
 	// restarted to be the program of Spec: its stop is then still that of the old one, and a daemon that has ended by itself is
-	// started. One that was stopped by hand stays so, unless Start is set too.
+	// started. One that was stopped by hand stays so, unless [Start] is set too.
 	Revise struct {
 		Spec           *Spec
 		Restart, Start bool
 	}
 	// Ready says that the process of generation Gen is ready, or healthy again. Generation counts the processes that
-	// were tried to be started, from 1; it is Status.Gen.
+	// were tried to be started, from 1; it is [Status.Gen].
 	Ready struct{ Gen uint64 }
 	// Unhealthy says that the process of generation Gen fails its health check; Reason says how.
 	Unhealthy struct {
@@ -72,12 +72,12 @@ type (
 	// killed.
 	Stopping struct{ Gen uint64 }
 	// Extend says that the process of generation Gen, which is being stopped, asks that SIGKILL comes no sooner than By
-	// from now, within MaxExtended. Kill comes when it comes.
+	// from now, within [MaxExtended]. Kill comes when it comes.
 	Extend struct {
 		Gen uint64
 		By  time.Duration
 	}
-	// Note says that the process of generation Gen has said Text about itself: it is Status.Reason where there is no
+	// Note says that the process of generation Gen has said Text about itself: it is [Status.Reason] where there is no
 	// better one.
 	Note struct {
 		Gen  uint64
@@ -135,7 +135,7 @@ func counts(m Msg) bool {
 	return false
 }
 
-// Hooks are what a Child calls, on its own goroutine. They must not block.
+// Hooks are what a [Child] calls, on its own goroutine. They must not block.
 type Hooks struct {
 	// Status gets the daemon's status after each message that was handled. It may be nil.
 	Status func(Status)
@@ -143,7 +143,7 @@ type Hooks struct {
 	Event func(Event)
 }
 
-// A Child is the actor that owns one daemon. Make one with New and call Run.
+// A Child is the actor that owns one daemon. Make one with [New] and call Run.
 type Child struct {
 	actor   *actor.Actor[Msg]
 	m       *machine
@@ -162,7 +162,7 @@ type Child struct {
 // queueLimit is how many messages may wait before Ref().Offer is refused.
 const queueLimit = 64
 
-// New returns the actor of the daemon that spec describes; it waits for Start.
+// New returns the actor of the daemon that spec describes; it waits for [Start].
 func New(spec *Spec, spawner Spawner, hooks Hooks) *Child {
 	if hooks.Status == nil {
 		hooks.Status = func(Status) {}
@@ -176,11 +176,11 @@ func New(spec *Spec, spawner Spawner, hooks Hooks) *Child {
 	}
 }
 
-// Ref returns the reference by which the Child is told things.
+// Ref returns the reference by which the [Child] is told things.
 func (c *Child) Ref() actor.Ref[Msg] { return c.actor.Ref() }
 
-// Run supervises the daemon until, after Retire, Terminate{Final: true} or Kill, it is dead. Its error is an
-// *actor.PanicError or nil. After a panic the process has no owner any more: it is killed, with its process group.
+// Run supervises the daemon until, after [Retire], Terminate{Final: true} or [Kill], it is dead. Its error is an
+// *[actor.PanicError] or nil. After a panic the process has no owner any more: it is killed, with its process group.
 func (c *Child) Run() error {
 	err := c.actor.Run((*handler)(c))
 	c.cease()
@@ -196,7 +196,7 @@ func (c *Child) Run() error {
 	return err
 }
 
-// handler keeps the methods of actor.Handler off the exported type.
+// handler keeps the methods of [actor.Handler] off the exported type.
 type handler Child
 
 // Receive handles one message.

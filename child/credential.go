@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// ErrUser is wrapped by the error of Exec.Shim's function where the user and groups of the process could not be set.
+// ErrUser is wrapped by the error of [Exec.Shim]'s function where the user and groups of the process could not be set.
 var ErrUser = errors.New("cannot become its user")
 
 // credential resolves User and Groups as Docker does: a name or number that /etc/passwd knows brings its group and the

@@ -117,7 +117,7 @@ func (s *Status) Executed() bool {
 	return s.PID != 0 && (s.State != StateStarting || !s.Started.Before(s.Since))
 }
 
-// A Kind is the type of an Event.
+// A Kind is the type of an [Event].
 type Kind string
 
 // The kinds of events of a daemon. Package root adds those of the bundle.
@@ -151,7 +151,7 @@ const (
 )
 
 // An Event is something that happened to a daemon, for logs, metrics and notifications. Which fields are set
-// depends on Kind.
+// depends on [Kind].
 type Event struct {
 	Time      time.Time
 	Kind      Kind

@@ -21,8 +21,8 @@ import (
 // DefaultPath is where programs are looked up when a daemon's environment has no PATH; it is that of Docker.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Exec is the Spawner that executes real programs. The process gets a session, and so a process group, of its own;
-// default signal dispositions; /dev/null as stdin, or an empty pipe where there is none; and Output. Its zero value
+// Exec is the [Spawner] that executes real programs. The process gets a session, and so a process group, of its own;
+// default signal dispositions; /dev/null as stdin, or an empty pipe where there is none; and [Output]. Its zero value
 // discards output.
 //
 // The signal mask that a process starts with is the one that this program was started with (the Go runtime restores
@@ -53,7 +53,7 @@ type Exec struct {
 	system *system // nil means what this process has; a test brings another
 }
 
-// A system is what all processes of Exec have in common.
+// A system is what all processes of [Exec] have in common.
 type system struct {
 	kernel kernel.Features
 	procs  proc.Scanner
@@ -75,7 +75,7 @@ type Output struct {
 	Exited func()
 }
 
-// Spawn implements Spawner. Its error is always a *StartError.
+// Spawn implements [Spawner]. Its error is always a *[StartError].
 func (e Exec) Spawn(spec *Spec) (Process, error) {
 	if len(spec.Argv) == 0 {
 		return nil, &StartError{Reason: "there is no command", Code: 126}

@@ -15,7 +15,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/kernel"
 )
 
-// osProcess is a process of Exec.
+// osProcess is a process of [Exec].
 //
 // Signals to the main process, and its collection, are left to package os, which knows by itself what pidfds are good for.
 // The process group outlives its leader. Where a pidfd reaches it even then (reach), the leader is collected at once. Elsewhere
@@ -57,10 +57,10 @@ func start(cmd *exec.Cmd, s *system, spec *Spec) (*osProcess, error) {
 	return p, nil
 }
 
-// PID implements Process.
+// PID implements [Process].
 func (p *osProcess) PID() int { return p.cmd.Process.Pid }
 
-// Signal implements Process.
+// Signal implements [Process].
 func (p *osProcess) Signal(sig syscall.Signal, group bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,7 +89,7 @@ func (p *osProcess) signalGroup(sig syscall.Signal) error {
 	return sendErr
 }
 
-// Wait implements Process.
+// Wait implements [Process].
 func (p *osProcess) Wait() Exit {
 	if p.pidfd != nil {
 		if conn, err := p.pidfd.SyscallConn(); err == nil {
@@ -163,7 +163,7 @@ func (p *osProcess) collect() {
 	}
 }
 
-// Left implements Process.
+// Left implements [Process].
 func (p *osProcess) Left() bool {
 	p.mu.Lock()
 	empty, keep := p.empty, !p.reach && !p.collected
@@ -206,7 +206,7 @@ func (p *osProcess) members() (alive, dead int) {
 	return alive, dead
 }
 
-// Release implements Process.
+// Release implements [Process].
 func (p *osProcess) Release(kill bool) {
 	if kill && p.Signal(unix.SIGKILL, true) == nil {
 		p.collect() // from here on the number is only asked for, which takes no look at /proc in nearly all cases

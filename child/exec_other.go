@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// osProcess is a process of Exec, with what POSIX has: a group outlives its leader, and as long as it does its number is
+// osProcess is a process of [Exec], with what POSIX has: a group outlives its leader, and as long as it does its number is
 // not given to another process.
 type osProcess struct {
 	cmd    *exec.Cmd
@@ -27,10 +27,10 @@ func start(cmd *exec.Cmd, _ *system, spec *Spec) (*osProcess, error) {
 	return &osProcess{cmd: cmd, group: spec.KillMode != KillProcess}, cmd.Start()
 }
 
-// PID implements Process.
+// PID implements [Process].
 func (p *osProcess) PID() int { return p.cmd.Process.Pid }
 
-// Signal implements Process.
+// Signal implements [Process].
 func (p *osProcess) Signal(sig syscall.Signal, group bool) error {
 	if !group {
 		return p.cmd.Process.Signal(sig)
@@ -43,7 +43,7 @@ func (p *osProcess) Signal(sig syscall.Signal, group bool) error {
 	return syscall.Kill(-p.PID(), sig)
 }
 
-// Wait implements Process.
+// Wait implements [Process].
 func (p *osProcess) Wait() Exit {
 	err := p.cmd.Wait()
 	if p.exited != nil {
@@ -52,10 +52,10 @@ func (p *osProcess) Wait() Exit {
 	return exitOf(p.cmd, err)
 }
 
-// Strays implements Process: nothing here tells.
+// Strays implements [Process]: nothing here tells.
 func (p *osProcess) Strays() bool { return false }
 
-// Left implements Process.
+// Left implements [Process].
 func (p *osProcess) Left() bool {
 	if !p.group || !errors.Is(p.Signal(0, true), syscall.ESRCH) {
 		p.mu.Lock()
@@ -68,7 +68,7 @@ func (p *osProcess) Left() bool {
 	return false
 }
 
-// Release implements Process.
+// Release implements [Process].
 func (p *osProcess) Release(kill bool) {
 	if kill && p.Signal(syscall.SIGKILL, true) == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), killWait)

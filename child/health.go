@@ -3,7 +3,7 @@ package child
 import "time"
 
 // proof is how long a process that the policy has started after a failure must have lived to be taken for well again, where
-// Backoff.ResetAfter is not shorter. A crash loop would look well whenever it is looked at between two crashes.
+// [Backoff.ResetAfter] is not shorter. A crash loop would look well whenever it is looked at between two crashes.
 const proof = 10 * time.Second
 
 // Well reports whether the daemon does not count against the health of the bundle. One that has ended with exit code 0

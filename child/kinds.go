@@ -1,13 +1,13 @@
 package child
 
-// A Command is a Msg by which a user wants something of one daemon: Start, Terminate, Restart, Signal, Pause or Unpause. Package
+// A Command is a [Msg] by which a user wants something of one daemon: Start, [Terminate], [Restart], [Signal], [Pause] or [Unpause]. Package
 // root takes these by name.
 type Command interface {
 	Msg
 	command()
 }
 
-// A Fact is a Msg that says what was found out about a process: Ready, Unhealthy, Stopping, Extend or Note.
+// A Fact is a [Msg] that says what was found out about a process: Ready, [Unhealthy], [Stopping], [Extend] or [Note].
 type Fact interface {
 	Msg
 	fact()

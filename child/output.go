@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// A Stream is where all lives of one daemon write: a log.Stream, for example. Open makes the files for one life; exited is to
+// A Stream is where all lives of one daemon write: a [log.Stream], for example. Open makes the files for one life; exited is to
 // be called when the main process has ended.
 type Stream interface {
 	// Open makes the files for one life, given to that user where uid or gid is not -1. stdout and stderr may be the same.
 	Open(uid, gid int) (stdout, stderr *os.File, exited func(), err error)
 }
 
-// OutputTo is an Exec.Output by which each daemon writes to a Stream of its own, which stream makes at its first life:
+// OutputTo is an [Exec.Output] by which each daemon writes to a [Stream] of its own, which stream makes at its first life:
 //
 //	child.Exec{Output: child.OutputTo(func(name string) child.Stream { return logger.Stream(name, log.StreamOptions{}) })}
 func OutputTo(stream func(name string) Stream) func(*Spec) (Output, error) {

@@ -39,13 +39,13 @@ type Process interface {
 	Release(kill bool)
 }
 
-// A Freezer is a Process that can be frozen, with all that it has started, so that none of it runs until it is thawed.
+// A Freezer is a [Process] that can be frozen, with all that it has started, so that none of it runs until it is thawed.
 type Freezer interface {
 	// Freeze freezes it, or with false lets it go on. It does not block.
 	Freeze(on bool) error
 }
 
-// ErrNoFreezer is why a daemon cannot be paused: its Process is no Freezer.
+// ErrNoFreezer is why a daemon cannot be paused: its [Process] is no [Freezer].
 var ErrNoFreezer = errors.New("it has no control group of its own")
 
 // An Exit says how a process ended. The zero value is exit code 0.

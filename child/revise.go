@@ -19,7 +19,7 @@ const (
 	OtherProgram Change = "program"
 )
 
-// Compare says what distinguishes s from the newer Spec. The order of Env and After makes no difference, and Data is not
+// Compare says what distinguishes s from the newer [Spec]. The order of Env and After makes no difference, and Data is not
 // looked at.
 func (s *Spec) Compare(newer *Spec) Change {
 	if s == newer {

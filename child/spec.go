@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Spec describes one daemon. It is not changed after it has been handed to New.
+// A Spec describes one daemon. It is not changed after it has been handed to [New].
 type Spec struct {
 	// Name identifies the daemon in commands, routes and log lines; it is unique in a bundle.
 	Name string
@@ -99,7 +99,7 @@ func (s *Spec) stopSignal() syscall.Signal {
 // DefaultRestartGrace is the time between the stop signal and SIGKILL when a daemon is restarted or stopped by hand.
 const DefaultRestartGrace = 5 * time.Second
 
-// MaxExtended is how long a stop takes, at most, that Extend makes longer.
+// MaxExtended is how long a stop takes, at most, that [Extend] makes longer.
 const MaxExtended = 10 * time.Minute
 
 // restartGrace is RestartGrace with its default.
@@ -155,7 +155,7 @@ const (
 // A Policy says after which unrequested ends a daemon is started again; the names are Compose's.
 type Policy string
 
-// The restart policies. After Terminate none of them restarts.
+// The restart policies. After [Terminate] none of them restarts.
 const (
 	RestartNo            Policy = "no"
 	RestartOnFailure     Policy = "on-failure" // any end but exit code 0
@@ -194,7 +194,7 @@ type Backoff struct {
 	Fixed bool
 }
 
-// The backoff of a Spec that sets none. Delays have a jitter of ±10 %.
+// The backoff of a [Spec] that sets none. Delays have a jitter of ±10 %.
 const (
 	DefaultBackoff    = 500 * time.Millisecond // the first delay
 	DefaultMaxBackoff = 30 * time.Second       // the longest

@@ -11,7 +11,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// AtOnce is a duration for Life.ReadyAfter and Life.ExitAfter, where 0 means never.
+// AtOnce is a duration for [Life.ReadyAfter] and [Life.ExitAfter], where 0 means never.
 const AtOnce time.Duration = -1
 
 // releaseBound is how long Release waits for processes that do not go away.
@@ -53,10 +53,10 @@ type Reaction struct {
 	Exit   child.Exit
 }
 
-// What is the type of a Record.
+// What is the type of a [Record].
 type What string
 
-// What a Fake records.
+// What a [Fake] records.
 const (
 	Spawning  What = "spawning"  // Spawn was called
 	Spawned   What = "spawned"   // and returned a process
@@ -110,7 +110,7 @@ func (r Record) String() string {
 	return s
 }
 
-// A Fake is a child.Spawner of processes that exist only in memory. The zero Fake is ready for use; its fields are set
+// A Fake is a [child.Spawner] of processes that exist only in memory. The zero Fake is ready for use; its fields are set
 // before the first Spawn.
 type Fake struct {
 	// Lives says, by the name of a daemon, how its processes behave, one after the other. The last repeats. A daemon
@@ -135,7 +135,7 @@ type history struct {
 	procs    []*process
 }
 
-// process implements child.Process. All of its fields, and those of its members, are guarded by fake.mu.
+// process implements [child.Process]. All of its fields, and those of its members, are guarded by fake.mu.
 type process struct {
 	fake     *Fake
 	daemon   string
@@ -217,7 +217,7 @@ func (f *Fake) Spawn(spec *child.Spec) (child.Process, error) {
 	return p, nil
 }
 
-// End ends the main process of the daemon's present life, as if by itself, whatever its Life says. It reports whether
+// End ends the main process of the daemon's present life, as if by itself, whatever its [Life] says. It reports whether
 // there was one.
 func (f *Fake) End(daemon string, exit child.Exit) bool {
 	f.mu.Lock()
@@ -281,14 +281,14 @@ func (f *Fake) Trace(daemons ...string) []string {
 	return ss
 }
 
-// Violations returns what was done against the contract of child.Spawner and child.Process.
+// Violations returns what was done against the contract of [child.Spawner] and [child.Process].
 func (f *Fake) Violations() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.violations)
 }
 
-// Leftovers returns what should not be so once everything that used the Fake has ended: main processes that are
+// Leftovers returns what should not be so once everything that used the [Fake] has ended: main processes that are
 // alive, not waited for, or not released, and process groups that are not empty, save those that nobody is to touch.
 func (f *Fake) Leftovers() []string {
 	f.mu.Lock()
@@ -325,7 +325,7 @@ type TB interface {
 }
 
 // Check fails the test for each violation and for each leftover. It is called at the end, when all users of the
-// Fake have ended.
+// [Fake] have ended.
 func (f *Fake) Check(t TB) {
 	t.Helper()
 	for _, s := range f.Violations() {

@@ -15,7 +15,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/log"
 )
 
-// Lines are the lines that daemons write. Make them with NewLines. The methods may be called from any goroutine.
+// Lines are the lines that daemons write. Make them with [NewLines]. The methods may be called from any goroutine.
 type Lines struct {
 	spawner child.Exec
 
@@ -24,7 +24,7 @@ type Lines struct {
 	fresh chan struct{} // closed and replaced at each line
 }
 
-// NewLines returns Lines for a test, at whose end, if it has failed, they are logged. t is a *testing.T.
+// NewLines returns [Lines] for a test, at whose end, if it has failed, they are logged. t is a *testing.T.
 func NewLines(t interface {
 	TB
 	Cleanup(func())

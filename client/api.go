@@ -160,7 +160,7 @@ type Problem struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Supervisor is the name of the supervisor itself in its log, which Client.Logs gives by this name alone.
+// Supervisor is the name of the supervisor itself in its log, which [Client.Logs] gives by this name alone.
 const Supervisor = "sidecar-init"
 
 // A LogLine is a line that a daemon wrote, or says that lines are missing.
@@ -237,7 +237,7 @@ const (
 	CauseUnexpected = "unexpected" // nobody asked for it
 )
 
-// EventData is what an Event says beyond its type.
+// EventData is what an [Event] says beyond its type.
 type EventData struct {
 	// PID is that of the process; 0 where there was none.
 	PID int `json:"pid"`
@@ -274,7 +274,7 @@ type EventData struct {
 	Lost int `json:"lost,omitempty"`
 }
 
-// Lost is how many events are missing where e stands; 0 unless it is an EventLost.
+// Lost is how many events are missing where e stands; 0 unless it is an [EventLost].
 func (e *Event) Lost() int {
 	if e.Type != EventLost {
 		return 0

@@ -37,13 +37,13 @@ type Error struct {
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
 
-// A Client speaks to one supervisor. Make one with New.
+// A Client speaks to one supervisor. Make one with [New].
 type Client struct {
 	paths []string // in the order in which they are tried; nil means DefaultSockets, as they are then
 	http  *http.Client
 }
 
-// New returns a client for the supervisor at that control socket. An empty path means the first of DefaultSockets where
+// New returns a client for the supervisor at that control socket. An empty path means the first of [DefaultSockets] where
 // one answers.
 func New(path string) *Client {
 	c := &Client{}

@@ -37,7 +37,7 @@ type Schedule struct {
 	MissedFires string `json:"missed_fires"`
 }
 
-// The results of a Run.
+// The results of a [Run].
 const (
 	RunWaiting   = "waiting" // for its turn, or for what it depends on
 	RunRunning   = "running"
@@ -69,7 +69,7 @@ type Run struct {
 // Over reports whether the run has come to its end.
 func (r *Run) Over() bool { return r.Result != RunWaiting && r.Result != RunRunning }
 
-// An Output is a line that a run has written, or, with Run, how the run is: before the first line, and at the end.
+// An Output is a line that a run has written, or, with [Run], how the run is: before the first line, and at the end.
 type Output struct {
 	Run *Run `json:"run,omitempty"`
 	LogLine
@@ -103,7 +103,7 @@ func ask[T any](ctx context.Context, c *Client, method, path string, body []byte
 }
 
 // StartJob runs a job, and returns as soon as the run is accepted: the jobs that it depends on run first, and services that it needs are
-// started. With args they take the place of the job's command, behind its entrypoint. The error is an *Error with status 409 where the
+// started. With args they take the place of the job's command, behind its entrypoint. The error is an *[Error] with status 409 where the
 // job is running, is paused, or cannot be run by hand.
 func (c *Client) StartJob(ctx context.Context, job string, args ...string) (Run, error) {
 	body, err := json.Marshal(runRequest{args, true})
@@ -139,7 +139,7 @@ func (c *Client) RunJob(ctx context.Context, job string, args ...string) iter.Se
 	}
 }
 
-// CancelJob ends the run of a job that is in progress, and those that wait for their turn. The error is an *Error with status 409 where
+// CancelJob ends the run of a job that is in progress, and those that wait for their turn. The error is an *[Error] with status 409 where
 // there is none.
 func (c *Client) CancelJob(ctx context.Context, job string) error { return c.toJob(ctx, job, "cancel") }
 

@@ -44,7 +44,7 @@ type ReloadStep struct {
 	Causes []string `json:"causes"` // the keys that have changed, or why else
 }
 
-// Reload makes the supervisor read its files anew, and apply what has changed. Where the files are wrong the error is an *Error with
+// Reload makes the supervisor read its files anew, and apply what has changed. Where the files are wrong the error is an *[Error] with
 // status 422, and the Reload has the problems; where daemons could not be started its status is 500.
 func (c *Client) Reload(ctx context.Context, o ReloadOptions) (Reload, error) {
 	q := url.Values{}

@@ -17,7 +17,7 @@ const DefaultSocket = "/run/sidecar-init.sock"
 
 // DefaultSockets are the paths of the control socket that a supervisor tries, and that a client looks at, in this order:
 // /run/sidecar-init.sock, a name in /dev/shm that is different for each user and pid namespace, for containers whose
-// file system is read-only or whose user is not root, and what there is of SpareSocket.
+// file system is read-only or whose user is not root, and what there is of [SpareSocket].
 func DefaultSockets() []string {
 	paths := []string{DefaultSocket}
 	if name := shmName(); name != "" {

@@ -12,7 +12,7 @@ import (
 	"strconv"
 )
 
-// NoLines is LogOptions.Lines for lines that come from now on alone.
+// NoLines is [LogOptions.Lines] for lines that come from now on alone.
 const NoLines = -1
 
 // LogOptions say which lines of a log are wanted.

@@ -24,7 +24,7 @@ type Transient struct {
 }
 
 // Add makes a daemon that is in no file, and returns it once its program has been executed. It is supervised, logged and listed like
-// others, until Remove or the end of its TTL. A reload leaves it alone. The error is an *Error with status 409 where there is a daemon
+// others, until Remove or the end of its TTL. A reload leaves it alone. The error is an *[Error] with status 409 where there is a daemon
 // of that name or the bundle allows none of this kind, and 429 where it has as many as it allows.
 func (c *Client) Add(ctx context.Context, name string, t Transient) (Daemon, error) {
 	body, err := json.Marshal(t)
@@ -34,7 +34,7 @@ func (c *Client) Add(ctx context.Context, name string, t Transient) (Daemon, err
 	return c.one(ctx, http.MethodPut, name, body)
 }
 
-// Remove stops a daemon that Add has made, and returns how it was when it is gone. One of the bundle's file is an *Error with status 409.
+// Remove stops a daemon that Add has made, and returns how it was when it is gone. One of the bundle's file is an *[Error] with status 409.
 func (c *Client) Remove(ctx context.Context, name string) (Daemon, error) {
 	return c.one(ctx, http.MethodDelete, name, nil)
 }

@@ -11,7 +11,7 @@ import (
 // Events keeps nothing.
 type Events struct{}
 
-// NewEvents returns Events.
+// NewEvents returns [Events].
 func NewEvents(string) *Events { return &Events{} }
 
 // Observe does nothing.

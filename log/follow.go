@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Follower reads the lines of a Stream as they come. It reads from what is kept for Tail, and holds nothing but a place in
+// A Follower reads the lines of a [Stream] as they come. It reads from what is kept for Tail, and holds nothing but a place in
 // that: so it costs the Stream nothing and cannot slow it down, and if it is itself too slow it loses lines and learns
 // how many. It needs no Close. Its methods are for one goroutine.
 type Follower struct {
@@ -17,7 +17,7 @@ type Follower struct {
 	old  uint64 // the position up to which Follow found lines
 }
 
-// Follow returns a Follower that begins with the last n lines, as Tail(n) does, if there are any; from there on none is
+// Follow returns a [Follower] that begins with the last n lines, as Tail(n) does, if there are any; from there on none is
 // left out unnoticed.
 func (s *Stream) Follow(n int) *Follower {
 	r := &s.ring
@@ -75,7 +75,7 @@ func (f *Follower) take(buf []byte) (line Line, lost int, ok bool) {
 	return line, 0, true
 }
 
-// Take returns the next line, or the number of lines that were lost before it, because the Follower was too slow; without
+// Take returns the next line, or the number of lines that were lost before it, because the [Follower] was too slow; without
 // ok there is neither yet. The text is in buf, or in memory of its own where buf is too small.
 func (f *Follower) Take(buf []byte) (line Line, lost int, ok bool) {
 	f.r.mu.Lock()
@@ -83,7 +83,7 @@ func (f *Follower) Take(buf []byte) (line Line, lost int, ok bool) {
 	return f.take(buf)
 }
 
-// Ready reports whether Take would return something. If not, over says that it never will: the Log has been closed.
+// Ready reports whether Take would return something. If not, over says that it never will: the [Log] has been closed.
 func (f *Follower) Ready() (ready, over bool) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
@@ -111,7 +111,7 @@ const (
 )
 
 // Next waits until there are lines that have not yet been returned, and returns some of them. The number of lines that
-// were lost before them is lost. The error is that of ctx, or io.EOF when the Log has been closed and there are no more.
+// were lost before them is lost. The error is that of ctx, or io.EOF when the [Log] has been closed and there are no more.
 func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error) {
 	if err := f.wait(ctx); err != nil {
 		return nil, 0, err

@@ -43,7 +43,7 @@ func endingOf(partial bool) ending {
 	return whole
 }
 
-// What tells in each format that a line goes on. In Text a part of a line that is too long has no mark: it is as it was
+// What tells in each format that a line goes on. In [Text] a part of a line that is too long has no mark: it is as it was
 // written, so that the parts can be joined again by their length alone.
 const (
 	heldMark    = ` \`

@@ -1,6 +1,6 @@
 // Package log carries the output of daemons to one file, whole lines at a time, together with the supervisor's own lines.
 //
-// A Log is the one writer. Each daemon has a Stream, and each life of its process has pipes from Stream.Open: the write
+// A [Log] is the one writer. Each daemon has a [Stream], and each life of its process has pipes from [Stream.Open]: the write
 // ends become its stdout and stderr, a goroutine pumps what comes out of the read end.
 //
 // Guarantees:
@@ -11,8 +11,8 @@
 //  3. Lines of one life come out in order, and lines of two lives never in the wrong one. A last line that has no
 //     newline gets one, so it is never joined with the first line of the next life.
 //  4. A line is not held back to fill a batch: it leaves as soon as the writer is free. One that has waited for its end
-//     for Options.Hold leaves as a part, and what comes then as the next part.
-//  5. Memory is bounded whatever a daemon writes: a line longer than Options.MaxLine is split. An idle Stream holds no
+//     for [Options.Hold] leaves as a part, and what comes then as the next part.
+//  5. Memory is bounded whatever a daemon writes: a line longer than [Options.MaxLine] is split. An idle Stream holds no
 //     buffer.
 //  6. Printf never blocks, whatever the consumer does, and its line comes out before every line that a daemon writes
 //     after Printf has returned.
@@ -35,7 +35,7 @@ import (
 	"time"
 )
 
-// What Options and StreamOptions stand for where they say nothing.
+// What [Options] and [StreamOptions] stand for where they say nothing.
 const (
 	// DefaultMaxLine is the length of the longest line that is written in one piece. It is what Docker's json-file and
 	// containerd take as one.
@@ -46,10 +46,10 @@ const (
 	DefaultRing = 64 << 10
 )
 
-// MinMaxLine is the least that Options.MaxLine can be: there must be room for what stands around a line.
+// MinMaxLine is the least that [Options.MaxLine] can be: there must be room for what stands around a line.
 const MinMaxLine = 1 << 10
 
-// ErrClosed is the error of Open on a Log that is being drained or closed.
+// ErrClosed is the error of Open on a [Log] that is being drained or closed.
 var ErrClosed = errors.New("log: closed")
 
 // A Format is what a line looks like.
@@ -82,7 +82,7 @@ type Options struct {
 	Hold time.Duration
 }
 
-// A Log writes the lines of all daemons, and the supervisor's own, to one file. Make one with New. Its methods
+// A Log writes the lines of all daemons, and the supervisor's own, to one file. Make one with [New]. Its methods
 // may be called from any goroutine.
 type Log struct {
 	options Options
@@ -101,7 +101,7 @@ type Log struct {
 	pumps   map[*pump]struct{} // those that run
 }
 
-// New returns a Log that writes to out. It does not close out.
+// New returns a [Log] that writes to out. It does not close out.
 func New(out *os.File, o Options) *Log {
 	if o.Source == "" {
 		o.Source = "sidecar-init"
@@ -127,14 +127,14 @@ func New(out *os.File, o Options) *Log {
 	return l
 }
 
-// Own is what Printf has written, for Tail and Follow: a Stream of which nothing can be opened, and which is not in Stats.
+// Own is what Printf has written, for Tail and Follow: a [Stream] of which nothing can be opened, and which is not in [Stats].
 func (l *Log) Own() *Stream { return &l.own }
 
 // Printf writes a line of the supervisor's own. It never blocks: the line goes through a bounded queue, and when
 // that is full it is dropped, which a later line reports. A message of several lines becomes as many.
 func (l *Log) Printf(format string, a ...any) { l.w.printf(format, a...) }
 
-// Stats are the counters of a Log.
+// Stats are the counters of a [Log].
 type Stats struct {
 	Lines      uint64 // lines of all daemons
 	Dropped    uint64 // those of them that were not written
@@ -143,7 +143,7 @@ type Stats struct {
 	Streams    []StreamStats
 }
 
-// StreamStats are the counters of a Stream. A part of a line that was split counts as a line.
+// StreamStats are the counters of a [Stream]. A part of a line that was split counts as a line.
 type StreamStats struct {
 	Name  string
 	Bytes uint64 // read from the daemon

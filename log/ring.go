@@ -21,7 +21,7 @@ const headSize = 16
 // partialFlag is set in the flags of a record beside its stdStream.
 const partialFlag = 1 << 8
 
-// A ring keeps the last lines of a Stream. What was read at once is one record: so the pump copies once a chunk,
+// A ring keeps the last lines of a [Stream]. What was read at once is one record: so the pump copies once a chunk,
 // and only who asks for lines looks for newlines. The oldest record is shortened line by line to make room.
 type ring struct {
 	mu     sync.Mutex

@@ -15,7 +15,7 @@ type splitter struct {
 	cut   bool // data begins within a line that has been cut, or of which a part has left for another reason
 }
 
-// maxGrowth is what a byte becomes in JSON at most: six where it is escaped, and where the line is not valid UTF-8 four
+// maxGrowth is what a byte becomes in [JSON] at most: six where it is escaped, and where the line is not valid UTF-8 four
 // thirds more as base64. What that has around it is less than the rest for lines as long as are looked at.
 const maxGrowth = 8
 

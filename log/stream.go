@@ -31,7 +31,7 @@ type StreamOptions struct {
 	Ring int
 }
 
-// A Stream is the output of one daemon, over all lives of its process. Make one with Log.Stream. Its methods may
+// A Stream is the output of one daemon, over all lives of its process. Make one with [Log.Stream]. Its methods may
 // be called from any goroutine.
 type Stream struct {
 	log  *Log
@@ -60,7 +60,7 @@ func (l *Log) Stream(name string, o StreamOptions) *Stream {
 	return s
 }
 
-// A mode is how the lines of a Stream are treated.
+// A mode is how the lines of a [Stream] are treated.
 type mode struct {
 	quiet bool
 	queue *queue // of lines to be written, if the daemon must not block; else nil
@@ -101,7 +101,7 @@ func (s *Stream) mode() *mode {
 }
 
 // Close says that the daemon has left and that its process has ended: Tail and Follow have all that there will be, and the
-// Stream is no longer in Stats, save in the sums. What processes that outlive it write goes on to be written.
+// [Stream] is no longer in [Stats], save in the sums. What processes that outlive it write goes on to be written.
 func (s *Stream) Close() {
 	s.closed.Store(true)
 	s.ring.close()
@@ -180,14 +180,14 @@ type life struct {
 	through []<-chan struct{} // for each pump, closed when the output of this life has been written
 }
 
-// Open makes the pipes for one life of the daemon's process and starts to read from them. In Text stdout and stderr
-// are the same file, so that the order of lines is kept; in JSON they are two. They are in blocking mode; the caller
+// Open makes the pipes for one life of the daemon's process and starts to read from them. In [Text] stdout and stderr
+// are the same file, so that the order of lines is kept; in [JSON] they are two. They are in blocking mode; the caller
 // passes them to the process and closes them.
 //
 // Any user can open /dev/stdout for writing. Where uid or gid is not -1 the pipes are given to that user, as far as the
 // supervisor may do that; then it can open them in every way.
 //
-// When the main process has ended, exited must be called, not from an actor: it makes the Log read everything that
+// When the main process has ended, exited must be called, not from an actor: it makes the [Log] read everything that
 // is in the pipes now, and write it, a last line without newline included. It returns when that is done, or after
 // 100 ms if the consumer does not take it; the rest follows then. Processes that still hold the pipe can go on
 // writing. A second call does nothing more.

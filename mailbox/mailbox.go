@@ -9,7 +9,7 @@
 //     because a message that overtakes can be undone by the one that it overtook.
 //  3. Nothing accepted vanishes: every message for which Send or Offer returned nil is either
 //     returned by Drain or by Close.
-//  4. Only the receiver seals the queue. A sender learns of it by ErrClosed, never by a panic.
+//  4. Only the receiver seals the queue. A sender learns of it by [ErrClosed], never by a panic.
 //
 // Why not a Go channel: a bounded one either blocks the sender, so that two actors can wait for
 // each other, or drops, and a lost "exited" is a supervisor that hangs for ever. DESIGN in
@@ -33,7 +33,7 @@ var (
 )
 
 // A Mailbox is a FIFO queue of messages with any number of senders and one receiver.
-// Make one with New.
+// Make one with [New].
 type Mailbox[M any] struct {
 	limit int
 	wake  chan struct{} // capacity 1: a token means "look into the queue"
@@ -51,10 +51,10 @@ func New[M any](limit int) *Mailbox[M] {
 	return &Mailbox[M]{limit: limit, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// Send queues m, however many messages are queued already. Its only error is ErrClosed.
+// Send queues m, however many messages are queued already. Its only error is [ErrClosed].
 func (b *Mailbox[M]) Send(m M) error { return b.put(m, false) }
 
-// Offer queues m unless the mailbox is at its limit (ErrFull) or sealed (ErrClosed).
+// Offer queues m unless the mailbox is at its limit ([ErrFull]) or sealed ([ErrClosed]).
 func (b *Mailbox[M]) Offer(m M) error { return b.put(m, true) }
 
 func (b *Mailbox[M]) put(m M, limited bool) error {

@@ -27,7 +27,7 @@ func (r *Root) RunContext(ctx context.Context) (code int, err error) {
 	return r.Run()
 }
 
-// List returns the status of all daemons, in the order of Config.Daemons and Config.Specs.
+// List returns the status of all daemons, in the order of [Config.Daemons] and [Config.Specs].
 func (r *Root) List(ctx context.Context) ([]child.Status, error) {
 	return ask(ctx, r, func(reply actor.Reply[[]child.Status]) Msg { return List{Reply: reply} })
 }

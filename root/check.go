@@ -12,7 +12,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// A ConfigError is one mistake in a Config or an Update. New and Update find all of them: errors.As finds the first, and
+// A ConfigError is one mistake in a [Config] or an [Update]. New and Update find all of them: errors.As finds the first, and
 // the error that has them unwraps to the list, as that of errors.Join does.
 type ConfigError struct {
 	// Daemon is the one that it is about; empty for the bundle.
@@ -26,7 +26,7 @@ type ConfigError struct {
 // Error is the reason.
 func (e *ConfigError) Error() string { return "root: " + e.Reason }
 
-// A definition is what New and Update check: all of a bundle that can be wrong.
+// A definition is what [New] and [Update] check: all of a bundle that can be wrong.
 type definition struct {
 	specs        []*child.Spec
 	grace        time.Duration

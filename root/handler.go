@@ -12,7 +12,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// handler keeps the methods of actor.Handler off the exported type.
+// handler keeps the methods of [actor.Handler] off the exported type.
 type handler Root
 
 // Receive handles one message.

@@ -9,10 +9,10 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// A Msg is what a Root can be told.
+// A Msg is what a [Root] can be told.
 type Msg interface{ rootMsg() }
 
-// Messages to a Root.
+// Messages to a [Root].
 type (
 	// Signal is a signal to the supervisor: SIGTERM, SIGINT and SIGQUIT shut the bundle down, a routed one does what its
 	// route says, another is ignored with an event.
@@ -31,7 +31,7 @@ type (
 		Name string
 		Msg  child.Fact
 	}
-	// List asks for the status of all daemons, in the order of Config.Specs.
+	// List asks for the status of all daemons, in the order of [Config.Specs].
 	List struct{ Reply actor.Reply[[]child.Status] }
 	// Await asks for the status of all daemons as soon as Until holds of them. Until is called on root's goroutine, at
 	// once and after each change: it must be quick. An Await whose asker has left should hold too, so that it is forgotten.
@@ -64,7 +64,7 @@ func (begin) rootMsg()    {}
 func (changed) rootMsg()  {}
 func (gone) rootMsg()     {}
 
-// Accepted is the answer to Do.
+// Accepted is the answer to [Do].
 type Accepted struct {
 	// Seen has, for each daemon concerned, the Status.Seen from which on its status reflects the command.
 	Seen map[string]uint64
@@ -72,7 +72,7 @@ type Accepted struct {
 	Err error
 }
 
-// A JobError refuses to start a job as a daemon (child.Start without a Trigger, child.Restart), or a daemon as a job.
+// A JobError refuses to start a job as a daemon ([child.Start] without a Trigger, [child.Restart]), or a daemon as a job.
 type JobError struct {
 	Name string
 	Job  bool // what it is

@@ -13,7 +13,7 @@
 //  5. Nothing process-global happens: no signal handler, no wait for children. Signals are messages; whoever wants those
 //     of the process sends them (cmd/sidecar-init does).
 //
-// A Root is an actor: talk to it through Ref, by Signal, Shutdown, Do, List, Await and Update; or by its methods, which do that and
+// A [Root] is an actor: talk to it through Ref, by [Signal], [Shutdown], [Do], [List], [Await] and [Update]; or by its methods, which do that and
 // wait for the answer.
 package root
 
@@ -68,7 +68,7 @@ type Route struct {
 	Shutdown bool
 }
 
-// A Root is the actor of a bundle. Make one with New and call Run once.
+// A Root is the actor of a bundle. Make one with [New] and call Run once.
 type Root struct {
 	cfg   Config
 	actor *actor.Actor[Msg]
@@ -102,7 +102,7 @@ const (
 	killing        // every child has been told to die
 )
 
-// New checks cfg and returns its bundle, not yet started. The error has all that is wrong with cfg, each a *ConfigError: a
+// New checks cfg and returns its bundle, not yet started. The error has all that is wrong with cfg, each a *[ConfigError]: a
 // daemon without a name or command, two with one name, a dependency, route or ExitCodeFrom that names none, a cycle of
 // dependencies, an unknown policy or condition, a negative time.
 func New(cfg Config) (*Root, error) {
@@ -141,7 +141,7 @@ const queueLimit = 256
 func (r *Root) Ref() actor.Ref[Msg] { return r.actor.Ref() }
 
 // Run starts the daemons, supervises them, and returns the exit code of the bundle when it has ended. The error is not
-// nil where something else went wrong: an actor panicked, or daemons outlived SIGKILL; or it is ErrRun, of a second call.
+// nil where something else went wrong: an actor panicked, or daemons outlived SIGKILL; or it is [ErrRun], of a second call.
 func (r *Root) Run() (code int, err error) {
 	if r.ran.Swap(true) {
 		return internalError, ErrRun
@@ -205,7 +205,7 @@ func (r *Root) exitCode() int {
 }
 
 // Statuses returns the last known status of each daemon, in the order of their start. It must not be called while Run
-// runs: ask by List then.
+// runs: ask by [List] then.
 func (r *Root) Statuses() []child.Status {
 	all := make([]child.Status, len(r.nodes))
 	for i, n := range r.nodes {

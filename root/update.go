@@ -9,19 +9,19 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// Update says what the bundle is to be from now on: a wanted set, not a list of steps. It is checked as New checks a Config,
+// Update says what the bundle is to be from now on: a wanted set, not a list of steps. It is checked as [New] checks a [Config],
 // and one that is wrong changes nothing. Daemons are known by their names:
 //
 //   - one that the bundle does not have is started, when its dependencies hold;
 //   - one that the Update does not have is stopped, after the dependents that leave with it, with the grace of a stop by hand;
-//     it is in List until its actor has ended, and counts no more for the exit code;
-//   - one whose Spec is another program (child.Spec.Compare) is restarted in place, after what it depends on. One that has
+//     it is in [List] until its actor has ended, and counts no more for the exit code;
+//   - one whose Spec is another program ([child.Spec.Compare]) is restarted in place, after what it depends on. One that has
 //     ended by itself is started, one that was stopped by hand stays stopped;
 //   - one whose Spec differs otherwise goes on under the new one;
 //   - the others do not notice.
 //
 // First goes what leaves, then the restarts, then the starts. An Update never ends the bundle, unless MayEnd is set; a shutdown in the middle of it
-// wins as ever. Of a daemon that the bundle has only Daemon.Spec is looked at, and Close is called if it is set: what belongs
+// wins as ever. Of a daemon that the bundle has only [Daemon.Spec] is looked at, and Close is called if it is set: what belongs
 // to the daemon is what it was added with.
 type Update struct {
 	// Daemons are those that the bundle is to have, in the order of their start.
@@ -38,7 +38,7 @@ type Update struct {
 
 func (Update) rootMsg() {}
 
-// Updated is the answer to Update.
+// Updated is the answer to [Update].
 type Updated struct {
 	// Added, Removed, Restarted and Revised are the daemons that the Update concerns; Unchanged counts the others.
 	Added, Removed, Restarted, Revised []string
@@ -47,7 +47,7 @@ type Updated struct {
 	Err error
 }
 
-// The events of an Update.
+// The events of an [Update].
 const (
 	EventAdded   child.Kind = "added"   // Daemon belongs to the bundle from now on
 	EventRemoved child.Kind = "removed" // Daemon has left the bundle
