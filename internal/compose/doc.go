@@ -4,7 +4,7 @@
 //
 // Guarantees:
 //
-//  1. The tree is what compose-go's loader has before it makes a project of it. The loader is no part of the binary: it is the oracle of the tests,
+//  1. The tree is what compose-go's loader has before it makes a project of it. compose-go is no part of the binary: it is the oracle of the tests,
 //     here and in package bundle.
 //  2. All problems are collected, each once, with file, line and column; what a message quotes is cut, and made printable.
 //  3. A value that came from a variable is never printed: a node knows the variables that its text was made of ([Node.Vars]), and their names are
