@@ -232,7 +232,7 @@ func (b *Bundle) Confine(lacks func(*Daemon) string, memory int64) (lines []stri
 		if d.Limits.None() {
 			continue
 		}
-		at := compose.Pos{File: d.LimitsAt.File, Line: d.LimitsAt.Line, Col: d.LimitsAt.Col}
+		at := d.LimitsAt.Pos()
 		if why := lacks(d); why != "" {
 			text := fmt.Sprintf("the limits of %s (%s) do not hold here: %s. They take a writable cgroup v2: %s", d.Spec.Service, d.LimitsAt.Message, why, writableCgroups)
 			switch {

@@ -165,14 +165,7 @@ func (l *loader) merge(sources []source) *compose.Node {
 	for _, doc := range docs {
 		in := &compose.Interpolator{Vars: l.lookup, Behind: l.behind, Problems: l.probs, Unset: l.unset}
 		in.Tree(doc.tree, make([]string, 0, 16))
-		for _, path := range doc.resets {
-			compose.Reset(tree, path)
-		}
-		m.Mapping(tree, doc.tree, nil)
-		m.Uniques(tree)
-		l.services = l.reader.services(tree)
-		m.Canonical(tree)
-		m.Uniques(tree)
+		m.Merge(tree, doc.tree, doc.resets, func() { l.services = l.reader.services(tree) })
 	}
 	return tree
 }

@@ -63,7 +63,7 @@ func (l *loader) resolve(tree *compose.Node) (*Bundle, error) {
 		}
 		limits := s.takeLimits()
 		for _, p := range s.late.List {
-			l.probs.Add(compose.Pos{File: p.File, Line: p.Line, Col: p.Col}, "%s", compose.Phrase(p.Message))
+			l.probs.Add(p.Pos(), "%s", compose.Phrase(p.Message))
 		}
 		if len(s.entrypoint)+len(s.command) == 0 && s.clean {
 			l.probs.Add(s.at, "the %s %s has no command, and nothing supplies one here: give it a command or an entrypoint", strings.TrimSuffix(s.section(), "s"), s.name)

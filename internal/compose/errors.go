@@ -27,10 +27,11 @@ type Problem struct {
 	Message   string
 }
 
+// Pos is where it is.
+func (p Problem) Pos() Pos { return Pos{p.File, p.Line, p.Col} }
+
 // String is FILE:LINE:COL: MESSAGE.
-func (p Problem) String() string {
-	return Pos{p.File, p.Line, p.Col}.String() + ": " + p.Message
-}
+func (p Problem) String() string { return p.Pos().String() + ": " + p.Message }
 
 // Errors are all problems of a bundle, in the order of its files and lines. There is at least one.
 type Errors struct {

@@ -8,8 +8,8 @@ import (
 // The rules of this file are those of compose-go (override/merge.go, override/uncity.go, transform), for the keys that
 // are honoured: lists are appended, mappings merged, scalars replaced, with the exceptions below.
 
-// Reset removes from n what lies at path. Elements of lists are not reached, as in compose-go.
-func Reset(n *Node, path []string) {
+// reset removes from n what lies at path. Elements of lists are not reached, as in compose-go.
+func reset(n *Node, path []string) {
 	for ; len(path) > 1; path = path[1:] {
 		if n = n.Child(path[0]); n == nil {
 			return
@@ -26,8 +26,21 @@ type Merger struct {
 	Passed   func(key string) bool // a key of a service whose value does not matter
 }
 
-// Mapping merges the mapping over into base. Keys keep their order; new ones come last.
-func (m *Merger) Mapping(base, over *Node, path []string) *Node {
+// Merge merges doc, a mapping, into tree, after what resets are the paths of was removed there ([Builder.Resets]). Then it calls read, while
+// the short forms are as they were written.
+func (m *Merger) Merge(tree, doc *Node, resets [][]string, read func()) {
+	for _, path := range resets {
+		reset(tree, path)
+	}
+	m.mapping(tree, doc, nil)
+	m.uniques(tree)
+	read()
+	m.canonical(tree)
+	m.uniques(tree)
+}
+
+// mapping merges the mapping over into base. Keys keep their order; new ones come last.
+func (m *Merger) mapping(base, over *Node, path []string) *Node {
 	for _, e := range over.Keys {
 		old := base.Get(e.Key)
 		if old == nil {
@@ -57,10 +70,10 @@ func (m *Merger) merge(base, over *Node, path []string) *Node {
 	case mergeSequence:
 		return appendNew(&Node{Kind: List, At: over.At, Items: m.sequence(base)}, m.sequence(over))
 	case mergeDependencies:
-		return m.Mapping(m.dependencies(base), m.dependencies(over), path)
+		return m.mapping(m.dependencies(base), m.dependencies(over), path)
 	case mergeLimit:
 		if base.Kind == Dict && over.Kind == Dict {
-			return m.Mapping(base, over, path)
+			return m.mapping(base, over, path)
 		}
 		return over
 	}
@@ -74,7 +87,7 @@ func (m *Merger) merge(base, over *Node, path []string) *Node {
 			return base
 		}
 		if base.Kind == Dict {
-			return m.Mapping(base, over, path)
+			return m.mapping(base, over, path)
 		}
 		return appendNew(base, over.Items)
 	}
@@ -267,8 +280,8 @@ func targetOf(dir string) func(*Node) (string, bool) {
 	}
 }
 
-// Uniques removes what a later item of the same key replaces, from each service.
-func (m *Merger) Uniques(tree *Node) {
+// uniques removes what a later item of the same key replaces, from each service.
+func (m *Merger) uniques(tree *Node) {
 	m.eachService(tree, func(service *Node) {
 		for _, e := range service.Keys {
 			if e.Val.Kind != List {
@@ -295,8 +308,8 @@ func (m *Merger) Uniques(tree *Node) {
 	})
 }
 
-// Canonical writes the short forms out, so that what the next file gives is merged into the long ones.
-func (m *Merger) Canonical(tree *Node) {
+// canonical writes the short forms out, so that what the next file gives is merged into the long ones.
+func (m *Merger) canonical(tree *Node) {
 	m.eachService(tree, func(service *Node) {
 		for i := range service.Keys {
 			e := &service.Keys[i]

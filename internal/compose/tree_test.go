@@ -20,12 +20,7 @@ func read(texts ...string) (tree *Node, problems []string) {
 				continue
 			}
 			(&Interpolator{Vars: vars, Behind: func(string) []string { return nil }, Problems: &all}).Tree(next, nil)
-			for _, path := range b.Resets {
-				Reset(tree, path)
-			}
-			m.Mapping(tree, next, nil)
-			m.Canonical(tree)
-			m.Uniques(tree)
+			m.Merge(tree, next, b.Resets, func() {})
 		}
 	}
 	for _, p := range all.List {

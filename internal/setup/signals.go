@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -39,7 +40,7 @@ func Take() <-chan os.Signal {
 		<-early.done
 		return early.signals
 	}
-	return take(func() {})
+	return receive(notify(Signals()))
 }
 
 // GiveBack undoes what the start has done in a program that only looked as if it were called to supervise: signals do again
@@ -70,14 +71,18 @@ func takeEarly(args []string) *taking {
 	if !supervises(args) {
 		return nil
 	}
+	all := Signals()
+	standard := slices.IndexFunc(all, func(sig os.Signal) bool { return sig.(syscall.Signal) > 31 })
 	t := &taking{done: make(chan struct{})}
-	standard := make(chan struct{})
+	taken := make(chan struct{})
 	go func() { // as long as that takes
 		defer close(t.done)
-		t.signals = take(func() { close(standard) })
+		cases := notify(all[:standard])
+		close(taken)
+		t.signals = receive(append(cases, notify(all[standard:])...))
 		settle()
 	}()
-	<-standard
+	<-taken
 	return t
 }
 
@@ -93,22 +98,20 @@ func supervises(args []string) bool {
 	return args[1] == "run" || strings.HasPrefix(args[1], "-") && !strings.HasPrefix(args[1], "-test.")
 }
 
-// take takes the signals, and calls between when the standard ones are taken, and the real-time ones are not.
-func take(between func()) <-chan os.Signal {
-	pipe := make(chan os.Signal, 1)
-	signal.Notify(pipe, syscall.SIGPIPE) // nobody receives
-	var cases []reflect.SelectCase
-	for _, sig := range Signals() {
-		if sig == syscall.SIGPIPE {
-			continue
-		}
-		if sig == realTime {
-			between()
-		}
+// notify takes signals, and makes a place for each of them.
+func notify(signals []os.Signal) (cases []reflect.SelectCase) {
+	for _, sig := range signals {
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, sig)
-		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)})
+		if sig != syscall.SIGPIPE { // of which nobody receives
+			cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(c)})
+		}
 	}
+	return cases
+}
+
+// receive returns the channel on which all of them arrive.
+func receive(cases []reflect.SelectCase) <-chan os.Signal {
 	taken := make(chan os.Signal)
 	go func() {
 		for {
@@ -118,6 +121,3 @@ func take(between func()) <-chan os.Signal {
 	}()
 	return taken
 }
-
-// realTime is the first of the real-time signals that are taken.
-const realTime = syscall.Signal(35)
