@@ -118,7 +118,7 @@ func BenchmarkSpawn(b *testing.B) {
 	path := tiny(b)
 	r, w := pipe(b)
 	spawner := child.Exec{Output: func(*child.Spec) (child.Output, error) { return child.Output{Stdout: w, Stderr: w}, nil }}
-	spec := &child.Spec{Name: "tiny", Argv: []string{path}}
+	spec := &child.Spec{Name: "tiny", Program: child.Program{Argv: []string{path}}}
 	var ours, bare []time.Duration
 	for b.Loop() {
 		begin := time.Now()
@@ -150,7 +150,7 @@ func BenchmarkRestart(b *testing.B) {
 	r, w := pipe(b)
 	pids := make(chan int, 1)
 	c := child.New(&child.Spec{
-		Name: "tiny", Argv: []string{path},
+		Name: "tiny", Program: child.Program{Argv: []string{path}},
 		Restart: child.RestartPolicy{Policy: child.RestartAlways}, Backoff: child.Backoff{NoDelay: true},
 	}, child.Exec{Output: func(*child.Spec) (child.Output, error) { return child.Output{Stdout: w, Stderr: w}, nil }},
 		child.Hooks{Event: func(e child.Event) {

@@ -20,7 +20,7 @@ type Msg interface{ childMsg() }
 // Messages to a [Child].
 type (
 	// Start starts a daemon that waits or is dead; one that is being stopped is started again after that. A job runs once, unless a
-	// run of it is in progress: Trigger says what by, and Argv, unless nil, takes the place of [Spec.Argv]. For a daemon both are empty.
+	// run of it is in progress: Trigger says what by, and Argv, unless nil, takes the place of [Program.Argv]. For a daemon both are empty.
 	Start struct {
 		Trigger Trigger
 		Argv    []string
@@ -101,7 +101,7 @@ type (
 	emptied   struct{ gen uint64 } // the process group
 	stepsDone struct {
 		gen  uint64
-		step Step
+		step StepKind
 		err  error
 	}
 )
@@ -303,7 +303,7 @@ func (h *handler) perform() error {
 			h.actor.Disarm()
 		case doSteps:
 			ceased, gone := make(chan struct{}), make(chan struct{})
-			go h.runSteps(h.m.gen, e.steps, h.steps, ceased, gone) // posts one message, then ends
+			go h.runSteps(h.m.gen, e.step, e.steps, h.steps, ceased, gone) // posts one message, then ends
 			h.cease, h.steps = sync.OnceFunc(func() { close(ceased) }), gone
 		case doCease:
 			h.cease()
@@ -444,8 +444,8 @@ func (h *handler) watch(ctx context.Context, gen uint64, p Process) {
 
 // runSteps runs steps one after the other until one fails or they are to cease. It begins when those that ran last are
 // gone, and closes gone at its end.
-func (h *handler) runSteps(gen uint64, steps []Spec, last, ceased <-chan struct{}, gone chan<- struct{}) {
-	fact := stepsDone{gen: gen, step: steps[0].Step}
+func (h *handler) runSteps(gen uint64, kind StepKind, steps []Step, last, ceased <-chan struct{}, gone chan<- struct{}) {
+	fact := stepsDone{gen: gen, step: kind}
 	defer func() {
 		close(gone)
 		if v := recover(); v != nil {
@@ -458,7 +458,7 @@ func (h *handler) runSteps(gen uint64, steps []Spec, last, ceased <-chan struct{
 		if isClosed(ceased) {
 			return
 		}
-		exit := h.runStep(&steps[i], ceased)
+		exit := h.runStep(steps[i].spec(kind), ceased)
 		switch {
 		case isClosed(ceased):
 			return

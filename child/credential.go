@@ -17,12 +17,12 @@ var ErrUser = errors.New("cannot become its user")
 // credential resolves User and Groups as Docker does: a name or number that /etc/passwd knows brings its group and the
 // groups that list it, a number that it does not know has group 0; a group that is named replaces all these. It returns
 // nil where the process would get just what we have, so that no privilege is needed.
-func credential(spec *Spec) (*syscall.Credential, error) {
-	if spec.User == "" && len(spec.Groups) == 0 {
+func credential(p *Program) (*syscall.Credential, error) {
+	if p.User == "" && len(p.Groups) == 0 {
 		return nil, nil
 	}
 	cred := &syscall.Credential{Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())}
-	name, group, hasGroup := strings.Cut(spec.User, ":")
+	name, group, hasGroup := strings.Cut(p.User, ":")
 	if name != "" {
 		uid, u, err := findUser(name)
 		if err != nil {
@@ -46,7 +46,7 @@ func credential(spec *Spec) (*syscall.Credential, error) {
 		}
 		cred.Gid = gid
 	}
-	for _, g := range spec.Groups {
+	for _, g := range p.Groups {
 		gid, err := findGroup(g)
 		if err != nil {
 			return nil, err
@@ -63,7 +63,7 @@ func credential(spec *Spec) (*syscall.Credential, error) {
 	}
 	for _, gid := range append(cred.Groups, cred.Gid) {
 		if !mapped("/proc/self/gid_map", gid) {
-			return nil, &StartError{Reason: fmt.Sprintf("group %d of user %q is not mapped in this user namespace", gid, spec.User), Code: 126}
+			return nil, &StartError{Reason: fmt.Sprintf("group %d of user %q is not mapped in this user namespace", gid, p.User), Code: 126}
 		}
 	}
 	return cred, nil

@@ -73,7 +73,7 @@ type Status struct {
 	// PID of the main process; 0 if there is none.
 	PID int
 	// Step is StepPreStart while such a step runs in place of the main process; else empty.
-	Step Step
+	Step StepKind
 	// Started is when the present or last process was executed; zero if there was none.
 	Started time.Time
 	// Starts counts the processes that were executed.

@@ -38,11 +38,11 @@ type Exec struct {
 	// ParentDeath, unless 0, is sent to each process when this program dies (PR_SET_PDEATHSIG of prctl(2)): so that daemons do not outlive
 	// a test that is killed. It reaches the main process only, and not one that becomes another user. Linux only.
 	ParentDeath syscall.Signal
-	// Shim is needed for a Spec that has an Attr. It turns cmd, which would execute the program, into a command that
+	// Shim is needed for a [Program] that has an Attr. It turns cmd, which would execute the program, into a command that
 	// sets the attributes and then becomes the program, in the same process. It uses cmd's path, arguments, environment,
 	// directory, extra files and credential.
 	//
-	// It is used for a Spec with another user too. Without it package os/exec sets that, in a child that shares our memory
+	// It is used for a Program with another user too. Without it package os/exec sets that, in a child that shares our memory
 	// until it executes the program; and then the kernel makes us undumpable: /proc/self/fd and the like belong to root, who
 	// needs CAP_SYS_PTRACE for them, from then on.
 	//
@@ -90,15 +90,15 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 			defer out.Started()
 		}
 	}
-	cred, err := credential(spec)
+	cred, err := credential(&spec.Program)
 	if err != nil {
 		return nil, err
 	}
-	path, err := lookPath(spec)
+	path, err := lookPath(&spec.Program)
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: path, Args: spec.Argv, Env: environ(spec), Dir: spec.Dir, SysProcAttr: &syscall.SysProcAttr{}}
+	cmd := &exec.Cmd{Path: path, Args: spec.Argv, Env: environ(&spec.Program), Dir: spec.Dir, SysProcAttr: &syscall.SysProcAttr{}}
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would inherit ours
 	}
@@ -155,7 +155,7 @@ func (e Exec) Spawn(spec *Spec) (Process, error) {
 		err = execErr
 	}
 	if err != nil {
-		return nil, diagnose(spec, path, err)
+		return nil, diagnose(&spec.Program, path, err)
 	}
 	p.exited = out.Exited
 	return p, nil
@@ -189,13 +189,13 @@ func giveAway(cred *syscall.Credential, files ...*os.File) {
 }
 
 // lookPath finds the program as execvp does, in the PATH of the daemon and seen from its directory.
-func lookPath(spec *Spec) (string, error) {
-	name := spec.Argv[0]
+func lookPath(p *Program) (string, error) {
+	name := p.Argv[0]
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
 	path := DefaultPath
-	for _, kv := range spec.Env { // the last one counts, as in os/exec
+	for _, kv := range p.Env { // the last one counts, as in os/exec
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
 			path = v
 		}
@@ -208,7 +208,7 @@ func lookPath(spec *Spec) (string, error) {
 		}
 		seen := file
 		if !filepath.IsAbs(file) {
-			seen = filepath.Join(spec.Dir, file)
+			seen = filepath.Join(p.Dir, file)
 		}
 		info, err := os.Stat(seen)
 		switch {
@@ -226,23 +226,23 @@ func lookPath(spec *Spec) (string, error) {
 }
 
 // diagnose says what is wrong: the kernel has one ENOENT for a missing program, interpreter and directory.
-func diagnose(spec *Spec, path string, err error) error {
+func diagnose(p *Program, path string, err error) error {
 	var known *StartError
 	if errors.As(err, &known) {
 		return known
 	}
-	if spec.Dir != "" {
-		info, dirErr := os.Stat(spec.Dir)
+	if p.Dir != "" {
+		info, dirErr := os.Stat(p.Dir)
 		if dirErr == nil && !info.IsDir() {
 			dirErr = syscall.ENOTDIR
 		}
 		if dirErr != nil {
-			return startError("working directory "+spec.Dir, dirErr)
+			return startError("working directory "+p.Dir, dirErr)
 		}
 	}
 	seen := path
 	if !filepath.IsAbs(path) {
-		seen = filepath.Join(spec.Dir, path)
+		seen = filepath.Join(p.Dir, path)
 	}
 	info, statErr := os.Stat(seen)
 	switch {
@@ -259,8 +259,8 @@ func diagnose(spec *Spec, path string, err error) error {
 		return e
 	case errors.Is(err, syscall.EACCES) && statErr == nil && info.IsDir():
 		return startError(path, syscall.EISDIR)
-	case errors.Is(err, ErrUser) || errors.Is(err, syscall.EPERM) && spec.User != "": // without a shim it is that, most likely
-		return startError(path+" as user "+cmp.Or(spec.User, "of further groups"), err)
+	case errors.Is(err, ErrUser) || errors.Is(err, syscall.EPERM) && p.User != "": // without a shim it is that, most likely
+		return startError(path+" as user "+cmp.Or(p.User, "of further groups"), err)
 	case errors.Is(err, syscall.ENOEXEC):
 		return startError(path, fmt.Errorf("%w (neither a program for this machine nor a script that begins with #!)", syscall.ENOEXEC))
 	}

@@ -36,7 +36,7 @@ func TestExtend(t *testing.T) {
 			by: 10 * time.Second, want: 10 * time.Second,
 		},
 		{
-			name: "while pre_stop runs", spec: Spec{PreStop: []Spec{{}}}, path: []happening{onStart, onExecuted, term}, gen: 1,
+			name: "while pre_stop runs", spec: Spec{PreStop: []Step{{}}}, path: []happening{onStart, onExecuted, term}, gen: 1,
 			by: 10 * time.Second,
 		},
 	} {
@@ -75,7 +75,7 @@ func TestExtend(t *testing.T) {
 // TestPreStopFrozen: where the clock says that pre_stop took longer than it may nobody could run, and the stop signal is
 // followed by the half of the grace that is its own.
 func TestPreStopFrozen(t *testing.T) {
-	m := newTestMachine(&Spec{PreStop: []Spec{{}}}, onStart, onExecuted, onTerminate)
+	m := newTestMachine(&Spec{PreStop: []Step{{}}}, onStart, onExecuted, onTerminate)
 	m.now = m.now.Add(time.Hour)
 	m.stepsDone(1, StepPreStop, nil)
 	if last, want := m.out[len(m.out)-1], DefaultRestartGrace/2; last.kind != doArm || last.delay != want {

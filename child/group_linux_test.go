@@ -310,7 +310,7 @@ func TestManyStops(t *testing.T) {
 			started.Add(n)
 			daemons := make([]*child.Child, n)
 			for i := range daemons {
-				daemons[i] = child.New(&child.Spec{Name: "x", Argv: []string{"/bin/sleep", "1000"}}, e, child.Hooks{Event: func(e child.Event) {
+				daemons[i] = child.New(&child.Spec{Name: "x", Program: child.Program{Argv: []string{"/bin/sleep", "1000"}}}, e, child.Hooks{Event: func(e child.Event) {
 					if e.Kind == child.EventStarted {
 						started.Done()
 					}

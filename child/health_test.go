@@ -42,7 +42,7 @@ func TestProven(t *testing.T) {
 	short := always
 	short.Backoff.ResetAfter = 3 * time.Second
 	steps := always
-	steps.PreStart = []Spec{{Step: StepPreStart}}
+	steps.PreStart = []Step{{}}
 	run := []happening{onStart, onExecuted}
 	crash := append(run[:2:2], onExit1, onTimeout, onExecuted)
 	for _, tt := range []struct {

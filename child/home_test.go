@@ -28,11 +28,11 @@ func TestEnviron(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := append(make([]string, 0, 8), tt.env...)
-			if got := environ(&Spec{User: tt.user, Env: env}); !slices.Equal(got, tt.want) {
+			if got := environ(&Program{User: tt.user, Env: env}); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			if spare := env[:cap(env)][len(env)]; spare != "" {
-				t.Errorf("the array of Spec.Env was written to: %q", spare)
+				t.Errorf("the array of Program.Env was written to: %q", spare)
 			}
 		})
 	}

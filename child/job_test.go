@@ -11,7 +11,7 @@ import (
 )
 
 func newJob(timeout time.Duration) *machine {
-	return newMachine(&Spec{Name: "j", Argv: []string{"/bin/entry", "arg"}, Job: TriggerManual, Timeout: timeout, StopGrace: time.Second}, epoch)
+	return newMachine(&Spec{Name: "j", Program: Program{Argv: []string{"/bin/entry", "arg"}}, Job: TriggerManual, Timeout: timeout, StopGrace: time.Second}, epoch)
 }
 
 // after1 lets one thing happen, and returns the effects.
@@ -90,7 +90,9 @@ func TestJobTimeout(t *testing.T) {
 
 // TestJobRevise: a run goes on under the definition it was begun with; what was a daemon becomes a job, and the reverse.
 func TestJobRevise(t *testing.T) {
-	other := func(job Trigger) *Spec { return &Spec{Name: "j", Argv: []string{"/bin/other"}, Job: job} }
+	other := func(job Trigger) *Spec {
+		return &Spec{Name: "j", Program: Program{Argv: []string{"/bin/other"}}, Job: job}
+	}
 	m := newJob(0)
 	m.start(Start{Trigger: TriggerManual})
 	m.spawned(1, 100)
@@ -164,7 +166,7 @@ func TestJobModel(t *testing.T) {
 			"stop":  func(*rapid.T) { step(func() { m.terminate(false, 0) }) },
 			"revise": func(*rapid.T) {
 				step(func() {
-					m.revise(Revise{Spec: &Spec{Name: "j", Argv: []string{"/x"}, Job: TriggerManual, Timeout: time.Second}})
+					m.revise(Revise{Spec: &Spec{Name: "j", Program: Program{Argv: []string{"/x"}}, Job: TriggerManual, Timeout: time.Second}})
 				})
 			},
 			"retire": func(*rapid.T) { final = true; step(m.retire) },

@@ -23,9 +23,9 @@ func TestLeave(t *testing.T) {
 		{name: "its own", spec: Spec{StopGrace: 9 * s, RestartGrace: 2 * s}, path: up, grace: 9 * s},
 		{name: "before it is ready", spec: Spec{Readiness: true}, path: up, grace: 5 * s},
 		{name: "unhealthy, and left to it", spec: Spec{Readiness: true}, path: append(up[:2:2], onUnhealthy), grace: 5 * s},
-		{name: "pre_stop is for those that are asked", spec: Spec{PreStop: []Spec{{}}}, path: up, grace: 5 * s},
+		{name: "pre_stop is for those that are asked", spec: Spec{PreStop: []Step{{}}}, path: up, grace: 5 * s},
 		{name: "the bundle ends, and its deadline counts", path: append(up[:2:2], onRetire)},
-		{name: "a step says so", spec: Spec{PreStart: []Spec{{}}}, path: up, state: StateStarting},
+		{name: "a step says so", spec: Spec{PreStart: []Step{{}}}, path: up, state: StateStarting},
 		{name: "it is dead", path: append(up[:2:2], onExit0), state: StateExited},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

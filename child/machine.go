@@ -14,8 +14,8 @@ import (
 type machine struct {
 	spec  *Spec
 	newer *Spec  // takes the place of spec when the next life begins; nil if there is none
-	pre   []Spec // the steps before this life's program; spec may have changed since
-	had   []Spec // the steps of spec that have succeeded and are to run once
+	pre   []Step // the steps before this life's program; spec may have changed since
+	had   []Step // the steps of spec that have succeeded and are to run once
 	now   time.Time
 	roll  float64 // jitter, from -1 to 1
 	out   []effect
@@ -29,7 +29,7 @@ type machine struct {
 
 	inPlace  bool          // the start ends a restart in place
 	wasReady bool          // in this life
-	steps    Step          // the steps that run beside the process: StepPostStart, StepPreStop or none
+	steps    StepKind      // the steps that run beside the process: StepPostStart, StepPreStop or none
 	half     time.Time     // the bundle ends: PreStop has time until then, half of its grace
 	leaving  bool          // in StateStopping: it has said that it ends by itself, and was sent no signal
 	relapsed bool          // the policy has started this life after a failure
@@ -74,7 +74,8 @@ func newMachine(spec *Spec, now time.Time) *machine {
 type effect struct {
 	kind  effectKind
 	spec  *Spec          // doSpawn
-	steps []Spec         // doSteps
+	steps []Step         // doSteps
+	step  StepKind       // doSteps
 	sig   syscall.Signal // doSignal
 	group bool           // doSignal; doSpawn: what is left of the last group is killed before
 	delay time.Duration  // doArm
@@ -252,7 +253,7 @@ func (m *machine) spawn() {
 	m.phase, m.pid, m.said = phaseSpawning, 0, ""
 	spec := m.spec
 	if !m.main() {
-		spec = &m.pre[m.step]
+		spec = m.pre[m.step].spec(StepPreStart)
 	}
 	if m.main() && m.argv != nil {
 		own := *m.spec

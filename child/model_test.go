@@ -36,12 +36,12 @@ type world struct {
 	spec *Spec
 	m    *machine
 
-	gens     uint64 // spawns that were asked for
-	spawning bool   // one of them is under way
-	alive    bool   // there is a main process
-	left     bool   // it has ended, and others of its group live
-	watched  bool   // the end of these is waited for
-	steps    Step   // steps run
+	gens     uint64   // spawns that were asked for
+	spawning bool     // one of them is under way
+	alive    bool     // there is a main process
+	left     bool     // it has ended, and others of its group live
+	watched  bool     // the end of these is waited for
+	steps    StepKind // steps run
 	timer    bool
 	timerAt  time.Time
 
@@ -97,11 +97,11 @@ func (w *world) perform(e effect) {
 		w.left = false // they are killed before
 		w.spawning, w.told, w.leaving, w.killed = true, false, false, false
 		w.owed = false
-		want := w.spec
-		if n := int(w.m.step); n < len(w.spec.PreStart) {
-			want = &w.spec.PreStart[n]
+		if n := w.m.step; n < len(w.spec.PreStart) {
+			w.check(e.spec.Step == StepPreStart && e.spec.Name == w.spec.PreStart[n].Name, "the wrong step is spawned")
+		} else {
+			w.check(e.spec == w.spec, "the wrong program is spawned")
 		}
-		w.check(e.spec == want, "the wrong program is spawned")
 	case doSignal:
 		w.check(w.alive || w.left && e.group, "%s without a process", e)
 		switch e.sig {
@@ -130,7 +130,7 @@ func (w *world) perform(e effect) {
 	case doSteps:
 		w.check(w.alive && w.steps == "", "steps without a process, or beside others")
 		w.check(w.m.step == len(w.spec.PreStart), "steps beside a step")
-		w.steps = e.steps[0].Step
+		w.steps = e.step
 	case doCease:
 		w.check(w.steps != "", "no steps run that could end")
 		w.steps = ""
@@ -372,10 +372,10 @@ func (w *world) settle() {
 }
 
 func drawSpec(t *rapid.T) *Spec {
-	steps := func(step Step, most int) []Spec {
-		list := make([]Spec, rapid.IntRange(0, most).Draw(t, string(step)))
+	steps := func(kind StepKind, most int) []Step {
+		list := make([]Step, rapid.IntRange(0, most).Draw(t, string(kind)))
 		for i := range list {
-			list[i].Step = step
+			list[i].Name = fmt.Sprint(kind, i)
 		}
 		return list
 	}

@@ -111,7 +111,7 @@ func TestPanicInBatch(t *testing.T) {
 func TestStepSpawnerPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := new(testproc.Fake)
-		spec := &child.Spec{Name: "web", PostStart: []child.Spec{{Name: "post", Argv: []string{"/bin/post"}, Step: child.StepPostStart}}}
+		spec := &child.Spec{Name: "web", PostStart: []child.Step{{Name: "post", Program: child.Program{Argv: []string{"/bin/post"}}}}}
 		reason := ""
 		c := child.New(spec, spawner(func(s *child.Spec) (child.Process, error) {
 			if s.Step != "" {
@@ -168,7 +168,7 @@ func TestWaitPanics(t *testing.T) {
 func TestStepsAfterPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := new(testproc.Fake)
-		spec := &child.Spec{Name: "web", PostStart: []child.Spec{{Name: "post", Argv: []string{"/bin/post"}, Step: child.StepPostStart}}}
+		spec := &child.Spec{Name: "web", PostStart: []child.Step{{Name: "post", Program: child.Program{Argv: []string{"/bin/post"}}}}}
 		c := child.New(spec, f, child.Hooks{Event: func(e child.Event) {
 			if e.Kind == child.EventForwarded {
 				panic("now")

@@ -25,23 +25,12 @@ func (s *Spec) Compare(newer *Spec) Change {
 	if s == newer {
 		return SameSpec
 	}
-	type program struct {
-		job       bool
-		argv, env []string
-		dir, user string
-		groups    []string
-		attr      *Attr
-		stamp     string
-	}
-	of := func(s *Spec) program {
-		return program{s.Job != "", nonNil(s.Argv), nonNil(slices.Sorted(slices.Values(s.Env))), s.Dir, s.User, nonNil(s.Groups), s.Attr, s.Stamp}
-	}
-	if !reflect.DeepEqual(of(s), of(newer)) {
+	if (s.Job != "") != (newer.Job != "") || !s.Program.Same(&newer.Program) {
 		return OtherProgram
 	}
 	a, b := *s, *newer
 	for _, spec := range []*Spec{&a, &b} {
-		spec.Argv, spec.Env, spec.Groups, spec.Data = nil, nil, nil, nil
+		spec.Program, spec.Data = Program{}, nil
 		if len(spec.Labels) == 0 {
 			spec.Labels = nil
 		}
@@ -52,14 +41,6 @@ func (s *Spec) Compare(newer *Spec) Change {
 		return OtherRules
 	}
 	return SameSpec
-}
-
-// nonNil makes an empty list of no list: there is no difference to a program.
-func nonNil(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
 }
 
 // revise: Revise was received.

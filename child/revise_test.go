@@ -9,8 +9,8 @@ import (
 
 func TestCompare(t *testing.T) {
 	base := Spec{
-		Name: "web", Argv: []string{"w"}, Env: []string{"A=1", "B=2"}, Attr: &Attr{NoNewPrivileges: true},
-		After: []Dependency{{Name: "a"}, {Name: "b"}}, PreStart: []Spec{{Argv: []string{"p"}}},
+		Name: "web", Program: Program{Argv: []string{"w"}, Env: []string{"A=1", "B=2"}, Attr: &Attr{NoNewPrivileges: true}},
+		After: []Dependency{{Name: "a"}, {Name: "b"}}, PreStart: []Step{{Program: Program{Argv: []string{"p"}}}},
 	}
 	for _, tt := range []struct {
 		name   string
@@ -51,7 +51,7 @@ func TestCompare(t *testing.T) {
 // TestRevise: by which rules a life goes on, and what the next one is.
 func TestRevise(t *testing.T) {
 	old := Spec{Name: "web", StopSignal: syscall.SIGINT, Restart: RestartPolicy{Policy: RestartAlways, Max: 3}}
-	newer := Spec{Name: "web", StopSignal: syscall.SIGQUIT, Stamp: "new"}
+	newer := Spec{Name: "web", StopSignal: syscall.SIGQUIT, Program: Program{Stamp: "new"}}
 	rules := happening{"rules", func(m *machine) { m.revise(Revise{Spec: &newer}) }}
 	program := happening{"program", func(m *machine) { m.revise(Revise{Spec: &newer, Restart: true}) }}
 	other := newer
@@ -134,7 +134,7 @@ func TestReviseReadiness(t *testing.T) {
 	if m.revise(Revise{Spec: &plain}); m.state != StateStarting {
 		t.Errorf("while it is executed: got %s, want starting", m.state)
 	}
-	m = newTestMachine(&Spec{Name: "web", Readiness: true, PreStart: []Spec{{}}}, onStart, onExecuted)
+	m = newTestMachine(&Spec{Name: "web", Readiness: true, PreStart: []Step{{}}}, onStart, onExecuted)
 	if m.revise(Revise{Spec: &plain}); m.state != StateStarting {
 		t.Errorf("during a step before it: got %s, want starting", m.state)
 	}

@@ -13,20 +13,8 @@ type Spec struct {
 	// Service is the name that several daemons share (Compose: scale); it stands for all of them in commands. Empty means
 	// Name.
 	Service string
-	// Argv is the program and its arguments. Argv[0] without a slash is looked up in the PATH of Env.
-	Argv []string
-	// Env is the whole environment, as KEY=VALUE; nothing is inherited besides. Nil means empty. Where it has no HOME and
-	// User names somebody, HOME is that of /etc/passwd, or / for one who is not there.
-	Env []string
-	// Dir is the working directory; empty means that of the supervisor.
-	Dir string
-	// User is USER or USER:GROUP, each a name or a number, as in Compose; empty means the supervisor's own.
-	// It is looked up when the daemon is started.
-	User string
-	// Groups are further groups, each a name or a number (Compose: group_add).
-	Groups []string
-	// Attr, unless nil, has further attributes of the process.
-	Attr *Attr
+	// Program is what is executed.
+	Program
 
 	// Restart says what happens after an unrequested end.
 	Restart RestartPolicy
@@ -53,18 +41,15 @@ type Spec struct {
 	// Critical: when the daemon has ended and is not restarted, the bundle ends, with its exit code. It is obeyed by
 	// package root.
 	Critical bool
-	// PreStart are steps that run one after the other before each start of the program, each to its end, which must be
-	// exit code 0; the failure of one counts as that of the daemon. Of each, Argv, Env, Dir, User, Groups, Attr and Once matter.
-	PreStart []Spec
+	// PreStart are steps that run one after the other before each start of the program; the failure of one counts as that of the
+	// daemon.
+	PreStart []Step
 	// PostStart are steps that run beside each new process, PreStop are those that run before it is sent the stop signal
 	// (not if it ends by itself), within half of the grace. A PostStart that fails makes the daemon unhealthy; a PreStop
 	// that fails is reported.
-	PostStart, PreStop []Spec
-	// Step says what this is a step of: Spec.PreStart, PostStart or PreStop; empty for a daemon.
-	Step Step
-	// Once: a step of PreStart that has succeeded does not run before another start, unless it is another program by then
-	// (Compare).
-	Once bool
+	PostStart, PreStop []Step
+	// Step is set in what a [Spawner] gets for a step. It is empty for a daemon.
+	Step StepKind
 	// Readiness says that Ready messages will come: until the first one of a life the daemon is Starting.
 	Readiness bool
 
@@ -79,9 +64,6 @@ type Spec struct {
 
 	// Labels are for people, and for programs that ask.
 	Labels map[string]string
-	// Stamp stands for what the program reads that is not in this Spec, such as the content of its secrets: with another
-	// stamp it is another program (Compare).
-	Stamp string
 	// Rules stands for how others supervise the daemon, such as its health check: with another value its rules are others.
 	Rules string
 	// Data is the user's. Nothing here looks at it.
@@ -140,16 +122,6 @@ type Trigger string
 const (
 	TriggerManual   Trigger = "manual"
 	TriggerSchedule Trigger = "schedule"
-)
-
-// A Step is a kind of program that runs for a daemon; the names are Compose's.
-type Step string
-
-// The kinds of steps.
-const (
-	StepPreStart  Step = "pre_start"
-	StepPostStart Step = "post_start"
-	StepPreStop   Step = "pre_stop"
 )
 
 // A Policy says after which unrequested ends a daemon is started again; the names are Compose's.

@@ -13,22 +13,22 @@ import (
 // TestSteps: what runs before and beside a daemon, at exactly which time. The steps are processes with names of their own.
 func TestSteps(t *testing.T) {
 	const s = time.Second
-	step := func(kind child.Step, names ...string) []child.Spec {
-		var list []child.Spec
+	step := func(names ...string) []child.Step {
+		var list []child.Step
 		for _, name := range names {
-			list = append(list, child.Spec{Name: name, Argv: []string{"/bin/" + name}, Step: kind})
+			list = append(list, child.Step{Name: name, Program: child.Program{Argv: []string{"/bin/" + name}}})
 		}
 		return list
 	}
-	once := func(list []child.Spec, env ...string) []child.Spec {
+	once := func(list []child.Step, env ...string) []child.Step {
 		for i := range list {
 			list[i].Once, list[i].Env = true, env
 		}
 		return list
 	}
-	mixed := slices.Concat(once(step(child.StepPreStart, "pre")), step(child.StepPreStart, "each"), once(step(child.StepPreStart, "pre2")))
-	changed := slices.Concat(once(step(child.StepPreStart, "pre")), step(child.StepPreStart, "each"), once(step(child.StepPreStart, "pre2"), "A=b"))
-	pre, post, stop := step(child.StepPreStart, "pre", "pre2"), step(child.StepPostStart, "post"), step(child.StepPreStop, "stop")
+	mixed := slices.Concat(once(step("pre")), step("each"), once(step("pre2")))
+	changed := slices.Concat(once(step("pre")), step("each"), once(step("pre2"), "A=b"))
+	pre, post, stop := step("pre", "pre2"), step("post"), step("stop")
 	one := pre[:1]
 	takes := func(d time.Duration, code int) []testproc.Life {
 		return []testproc.Life{{ExitAfter: d, Exit: child.Exit{Code: code}}}
@@ -99,7 +99,7 @@ func TestSteps(t *testing.T) {
 			lives: lives{"pre": takes(s, 0), "each": takes(s, 0), "pre2": {{ExitAfter: s, Exit: child.Exit{Code: 1}}, {ExitAfter: s}}},
 			told: []at{
 				{10 * s, child.Restart{}},
-				{20 * s, child.Revise{Spec: &child.Spec{Name: "web", Argv: []string{"web"}, PreStart: changed}, Restart: true}},
+				{20 * s, child.Revise{Spec: &child.Spec{Name: "web", Program: child.Program{Argv: []string{"web"}}, PreStart: changed}, Restart: true}},
 				{30 * s, final},
 			},
 			events: `

@@ -125,9 +125,9 @@ func (m *machine) extend(gen uint64, by time.Duration) {
 }
 
 // run runs steps beside the process.
-func (m *machine) run(step Step, steps []Spec) {
+func (m *machine) run(step StepKind, steps []Step) {
 	m.steps = step
-	m.do(effect{kind: doSteps, steps: steps})
+	m.do(effect{kind: doSteps, steps: steps, step: step})
 }
 
 // cease ends the steps that run.
@@ -139,7 +139,7 @@ func (m *machine) cease() {
 }
 
 // stepsDone: the steps of generation gen have ended; err says which one failed.
-func (m *machine) stepsDone(gen uint64, step Step, err error) {
+func (m *machine) stepsDone(gen uint64, step StepKind, err error) {
 	if gen != m.gen || step != m.steps {
 		return
 	}

@@ -220,7 +220,7 @@ func matrices() []matrix {
 			title: "Steps. Policy on-failure; pre_start, post_start and pre_stop; kill_mode process.",
 			spec: Spec{
 				Restart: RestartPolicy{Policy: RestartOnFailure}, KillMode: KillProcess,
-				PreStart: []Spec{{}}, PostStart: []Spec{{}}, PreStop: []Spec{{}},
+				PreStart: []Step{{}}, PostStart: []Step{{}}, PreStop: []Step{{}},
 			},
 			situations: []situation{
 				{"starting, pre_start is being executed", []happening{onStart}},

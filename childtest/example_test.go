@@ -18,7 +18,7 @@ func ExampleFake() {
 		"web": {{ExitAfter: time.Millisecond, Exit: child.Exit{Code: 3}}, {}}, // the first life crashes, the others run for ever
 	}}
 	r, err := root.New(root.Config{Spawner: fake, Specs: []child.Spec{{
-		Name: "web", Argv: []string{"web"}, Restart: child.RestartPolicy{Policy: child.RestartAlways}, Backoff: child.Backoff{NoDelay: true},
+		Name: "web", Program: child.Program{Argv: []string{"web"}}, Restart: child.RestartPolicy{Policy: child.RestartAlways}, Backoff: child.Backoff{NoDelay: true},
 	}}})
 	if err != nil {
 		fmt.Println(err)
@@ -43,8 +43,8 @@ func TestLines(t *testing.T) {
 	defer cancel()
 	lines := childtest.NewLines(t)
 	r, err := root.New(root.Config{Spawner: lines.Spawner(), Specs: []child.Spec{
-		{Name: "web", Argv: []string{"/bin/sh", "-c", "echo listening on 80; exec sleep 600"}, Env: os.Environ()},
-		{Name: "worker", Argv: []string{"/bin/sh", "-c", "echo up; exec sleep 600"}, Env: os.Environ()},
+		{Name: "web", Program: child.Program{Argv: []string{"/bin/sh", "-c", "echo listening on 80; exec sleep 600"}, Env: os.Environ()}},
+		{Name: "worker", Program: child.Program{Argv: []string{"/bin/sh", "-c", "echo up; exec sleep 600"}, Env: os.Environ()}},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func Example() {
 	defer os.RemoveAll(dir)
 	events := control.NewEvents("/example")
 	bundle, err := root.New(root.Config{
-		Specs:   []child.Spec{{Name: "web", Argv: []string{"/bin/sh", "-c", "exec sleep 600"}}},
+		Specs:   []child.Spec{{Name: "web", Program: child.Program{Argv: []string{"/bin/sh", "-c", "exec sleep 600"}}}},
 		Observe: events.Observe,
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func TestServer(t *testing.T) {
 	stream := logger.Stream("web", log.StreamOptions{})
 	spawner := child.Exec{Output: child.OutputTo(func(string) child.Stream { return stream })}
 	bundle, err := root.New(root.Config{
-		Specs:   []child.Spec{{Name: "web", Argv: []string{"/bin/sh", "-c", "echo hello; exec sleep 600"}}},
+		Specs:   []child.Spec{{Name: "web", Program: child.Program{Argv: []string{"/bin/sh", "-c", "echo hello; exec sleep 600"}}}},
 		Spawner: spawner, Observe: events.Observe,
 	})
 	if err != nil {

@@ -18,10 +18,10 @@ func TestCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &childtest.Fake{Lives: map[string][]childtest.Life{"bad": {{ExitAfter: time.Second, Exit: child.Exit{Code: 3}}}}}
 		r, err := root.New(root.Config{Spawner: fake, Specs: []child.Spec{
-			{Name: "web-1", Service: "web", Argv: []string{"w"}},
-			{Name: "web-2", Service: "web", Argv: []string{"w"}},
-			{Name: "bad", Argv: []string{"b"}},
-			{Name: "nightly", Argv: []string{"n"}, Job: child.TriggerManual},
+			{Name: "web-1", Service: "web", Program: child.Program{Argv: []string{"w"}}},
+			{Name: "web-2", Service: "web", Program: child.Program{Argv: []string{"w"}}},
+			{Name: "bad", Program: child.Program{Argv: []string{"b"}}},
+			{Name: "nightly", Program: child.Program{Argv: []string{"n"}}, Job: child.TriggerManual},
 		}})
 		if err != nil {
 			t.Fatal(err)

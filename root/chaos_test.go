@@ -307,7 +307,7 @@ func (p *play) drawUpdate(t *rapid.T) root.Update {
 func (p *play) drawDaemon(t *rapid.T, i int) {
 	one := func(of int, label string) bool { return rapid.IntRange(1, of).Draw(t, label) == of }
 	spec := child.Spec{
-		Name: "d" + strconv.Itoa(i), Argv: []string{"/bin/d"},
+		Name: "d" + strconv.Itoa(i), Program: child.Program{Argv: []string{"/bin/d"}},
 		Restart: child.RestartPolicy{
 			Policy: rapid.SampledFrom([]child.Policy{child.RestartNo, child.RestartOnFailure, child.RestartAlways}).Draw(t, "policy"),
 			Max:    rapid.IntRange(0, 3).Draw(t, "max"),
@@ -334,7 +334,7 @@ func (p *play) drawDaemon(t *rapid.T, i int) {
 			})
 		}
 	}
-	step := func(kind child.Step, suffix string) []child.Spec {
+	step := func(kind child.StepKind, suffix string) []child.Step {
 		if !one(8, suffix) {
 			return nil
 		}
@@ -346,7 +346,7 @@ func (p *play) drawDaemon(t *rapid.T, i int) {
 			}
 			p.lives[name] = append(p.lives[name], life)
 		}
-		return []child.Spec{{Name: name, Argv: []string{"/bin/step"}, Step: kind}}
+		return []child.Step{{Name: name, Program: child.Program{Argv: []string{"/bin/step"}}}}
 	}
 	spec.PreStart, spec.PostStart, spec.PreStop = step(child.StepPreStart, ".pre"), step(child.StepPostStart, ".post"), step(child.StepPreStop, ".stop")
 	for range rapid.IntRange(1, 3).Draw(t, "lives") {

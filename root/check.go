@@ -88,10 +88,10 @@ func (c *checker) names() {
 }
 
 func (c *checker) spec(s *child.Spec) {
-	c.program(s, s.Name, "it")
-	for field, steps := range map[string][]child.Spec{"PreStart": s.PreStart, "PostStart": s.PostStart, "PreStop": s.PreStop} {
+	c.program(&s.Program, s.Name, "it")
+	for field, steps := range map[string][]child.Step{"PreStart": s.PreStart, "PostStart": s.PostStart, "PreStop": s.PreStop} {
 		for i := range steps {
-			c.program(&steps[i], s.Name, "a step of its "+field)
+			c.program(&steps[i].Program, s.Name, "a step of its "+field)
 		}
 	}
 	switch s.Restart.Policy {
@@ -129,16 +129,16 @@ func (c *checker) spec(s *child.Spec) {
 }
 
 // program checks what is executed for a daemon: what is "it", or a step.
-func (c *checker) program(s *child.Spec, daemon, what string) {
+func (c *checker) program(p *child.Program, daemon, what string) {
 	if what == "it" {
 		what = daemon
 	} else {
 		what = daemon + ": " + what
 	}
-	if len(s.Argv) == 0 {
+	if len(p.Argv) == 0 {
 		c.add(daemon, "Argv", "%s has no command", what)
 	}
-	for _, kv := range s.Env {
+	for _, kv := range p.Env {
 		if i := strings.IndexByte(kv, '='); i <= 0 {
 			c.add(daemon, "Env", "%s has an entry in its environment that is not NAME=VALUE", what) // the value may be private
 		}

@@ -19,8 +19,8 @@ func Example() {
 	sleep := []string{"/bin/sh", "-c", "exec sleep 600"}
 	bundle, err := root.New(root.Config{
 		Specs: []child.Spec{
-			{Name: "web", Argv: sleep, Env: os.Environ(), After: []child.Dependency{{Name: "db"}}},
-			{Name: "db", Argv: sleep, Env: os.Environ()},
+			{Name: "web", Program: child.Program{Argv: sleep, Env: os.Environ()}, After: []child.Dependency{{Name: "db"}}},
+			{Name: "db", Program: child.Program{Argv: sleep, Env: os.Environ()}},
 		},
 		Routes: map[syscall.Signal]root.Route{syscall.SIGUSR1: {Restart: []string{"web"}}},
 	})
@@ -71,9 +71,9 @@ func Example() {
 func ExampleRoot_Run() {
 	bundle, err := root.New(root.Config{
 		Specs: []child.Spec{
-			{Name: "a", Argv: []string{"/bin/sh", "-c", "exit 3"}},
-			{Name: "b", Argv: []string{"/bin/sh", "-c", "kill -9 $$"}},
-			{Name: "c", Argv: []string{"/does/not/exist"}},
+			{Name: "a", Program: child.Program{Argv: []string{"/bin/sh", "-c", "exit 3"}}},
+			{Name: "b", Program: child.Program{Argv: []string{"/bin/sh", "-c", "kill -9 $$"}}},
+			{Name: "c", Program: child.Program{Argv: []string{"/does/not/exist"}}},
 		},
 		Observe: func(e child.Event) {
 			if e.Kind == child.EventFailed {
@@ -133,7 +133,7 @@ func TestWithPretence(t *testing.T) {
 		deaths := 0
 		bundle, err := root.New(root.Config{
 			Specs: []child.Spec{{
-				Name: "web", Argv: []string{"/bin/web"},
+				Name: "web", Program: child.Program{Argv: []string{"/bin/web"}},
 				Restart: child.RestartPolicy{Policy: child.RestartAlways}, Backoff: child.Backoff{Initial: time.Minute, Fixed: true},
 			}},
 			Spawner: spawnerFunc(pretend),

@@ -170,7 +170,7 @@ func (p panics) Spawn(spec *child.Spec) (child.Process, error) {
 func TestSpawnerPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &testproc.Fake{Lives: lives{"b": {ends(5*s, 2)}}}
-		specs := []child.Spec{{Name: "a", Argv: []string{"/bin/a"}}, {Name: "b", Argv: []string{"/bin/b"}}}
+		specs := []child.Spec{{Name: "a", Program: child.Program{Argv: []string{"/bin/a"}}}, {Name: "b", Program: child.Program{Argv: []string{"/bin/b"}}}}
 		r, err := root.New(root.Config{Specs: specs, Spawner: panics{f, "a"}})
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +210,7 @@ func TestObservePanics(t *testing.T) {
 		t.Run(string(tt.kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &testproc.Fake{Lives: lives{"a": {ends(2*s, 0)}, "deaf": {deaf}}}
-				specs := []child.Spec{{Name: "deaf", Argv: []string{"/bin/deaf"}}, {Name: "a", Argv: []string{"/bin/a"}}, {Name: "b", Argv: []string{"/bin/b"}}}
+				specs := []child.Spec{{Name: "deaf", Program: child.Program{Argv: []string{"/bin/deaf"}}}, {Name: "a", Program: child.Program{Argv: []string{"/bin/a"}}}, {Name: "b", Program: child.Program{Argv: []string{"/bin/b"}}}}
 				r, err := root.New(root.Config{
 					Specs: specs, Spawner: f, Routes: map[syscall.Signal]root.Route{syscall.SIGWINCH: {Forward: []string{"a"}}},
 					Observe: func(e child.Event) {
@@ -243,7 +243,7 @@ func TestPanicIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &testproc.Fake{Lives: lives{"a": {undead}}}
 		r, err := root.New(root.Config{
-			Specs: []child.Spec{{Name: "a", Argv: []string{"/bin/a"}}}, Spawner: f,
+			Specs: []child.Spec{{Name: "a", Program: child.Program{Argv: []string{"/bin/a"}}}}, Spawner: f,
 			Observe: func(e child.Event) {
 				if e.Kind == root.EventIgnored {
 					panic("not mine")

@@ -260,7 +260,7 @@ func TestStart(t *testing.T) {
 		},
 		{
 			name:  "pre_start holds nobody up",
-			specs: []child.Spec{{Name: "a", PreStart: []child.Spec{{Name: "a.pre", Argv: []string{"/bin/pre"}}}}, {Name: "b"}, {Name: "c", After: after("a", started)}},
+			specs: []child.Spec{{Name: "a", PreStart: []child.Step{{Name: "a.pre", Program: child.Program{Argv: []string{"/bin/pre"}}}}}, {Name: "b"}, {Name: "c", After: after("a", started)}},
 			lives: lives{"a.pre": {ends(5*s, 0)}},
 			want: `
 				0s a starting
@@ -304,7 +304,7 @@ func TestWaiting(t *testing.T) {
 func TestCompletedStep(t *testing.T) {
 	specs := []child.Spec{
 		{Name: "web", After: after("migrate", child.ServiceCompletedSuccessfully)},
-		{Name: "migrate", PreStart: []child.Spec{{Name: "pre", Argv: []string{"/bin/pre"}, Step: child.StepPreStart}}},
+		{Name: "migrate", PreStart: []child.Step{{Name: "pre", Program: child.Program{Argv: []string{"/bin/pre"}}}}},
 	}
 	quits := testproc.Life{On: testproc.Reactions{syscall.SIGTERM: {Exit: child.Exit{Code: 0}}}}
 	experiment(t, root.Config{Specs: specs}, lives{"pre": {quits}}, func(l *lab) {
@@ -330,7 +330,7 @@ func TestCompletedStep(t *testing.T) {
 // TestNew is what is wrong with a bundle.
 func TestNew(t *testing.T) {
 	argv := []string{"/bin/true"}
-	web, db := child.Spec{Name: "web", Argv: argv}, child.Spec{Name: "db", Argv: argv}
+	web, db := child.Spec{Name: "web", Program: child.Program{Argv: argv}}, child.Spec{Name: "db", Program: child.Program{Argv: argv}}
 	needs := func(s child.Spec, names ...string) child.Spec {
 		for _, n := range names {
 			s.After = append(s.After, child.Dependency{Name: n})
@@ -344,17 +344,17 @@ func TestNew(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "one", cfg: root.Config{Specs: []child.Spec{web}}},
-		{name: "no name", cfg: root.Config{Specs: []child.Spec{{Argv: argv}}}, want: "has no name"},
+		{name: "no name", cfg: root.Config{Specs: []child.Spec{{Program: child.Program{Argv: argv}}}}, want: "has no name"},
 		{name: "no command", cfg: root.Config{Specs: []child.Spec{{Name: "web"}}}, want: "web has no command"},
 		{name: "twice", cfg: root.Config{Specs: []child.Spec{web, db, web}}, want: "two daemons are called web"},
 		{name: "unknown dependency", cfg: root.Config{Specs: []child.Spec{needs(web, "db")}}, want: "web depends on db, which does not exist"},
 		{name: "on itself", cfg: root.Config{Specs: []child.Spec{needs(web, "web")}}, want: "circle: web -> web"},
 		{
-			name: "in a circle", cfg: root.Config{Specs: []child.Spec{needs(web, "db"), needs(db, "x"), needs(child.Spec{Name: "x", Argv: argv}, "db")}},
+			name: "in a circle", cfg: root.Config{Specs: []child.Spec{needs(web, "db"), needs(db, "x"), needs(child.Spec{Name: "x", Program: child.Program{Argv: argv}}, "db")}},
 			want: "circle: db -> x -> db",
 		},
 		{
-			name: "two ways to one", cfg: root.Config{Specs: []child.Spec{needs(web, "db", "x"), needs(child.Spec{Name: "x", Argv: argv}, "db"), db}},
+			name: "two ways to one", cfg: root.Config{Specs: []child.Spec{needs(web, "db", "x"), needs(child.Spec{Name: "x", Program: child.Program{Argv: argv}}, "db"), db}},
 		},
 		{
 			name: "route", cfg: root.Config{Specs: []child.Spec{web}, Routes: map[syscall.Signal]root.Route{syscall.SIGHUP: {Forward: []string{"db"}}}},
@@ -366,7 +366,7 @@ func TestNew(t *testing.T) {
 		},
 		{
 			name: "route to a service", cfg: root.Config{
-				Specs:  []child.Spec{{Name: "web-1", Service: "web", Argv: argv}},
+				Specs:  []child.Spec{{Name: "web-1", Service: "web", Program: child.Program{Argv: argv}}},
 				Routes: map[syscall.Signal]root.Route{syscall.SIGHUP: {Forward: []string{"web"}, Absent: []string{"db"}}},
 			},
 		},

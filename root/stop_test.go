@@ -248,7 +248,7 @@ func TestStop(t *testing.T) {
 			code: 3,
 		},
 		{
-			name: "pre_stop ends at half of the grace", specs: []child.Spec{{Name: "a", PreStop: []child.Spec{{Name: "a.pre", Argv: []string{"/bin/pre"}, Step: child.StepPreStop}}}},
+			name: "pre_stop ends at half of the grace", specs: []child.Spec{{Name: "a", PreStop: []child.Step{{Name: "a.pre", Program: child.Program{Argv: []string{"/bin/pre"}}}}}},
 			told: term,
 			events: `
 				10s shutdown SIGTERM
@@ -299,7 +299,7 @@ func signals(l *lab) []string {
 func TestStopBeforeRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := new(testproc.Fake)
-		r, err := root.New(root.Config{Specs: []child.Spec{{Name: "a", Argv: []string{"/bin/a"}}}, Spawner: f})
+		r, err := root.New(root.Config{Specs: []child.Spec{{Name: "a", Program: child.Program{Argv: []string{"/bin/a"}}}}, Spawner: f})
 		if err != nil {
 			t.Fatal(err)
 		}

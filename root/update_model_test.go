@@ -57,7 +57,7 @@ func drawMove(t *rapid.T) *move {
 			f.change = rapid.SampledFrom([]string{"none", "rules", "program", "removed"}).Draw(t, name)
 		}
 		m.fates[name] = f
-		spec := child.Spec{Name: name, Argv: []string{"/bin/d"}, Readiness: rapid.Bool().Draw(t, "readiness")}
+		spec := child.Spec{Name: name, Program: child.Program{Argv: []string{"/bin/d"}}, Readiness: rapid.Bool().Draw(t, "readiness")}
 		life := testproc.Life{
 			StartDelay: time.Duration(rapid.IntRange(0, 300).Draw(t, "start")) * ms,
 			ReadyAfter: time.Duration(rapid.IntRange(1, 300).Draw(t, "ready")) * ms,
@@ -100,7 +100,7 @@ func drawMove(t *rapid.T) *move {
 	}
 	if len(m.wants) == 0 || len(m.old) == 0 {
 		for _, list := range []*[]child.Spec{&m.old, &m.wants} {
-			*list = append(*list, child.Spec{Name: "rest", Argv: []string{"/bin/d"}})
+			*list = append(*list, child.Spec{Name: "rest", Program: child.Program{Argv: []string{"/bin/d"}}})
 		}
 		m.fates["rest"] = fate{"alive", "none"}
 	}

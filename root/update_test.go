@@ -131,7 +131,7 @@ func TestUpdate(t *testing.T) {
 		{
 			name:  "a changed one in backoff is started",
 			specs: []child.Spec{{Name: "db", Restart: child.RestartPolicy{Policy: child.RestartAlways}, Backoff: child.Backoff{Initial: 20 * s, Fixed: true}}, log}, lives: lives{"db": {ends(s, 3), {}}},
-			update: []child.Spec{{Name: "db", Restart: child.RestartPolicy{Policy: child.RestartAlways}, Stamp: "+"}, log}, done: "restarted db",
+			update: []child.Spec{{Name: "db", Restart: child.RestartPolicy{Policy: child.RestartAlways}, Program: child.Program{Stamp: "+"}}, log}, done: "restarted db",
 			events: "10s db revised\n10s db starting\n10s db started", states: "db=running log=running",
 		},
 		{
@@ -362,7 +362,7 @@ func TestUpdateRefused(t *testing.T) {
 	l := experiment(t, root.Config{Specs: []child.Spec{{Name: "web"}}}, nil, func(l *lab) {
 		l.until(s)
 		closed := false
-		wrong := daemons(child.Spec{Name: "web", After: after("db", "soon")}, child.Spec{Name: "api", Restart: child.RestartPolicy{Policy: "often"}, Env: []string{"NOEQUALS"}})
+		wrong := daemons(child.Spec{Name: "web", After: after("db", "soon")}, child.Spec{Name: "api", Restart: child.RestartPolicy{Policy: "often"}, Program: child.Program{Env: []string{"NOEQUALS"}}})
 		wrong[1].Close = func() { closed = true }
 		done := l.update(root.Update{Daemons: wrong, Grace: -s, ExitCodeFrom: "db", Routes: map[syscall.Signal]root.Route{syscall.SIGHUP: {Forward: []string{"db"}}}})
 		list, _ := done.Err.(interface{ Unwrap() []error })

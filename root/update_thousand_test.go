@@ -17,7 +17,7 @@ func TestUpdateThousand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var specs []child.Spec
 		for i := range 1000 {
-			s := child.Spec{Name: fmt.Sprint("d", i), Argv: []string{"/bin/d"}, Env: []string{"A=1", "B=2"}}
+			s := child.Spec{Name: fmt.Sprint("d", i), Program: child.Program{Argv: []string{"/bin/d"}, Env: []string{"A=1", "B=2"}}}
 			if i > 0 {
 				s.After = after(specs[i/2].Name, "")
 			}

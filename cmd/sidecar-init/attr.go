@@ -60,7 +60,7 @@ func readOnlyMount(path string) bool {
 // setAttr gives the daemon, and the steps that run for it, their attributes.
 func setAttr(spec *child.Spec, daemon, helper *child.Attr) {
 	spec.Attr = daemon
-	for _, steps := range [][]child.Spec{spec.PreStart, spec.PostStart, spec.PreStop} {
+	for _, steps := range [][]child.Step{spec.PreStart, spec.PostStart, spec.PreStop} {
 		for i := range steps {
 			steps[i].Attr = helper
 		}

@@ -113,7 +113,7 @@ func (c *single) start(spawner child.Spawner, environ []string, signals, pipe <-
 	}
 	spawned := make(chan result, 1)
 	go func() {
-		proc, err := spawner.Spawn(&child.Spec{Name: c.argv[0], Argv: c.argv, Env: environ})
+		proc, err := spawner.Spawn(&child.Spec{Name: c.argv[0], Program: child.Program{Argv: c.argv, Env: environ}})
 		spawned <- result{proc, err}
 	}()
 	var tooLong <-chan time.Time

@@ -254,8 +254,9 @@ func (d *unit) plan(def *definition) (plan probe.Plan) {
 
 // helper is a check that executes a program for the daemon, as its user, and without what is private to it.
 func (d *unit) helper(def *definition, argv []string) probe.Check {
-	return probe.Exec(d.helpers, &child.Spec{
-		Name: d.name, Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups, Attr: helperAttr(def.Daemon, d.limits.group(def.Daemon)),
+	return probe.Exec(d.helpers, d.name, child.Program{
+		Argv: argv, Env: def.HelperEnv, Dir: def.Spec.Dir, User: def.Spec.User, Groups: def.Spec.Groups,
+		Attr: helperAttr(def.Daemon, d.limits.group(def.Daemon)),
 	}, d.family.Spawn)
 }
 

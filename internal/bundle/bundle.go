@@ -115,9 +115,9 @@ type Daemon struct {
 	// Replica counts from 1; it is 0 where the service is not scaled.
 	Replica int
 
-	// HelperEnv is the environment of the daemon's probes and hooks: Spec.Env without any private name.
+	// HelperEnv is the environment of the daemon's probes and hooks: Program.Env without any private name.
 	HelperEnv []string
-	// Private are the patterns of private_env; PrivateNames the variables of Spec.Env that they match.
+	// Private are the patterns of private_env; PrivateNames the variables of Program.Env that they match.
 	Private      []string
 	PrivateNames []string
 
@@ -171,7 +171,7 @@ type Daemon struct {
 	// Labels are for people and for programs that ask.
 	Labels map[string]string
 
-	argvPrivate []string // the private variables that are in Spec.Argv
+	argvPrivate []string // the private variables that are in Program.Argv
 	// reads: without a wall it, or a step, could read what is private to others; root: it runs as root, where something is private.
 	reads, root bool
 }

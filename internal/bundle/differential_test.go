@@ -199,7 +199,7 @@ func roundTrip(t *testing.T, c corpusCase, b *Bundle, project *types.Project) {
 		for _, d := range b.Daemons {
 			slices.Sort(d.Spec.Env)
 			slices.Sort(d.HelperEnv)
-			for _, steps := range [][]child.Spec{d.Spec.PreStart, d.Spec.PostStart, d.Spec.PreStop} {
+			for _, steps := range [][]child.Step{d.Spec.PreStart, d.Spec.PostStart, d.Spec.PreStop} {
 				for i := range steps {
 					slices.Sort(steps[i].Env)
 				}
@@ -573,7 +573,7 @@ type step struct {
 	dir, user string
 }
 
-func stepsOf(steps []child.Spec) (out []step) {
+func stepsOf(steps []child.Step) (out []step) {
 	for _, s := range steps {
 		out = append(out, step{s.Argv, mapping(s.Env), s.Dir, s.User})
 	}

@@ -283,7 +283,7 @@ func (g *graph) replica(d Daemon, s *service, name, first string) Daemon {
 		return slices.Clip(append(env, "SIDECAR_INIT_DAEMON="+name))
 	}
 	d.Spec.Env, d.HelperEnv = set(d.Spec.Env), set(d.HelperEnv)
-	for _, steps := range []*[]child.Spec{&d.Spec.PreStart, &d.Spec.PostStart, &d.Spec.PreStop} {
+	for _, steps := range []*[]child.Step{&d.Spec.PreStart, &d.Spec.PostStart, &d.Spec.PreStop} {
 		*steps = slices.Clone(*steps)
 		for i := range *steps {
 			(*steps)[i].Name, (*steps)[i].Env = name, set((*steps)[i].Env)
@@ -302,7 +302,7 @@ func (g *graph) replica(d Daemon, s *service, name, first string) Daemon {
 	}
 	once := slices.IndexFunc(s.preStart, func(h hook) bool { return !h.perReplica }) >= 0
 	if once && name != first {
-		var mine []child.Spec
+		var mine []child.Step
 		for i, h := range s.preStart {
 			if h.perReplica {
 				mine = append(mine, d.Spec.PreStart[i])

@@ -180,7 +180,7 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 	d := Daemon{
 		Spec: child.Spec{
 			Service: s.name, Critical: s.own.critical, Readiness: s.own.ready != nil || s.health != nil,
-			Argv: slices.Concat(s.entrypoint, s.command), Env: l.environ(s, own, s.user), Dir: s.dir, User: s.user, Groups: s.groups,
+			Program: child.Program{Argv: slices.Concat(s.entrypoint, s.command), Env: l.environ(s, own, s.user), Dir: s.dir, User: s.user, Groups: s.groups},
 			Restart: l.options.Restart, Limit: s.own.limit, Success: s.own.success(), NoRestart: s.own.noRestartCodes, StopSignal: s.stopSignal, StopGrace: s.stopGrace,
 			KillMode: child.KillMode(orDefault(string(s.own.killMode), string(child.KillGroup))),
 		},
@@ -226,8 +226,8 @@ func (l *loader) daemon(s *service, files map[string]map[string]fileSource) Daem
 	for _, h := range s.preStart {
 		d.Spec.PreStart = append(d.Spec.PreStart, l.preStart(s, h))
 	}
-	d.Spec.PostStart = l.hooks(s, own, s.postStart, child.StepPostStart)
-	d.Spec.PreStop = l.hooks(s, own, s.preStop, child.StepPreStop)
+	d.Spec.PostStart = l.hooks(s, own, s.postStart)
+	d.Spec.PreStop = l.hooks(s, own, s.preStop)
 	for _, f := range s.files {
 		if file, ok := l.file(s, f, files[f.kind]); ok {
 			d.Files = append(d.Files, file)
@@ -247,7 +247,7 @@ func keysOf[V any](m map[string]V) []string {
 
 // preStart is a step of pre_start: a container of its own in Compose, which has what the service has where it says
 // nothing itself.
-func (l *loader) preStart(s *service, h hook) child.Spec {
+func (l *loader) preStart(s *service, h hook) child.Step {
 	argv := h.entrypoint
 	if !h.hasEntrypoint {
 		argv = s.entrypoint
@@ -271,14 +271,13 @@ func (l *loader) preStart(s *service, h hook) child.Spec {
 	})
 	own := l.own(s, files, append(vars, h.environment...))
 	user := orDefault(h.user, s.user)
-	return child.Spec{
-		Step: child.StepPreStart, Once: !s.own.preStartEach, Argv: argv, Env: without(l.environ(s, own, user), l.vault.private),
-		Dir: orDefault(h.dir, s.dir), User: user, Groups: s.groups,
-	}
+	return child.Step{Once: !s.own.preStartEach, Program: child.Program{
+		Argv: argv, Env: without(l.environ(s, own, user), l.vault.private), Dir: orDefault(h.dir, s.dir), User: user, Groups: s.groups,
+	}}
 }
 
 // hooks are post_start or pre_stop: programs with the daemon's environment, in which own is what the file gives.
-func (l *loader) hooks(s *service, own []variable, hooks []hook, step child.Step) (out []child.Spec) {
+func (l *loader) hooks(s *service, own []variable, hooks []hook) (out []child.Step) {
 	for _, h := range hooks {
 		for _, v := range h.environment {
 			l.vault.check(v.key, s, v.at, l.probs)
@@ -292,9 +291,9 @@ func (l *loader) hooks(s *service, own []variable, hooks []hook, step child.Step
 				env = append(env, v.key+"="+*v.value)
 			}
 		}
-		out = append(out, child.Spec{
-			Step: step, Argv: h.command, Env: env, Dir: orDefault(h.dir, s.dir), User: user, Groups: s.groups,
-		})
+		out = append(out, child.Step{Program: child.Program{
+			Argv: h.command, Env: env, Dir: orDefault(h.dir, s.dir), User: user, Groups: s.groups,
+		}})
 	}
 	return out
 }

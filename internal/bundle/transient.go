@@ -84,7 +84,7 @@ func (b *Bundle) NewTransient(s TransientSpec) (Daemon, error) {
 	env = append(append(env, s.Env...), "SIDECAR_INIT_DAEMON="+s.Name)
 	d := Daemon{
 		Spec: child.Spec{
-			Name: s.Name, Service: s.Name, Argv: s.Command, Env: env, Dir: s.Dir, User: user, Restart: s.Restart, KillMode: child.KillGroup,
+			Name: s.Name, Service: s.Name, Program: child.Program{Argv: s.Command, Env: env, Dir: s.Dir, User: user}, Restart: s.Restart, KillMode: child.KillGroup,
 		},
 		HelperEnv: env, Overflow: OverflowBlock, Transient: true,
 	}

@@ -22,8 +22,9 @@ func TestTransient(t *testing.T) {
 	}
 	d, err := b.NewTransient(TransientSpec{Name: "dev", Command: []string{"serve", "80"}, Env: []string{"A=c", "B=d"}, Dir: "/srv"})
 	want := child.Spec{
-		Name: "dev", Service: "dev", Argv: []string{"serve", "80"}, Dir: "/srv", KillMode: child.KillGroup,
-		Env: []string{"PATH=/bin", "HOME=/root", "A=c", "B=d", "SIDECAR_INIT_DAEMON=dev"},
+		Name: "dev", Service: "dev", KillMode: child.KillGroup, Program: child.Program{
+			Argv: []string{"serve", "80"}, Dir: "/srv", Env: []string{"PATH=/bin", "HOME=/root", "A=c", "B=d", "SIDECAR_INIT_DAEMON=dev"},
+		},
 	}
 	if err != nil || !reflect.DeepEqual(d.Spec, want) || !d.Transient || slices.Contains(d.HelperEnv, "TOKEN_1=secret") {
 		t.Errorf("got %+v, %v, want %+v", d, err, want)

@@ -159,7 +159,7 @@ func (b *Bundle) reads(user string) bool {
 // wall says whether d and its helpers are to have a wall.
 func (b *Bundle) wall(d *Daemon) {
 	own := b.reads(d.Spec.User)
-	d.reads = own || slices.ContainsFunc(steps(d), func(s child.Spec) bool { return b.reads(s.User) })
+	d.reads = own || slices.ContainsFunc(steps(d), func(s child.Step) bool { return b.reads(s.User) })
 	d.root = len(b.exposed) > 0 && userID(d.Spec.User) == "0"
 	if b.Walls == WallsOff || d.WallsOff {
 		return
@@ -170,7 +170,7 @@ func (b *Bundle) wall(d *Daemon) {
 }
 
 // steps are all of a daemon.
-func steps(d *Daemon) []child.Spec {
+func steps(d *Daemon) []child.Step {
 	return slices.Concat(d.Spec.PreStart, d.Spec.PostStart, d.Spec.PreStop)
 }
 

@@ -192,7 +192,7 @@ func TestProcess(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := leaf(t)
-			spec := &child.Spec{Name: "web", KillMode: tt.mode, Attr: &child.Attr{Cgroup: &child.Cgroup{Dir: l.Dir}}}
+			spec := &child.Spec{Name: "web", KillMode: tt.mode, Program: child.Program{Attr: &child.Attr{Cgroup: &child.Cgroup{Dir: l.Dir}}}}
 			var made *real
 			p, err := l.Spawn(spawner(func(*child.Spec) (child.Process, error) {
 				made = &real{cmd: inside(t, l, "(setsid sleep 1000 &); echo x; exec sleep 1000")}

@@ -48,7 +48,7 @@ type fixture struct {
 
 // spec is a daemon named name; change may change it.
 func spec(name string, change ...func(*child.Spec)) child.Spec {
-	s := child.Spec{Name: name, Service: name, Argv: []string{name}}
+	s := child.Spec{Name: name, Service: name, Program: child.Program{Argv: []string{name}}}
 	for _, c := range change {
 		c(&s)
 	}

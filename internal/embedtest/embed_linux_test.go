@@ -85,7 +85,7 @@ func (b *bundle) stop() int {
 // crash is a daemon that dies again and again, with a code that the host must not see.
 func crash(name string) child.Spec {
 	return child.Spec{
-		Name: name, Argv: []string{"/bin/sh", "-c", "exit 3"},
+		Name: name, Program: child.Program{Argv: []string{"/bin/sh", "-c", "exit 3"}},
 		Restart: child.RestartPolicy{Policy: child.RestartAlways}, Backoff: child.Backoff{Initial: 5 * time.Millisecond, Fixed: true},
 	}
 }
@@ -164,10 +164,10 @@ func TestTwoBundles(t *testing.T) {
 // TestNothingIsLeft: goroutines, descriptors and children are as before.
 func TestNothingIsLeft(t *testing.T) {
 	run := func() {
-		pre := *testproc.Spec("a", "exit 0")
+		pre := child.Step{Name: "a", Program: testproc.Spec("a", "exit 0").Program}
 		a := *testproc.Spec("a", "block")
-		a.PreStart = []child.Spec{pre}
-		b := start(t, a, *testproc.Spec("b", "fork block; block"), *testproc.Spec("c", "exit 0"), child.Spec{Name: "d", Argv: []string{"/does/not/exist"}}, crash("e"))
+		a.PreStart = []child.Step{pre}
+		b := start(t, a, *testproc.Spec("b", "fork block; block"), *testproc.Spec("c", "exit 0"), child.Spec{Name: "d", Program: child.Program{Argv: []string{"/does/not/exist"}}}, crash("e"))
 		b.await(func(s child.Status) bool {
 			return running(s) || s.State == child.StateExited || s.Name == "e" && s.Starts > 3
 		})

@@ -21,7 +21,7 @@ import (
 
 func TestShop(t *testing.T) {
 	lines := childtest.NewLines(t)
-	web := child.Spec{Name: "web", Argv: []string{"/bin/sh", "-c", "echo listening; exec sleep 600"}}
+	web := child.Spec{Name: "web", Program: child.Program{Argv: []string{"/bin/sh", "-c", "echo listening; exec sleep 600"}}}
 	shop, err := root.New(root.Config{Specs: []child.Spec{web}, Spawner: lines.Spawner()})
 	if err != nil {
 		t.Fatal(err)

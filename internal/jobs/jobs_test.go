@@ -129,13 +129,15 @@ func specs(services []child.Spec, jobs []Definition) []child.Spec {
 			trigger = child.TriggerSchedule
 		}
 		services = append(services, child.Spec{
-			Name: d.Name, Argv: []string{"/bin/" + d.Name}, Job: trigger, Timeout: d.Timeout, After: d.After, StopGrace: time.Second,
+			Name: d.Name, Program: child.Program{Argv: []string{"/bin/" + d.Name}}, Job: trigger, Timeout: d.Timeout, After: d.After, StopGrace: time.Second,
 		})
 	}
 	return services
 }
 
-func service(name string) child.Spec { return child.Spec{Name: name, Argv: []string{"/bin/" + name}} }
+func service(name string) child.Spec {
+	return child.Spec{Name: name, Program: child.Program{Argv: []string{"/bin/" + name}}}
+}
 
 func ends(d time.Duration, code int) []testproc.Life {
 	return []testproc.Life{{ExitAfter: d, Exit: child.Exit{Code: code}}}

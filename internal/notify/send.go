@@ -90,7 +90,7 @@ func program(argv, env []string) sender {
 			return err
 		}
 		defer w.Close()
-		proc, err := child.Exec{Stdin: r}.Spawn(&child.Spec{Name: "notify", Argv: argv, Env: env})
+		proc, err := child.Exec{Stdin: r}.Spawn(&child.Spec{Name: "notify", Program: child.Program{Argv: argv, Env: env}})
 		r.Close()
 		if err != nil {
 			return err

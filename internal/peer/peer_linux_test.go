@@ -292,7 +292,7 @@ func TestFamily(t *testing.T) {
 	var f Family
 	var during, before proc.Stat
 	p, err := f.Spawn(spawner(func() (child.Process, error) {
-		p, err := child.Exec{}.Spawn(&child.Spec{Name: "a", Argv: []string{"/bin/sleep", "1000"}})
+		p, err := child.Exec{}.Spawn(&child.Spec{Name: "a", Program: child.Program{Argv: []string{"/bin/sleep", "1000"}}})
 		if err == nil {
 			during = proc.Read(p.PID())
 			if has, starting := f.Has(during); has || !starting {

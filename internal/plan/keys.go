@@ -116,7 +116,7 @@ func contents(d *bundle.Daemon, kind string) (files []bundle.File) {
 }
 
 // steps are steps without the part of their environment that is the daemon's: that it differs is said of the daemon.
-func steps(d *bundle.Daemon, list []child.Spec) (own []child.Spec) {
+func steps(d *bundle.Daemon, list []child.Step) (own []child.Step) {
 	for _, s := range list {
 		s.Env = slices.DeleteFunc(slices.Sorted(slices.Values(s.Env)), func(kv string) bool { return slices.Contains(d.HelperEnv, kv) })
 		own = append(own, s)

@@ -15,17 +15,16 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/printable"
 )
 
-// Exec succeeds when the program of spec ends with 0. Of spec, what describes a process counts: Argv, Env, Dir, User,
-// Groups and Attr. It is executed by spawner, whose Output is replaced: the last line that the program prints is part
-// of the error. Do not use it on a goroutine that is locked to its thread. By spawn, unless it is nil, the caller learns of
-// each process.
-func Exec(spawner child.Exec, spec *child.Spec, spawn func(child.Spawner, *child.Spec) (child.Process, error)) Check {
+// Exec succeeds when p ends with 0. It is executed by spawner, under the name of the daemon that it asks about; spawner's Output
+// is replaced: the last line that the program prints is part of the error. Do not use it on a goroutine that is locked to its
+// thread. By spawn, unless it is nil, the caller learns of each process.
+func Exec(spawner child.Exec, name string, p child.Program, spawn func(child.Spawner, *child.Spec) (child.Process, error)) Check {
 	if spawn == nil {
 		spawn = child.Spawner.Spawn
 	}
-	p := &program{spawner: spawner, spec: spec, spawn: spawn, free: make(chan struct{}, 1)}
-	p.free <- struct{}{}
-	return p.check
+	c := &program{spawner: spawner, spec: &child.Spec{Name: name, Program: p}, spawn: spawn, free: make(chan struct{}, 1)}
+	c.free <- struct{}{}
+	return c.check
 }
 
 // A program is a check that executes one.

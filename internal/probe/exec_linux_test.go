@@ -17,7 +17,7 @@ import (
 func TestExec(t *testing.T) {
 	for _, tt := range []struct {
 		name, script, want string
-		spec               child.Spec
+		program            child.Program
 		root               bool
 	}{
 		{name: "success", script: "print fine; exit 0"},
@@ -28,11 +28,11 @@ func TestExec(t *testing.T) {
 		{name: "more than a pipe holds", script: "lines 2000 100; eprint the end; exit 1", want: "it ended with code 1: the end"},
 		{name: "a signal", script: "raise TERM", want: "it ended with code -15 (SIGTERM)"},
 		{name: "a descendant holds the pipe", script: "print y; setsid { sleep 3s }; exit 1", want: "it ended with code 1: y"},
-		{name: "environment", script: "env; exit 1", spec: child.Spec{Env: []string{"A=b"}}, want: "it ended with code 1: A=b"},
-		{name: "directory", script: "cwd; exit 1", spec: child.Spec{Dir: "/"}, want: "it ended with code 1: cwd /"},
-		{name: "no program", spec: child.Spec{Argv: []string{"/no/such"}}, want: "/no/such: no such file or directory"},
+		{name: "environment", script: "env; exit 1", program: child.Program{Env: []string{"A=b"}}, want: "it ended with code 1: A=b"},
+		{name: "directory", script: "cwd; exit 1", program: child.Program{Dir: "/"}, want: "it ended with code 1: cwd /"},
+		{name: "no program", program: child.Program{Argv: []string{"/no/such"}}, want: "/no/such: no such file or directory"},
 		{
-			name: "user", script: "uid; exit 1", spec: child.Spec{User: "65534:65533"}, root: true,
+			name: "user", script: "uid; exit 1", program: child.Program{User: "65534:65533"}, root: true,
 			want: "it ended with code 1: uid 65534 gid 65533 groups",
 		},
 	} {
@@ -41,11 +41,11 @@ func TestExec(t *testing.T) {
 			if tt.root && os.Getuid() != 0 {
 				t.Skip("only root can execute a program as another user")
 			}
-			if tt.spec.Argv == nil {
-				tt.spec.Argv = testproc.Argv(tt.script)
-				tt.spec.Argv[0] = "/proc/self/exe" // the binary may be where only we can go
+			if tt.program.Argv == nil {
+				tt.program.Argv = testproc.Argv(tt.script)
+				tt.program.Argv[0] = "/proc/self/exe" // the binary may be where only we can go
 			}
-			if got := text(Exec(child.Exec{}, &tt.spec, nil)(t.Context())); got != tt.want {
+			if got := text(Exec(child.Exec{}, "web", tt.program, nil)(t.Context())); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -63,7 +63,7 @@ func TestExecKilled(t *testing.T) {
 	argv := []string{"/bin/sh", "-c", fmt.Sprintf("exec 3>/proc/%d/fd/%d; trap '' TERM; sleep 1000 & echo >&3; wait", os.Getpid(), w.Fd())}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	check := Exec(child.Exec{}, &child.Spec{Argv: argv}, nil)
+	check := Exec(child.Exec{}, "web", child.Program{Argv: argv}, nil)
 	go func() { done <- check(ctx) }()
 	b := make([]byte, 1)
 	if _, err := r.Read(b); err != nil {
@@ -86,7 +86,7 @@ func TestExecKilled(t *testing.T) {
 func TestExecCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := Exec(child.Exec{}, testproc.Spec("web", "block"), nil)(ctx)
+	err := Exec(child.Exec{}, "web", testproc.Spec("web", "block").Program, nil)(ctx)
 	if err == nil {
 		t.Error("got nil")
 	}
@@ -94,8 +94,8 @@ func TestExecCancelled(t *testing.T) {
 
 // TestNothingStays: many checks, of many lives, leave neither descriptors nor goroutines nor zombies.
 func TestNothingStays(t *testing.T) {
-	check := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/true"}}, nil)
-	fail := Exec(child.Exec{}, &child.Spec{Argv: []string{"/bin/false"}}, nil)
+	check := Exec(child.Exec{}, "web", child.Program{Argv: []string{"/bin/true"}}, nil)
+	fail := Exec(child.Exec{}, "web", child.Program{Argv: []string{"/bin/false"}}, nil)
 	_, _ = check(t.Context()), fail(t.Context()) // what is made once
 	fds, goroutines := countFDs(t), runtime.NumGoroutine()
 	told := make(chan child.Fact)

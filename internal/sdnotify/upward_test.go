@@ -25,7 +25,7 @@ func TestUpward(t *testing.T) {
 		}}
 		r, err := root.New(root.Config{
 			Specs: []child.Spec{
-				{Name: "job", Argv: []string{"job"}}, {Name: "web", Argv: []string{"web"}, Readiness: true}, {Name: "db", Argv: []string{"db"}},
+				{Name: "job", Program: child.Program{Argv: []string{"job"}}}, {Name: "web", Program: child.Program{Argv: []string{"web"}}, Readiness: true}, {Name: "db", Program: child.Program{Argv: []string{"db"}}},
 			},
 			Spawner: fake,
 		})
@@ -65,7 +65,7 @@ func TestUpward(t *testing.T) {
 }
 
 func TestUpwardFails(t *testing.T) {
-	r, err := root.New(root.Config{Specs: []child.Spec{{Name: "web", Argv: []string{"web"}}}, Spawner: &testproc.Fake{}})
+	r, err := root.New(root.Config{Specs: []child.Spec{{Name: "web", Program: child.Program{Argv: []string{"web"}}}}, Spawner: &testproc.Fake{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func run(t testing.TB, spec *child.Spec) (string, error) {
 // status runs a program with attr as user, and returns the lines of its /proc/self/status.
 func status(t *testing.T, user string, attr *child.Attr) map[string]string {
 	t.Helper()
-	out, err := run(t, &child.Spec{Argv: []string{"/bin/cat", "/proc/self/status"}, User: user, Attr: attr})
+	out, err := run(t, &child.Spec{Program: child.Program{Argv: []string{"/bin/cat", "/proc/self/status"}, User: user, Attr: attr}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,11 +156,11 @@ func TestUnprivileged(t *testing.T) {
 	if got["CapEff"] != hex(0) || got["CapPrm"] != hex(0) || got["NoNewPrivs"] != "1" {
 		t.Errorf("got %v, want no capability now and later", got)
 	}
-	_, err := run(t, &child.Spec{Argv: []string{"/bin/true"}, Attr: &child.Attr{CapAdd: []string{"NET_RAW"}}})
+	_, err := run(t, &child.Spec{Program: child.Program{Argv: []string{"/bin/true"}, Attr: &child.Attr{CapAdd: []string{"NET_RAW"}}}})
 	if got, want := text(err), "cannot add capabilities that the supervisor does not have: NET_RAW"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	_, err = run(t, &child.Spec{Argv: []string{"/bin/true"}, User: "4242", Attr: &child.Attr{NoNewPrivileges: true}})
+	_, err = run(t, &child.Spec{Program: child.Program{Argv: []string{"/bin/true"}, User: "4242", Attr: &child.Attr{NoNewPrivileges: true}}})
 	if got, want := text(err), "/bin/true as user 4242: operation not permitted"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -198,8 +198,10 @@ func TestAttributes(t *testing.T) {
 		return child.Output{Stdout: outW, Stderr: outW, Extra: []*os.File{nil, nil, r}, Started: func() { outW.Close(); r.Close() }}, nil
 	}}
 	p, err := e.Spawn(&child.Spec{
-		Argv: []string{"sh", "-c", script, "zero", "one\xff"}, Dir: dir, Attr: attr,
-		Env: []string{"A=\xfe", "PATH=/usr/bin:/bin", "A=\xff", "WATCHDOG_PID=1", "GOMEMLIMIT=nonsense", "GODEBUG=inittrace=1"},
+		Program: child.Program{
+			Argv: []string{"sh", "-c", script, "zero", "one\xff"}, Dir: dir, Attr: attr,
+			Env: []string{"A=\xfe", "PATH=/usr/bin:/bin", "A=\xff", "WATCHDOG_PID=1", "GOMEMLIMIT=nonsense", "GODEBUG=inittrace=1"},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +231,7 @@ func TestAttributes(t *testing.T) {
 // that of files, and descriptors.
 func TestNothingElse(t *testing.T) {
 	look := func(attr *child.Attr) string {
-		out, err := run(t, &child.Spec{Argv: []string{"/bin/sh", "-c", "cat /proc/self/limits; umask; ls /proc/self/fd"}, Attr: attr})
+		out, err := run(t, &child.Spec{Program: child.Program{Argv: []string{"/bin/sh", "-c", "cat /proc/self/limits; umask; ls /proc/self/fd"}, Attr: attr}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,26 +263,26 @@ func TestFailures(t *testing.T) {
 		attr child.Attr
 		want string // "" is what is said without a shim
 	}{
-		{spec: child.Spec{Argv: []string{"/no/such"}}},
-		{spec: child.Spec{Argv: []string{"no-such"}}},
-		{spec: child.Spec{Argv: []string{"/"}}},
-		{spec: child.Spec{Argv: []string{plain}}},
-		{spec: child.Spec{Argv: []string{script}}},
-		{spec: child.Spec{Argv: []string{text}}},
-		{spec: child.Spec{Argv: []string{"/bin/true", "\x00"}}, want: "its attributes: invalid argument"},
-		{spec: child.Spec{Argv: []string{"/bin/true"}, Dir: "/no/such"}},
-		{spec: child.Spec{Argv: []string{"/bin/true"}, Dir: plain}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{"/no/such"}}}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{"no-such"}}}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{"/"}}}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{plain}}}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{script}}}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{text}}}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{"/bin/true", "\x00"}}}, want: "its attributes: invalid argument"},
+		{spec: child.Spec{Program: child.Program{Argv: []string{"/bin/true"}, Dir: "/no/such"}}},
+		{spec: child.Spec{Program: child.Program{Argv: []string{"/bin/true"}, Dir: plain}}},
 		{
-			spec: child.Spec{Argv: []string{"/bin/true"}}, attr: child.Attr{CapAdd: []string{"FLY"}},
+			spec: child.Spec{Program: child.Program{Argv: []string{"/bin/true"}}}, attr: child.Attr{CapAdd: []string{"FLY"}},
 			want: `its attributes: there is no capability "FLY"`,
 		},
 		{
-			spec: child.Spec{Argv: []string{"/bin/true"}},
+			spec: child.Spec{Program: child.Program{Argv: []string{"/bin/true"}}},
 			attr: child.Attr{Rlimits: []child.Rlimit{{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: hard, Hard: hard}}},
 			want: fmt.Sprintf("ulimit nofile %d:%[1]d: operation not permitted", hard),
 		},
 		{
-			spec: child.Spec{Argv: []string{"/bin/true"}},
+			spec: child.Spec{Program: child.Program{Argv: []string{"/bin/true"}}},
 			attr: child.Attr{Rlimits: []child.Rlimit{{Name: "core", Resource: unix.RLIMIT_CORE, Soft: 2, Hard: 1}}},
 			want: "ulimit core 2:1: invalid argument",
 		},
@@ -351,7 +353,7 @@ func BenchmarkSpawn(b *testing.B) {
 		b.Run(bb.name, func(b *testing.B) {
 			e := child.Exec{Shim: Prepare}
 			for b.Loop() {
-				p, err := e.Spawn(&child.Spec{Argv: []string{"/bin/true"}, Attr: bb.attr})
+				p, err := e.Spawn(&child.Spec{Program: child.Program{Argv: []string{"/bin/true"}, Attr: bb.attr}})
 				if err != nil {
 					b.Fatal(err)
 				}

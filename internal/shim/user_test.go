@@ -23,14 +23,14 @@ func TestDumpable(t *testing.T) {
 		again(t, "TestDumpable", &child.Attr{CapDrop: []string{"SYS_PTRACE"}})
 		return
 	}
-	out, err := run(t, &child.Spec{Argv: []string{"/bin/cat", "/proc/self/status"}, User: "4242:4343"})
+	out, err := run(t, &child.Spec{Program: child.Program{Argv: []string{"/bin/cat", "/proc/self/status"}, User: "4242:4343"}})
 	if err != nil || !strings.Contains(out, "\nUid:\t4242\t") {
 		t.Fatalf("got %v, %s", err, out)
 	}
 	if got, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); got != 1 || err != nil {
 		t.Errorf("dumpable: got %d, %v, want 1", got, err)
 	}
-	if _, err := run(t, &child.Spec{Argv: []string{"/bin/readlink", fmt.Sprintf("/proc/%d/fd/1", os.Getpid())}}); err != nil {
+	if _, err := run(t, &child.Spec{Program: child.Program{Argv: []string{"/bin/readlink", fmt.Sprintf("/proc/%d/fd/1", os.Getpid())}}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -43,7 +43,7 @@ func again(t *testing.T, name string, attr *child.Attr, env ...string) {
 		t.Fatal(err)
 	}
 	env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), env...)
-	out, err := run(t, &child.Spec{Argv: []string{exe, "-test.run=^" + name + "$", "-test.v"}, Env: env, Attr: attr})
+	out, err := run(t, &child.Spec{Program: child.Program{Argv: []string{exe, "-test.run=^" + name + "$", "-test.v"}, Env: env, Attr: attr}})
 	if err != nil || !strings.Contains(out, "--- PASS: "+name) {
 		t.Errorf("%s: got %v\n%s", name, err, out)
 	}
@@ -96,7 +96,7 @@ func testLowly(t *testing.T, where string) {
 		for user, want := range map[string]string{
 			"root": "", "0": "", "0:0": "", "root:root": "", "4242": refusal, "0:4343": group,
 		} {
-			p, err := e.Spawn(&child.Spec{Argv: []string{"/bin/true"}, User: user})
+			p, err := e.Spawn(&child.Spec{Program: child.Program{Argv: []string{"/bin/true"}, User: user}})
 			if got := text(err); got != want {
 				t.Errorf("with a shim %t, user %s: got %q, want %q", e.Shim != nil, user, got, want)
 			}
@@ -110,7 +110,7 @@ func testLowly(t *testing.T, where string) {
 
 // TestLargeRequest: more goes to the shim than a pipe holds.
 func TestLargeRequest(t *testing.T) {
-	spec := &child.Spec{Argv: []string{"/bin/sh", "-c", "echo ${#A} ${#J}"}, Attr: &child.Attr{NoNewPrivileges: true}}
+	spec := &child.Spec{Program: child.Program{Argv: []string{"/bin/sh", "-c", "echo ${#A} ${#J}"}, Attr: &child.Attr{NoNewPrivileges: true}}}
 	for name := 'A'; name <= 'J'; name++ {
 		spec.Env = append(spec.Env, string(name)+"="+strings.Repeat("x", 100_000))
 	}

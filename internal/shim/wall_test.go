@@ -79,8 +79,10 @@ func TestLook(t *testing.T) {
 func can(t *testing.T, user string, attr child.Attr, pid int) []string {
 	t.Helper()
 	out, err := run(t, &child.Spec{
-		Argv: []string{self, "-test.run=^TestLook$"}, User: user, Dir: "/", Attr: &attr,
-		Env: []string{lookAt + "=" + strconv.Itoa(pid), "GORACE=atexit_sleep_ms=0"},
+		Program: child.Program{
+			Argv: []string{self, "-test.run=^TestLook$"}, User: user, Dir: "/", Attr: &attr,
+			Env: []string{lookAt + "=" + strconv.Itoa(pid), "GORACE=atexit_sleep_ms=0"},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +104,7 @@ func bystander(t *testing.T, user string) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	p, err := child.Exec{Shim: Prepare, Stdin: r}.Spawn(&child.Spec{Argv: []string{"/bin/cat"}, User: user, Env: []string{secretValue}, Dir: "/", Attr: ordinary()})
+	p, err := child.Exec{Shim: Prepare, Stdin: r}.Spawn(&child.Spec{Program: child.Program{Argv: []string{"/bin/cat"}, User: user, Env: []string{secretValue}, Dir: "/", Attr: ordinary()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,8 +194,10 @@ func TestWallInside(t *testing.T) {
 		for _, wall := range []child.Wall{{ABI: abi}, {ABI: abi, Signals: true}} {
 			dir := t.TempDir()
 			out, err := run(t, &child.Spec{
-				Argv: []string{"/bin/sh", "-c", `sleep 60 & cat /proc/$!/environ >/dev/null && readlink /proc/$!/root && kill $! && mkdir a b && echo x >a/f && mv a/f b/f && ln b/f a/g && cat a/g; grep NoNewPrivs /proc/self/status`},
-				Dir:  dir, Attr: &child.Attr{Wall: &wall}, Env: []string{"PATH=/usr/bin:/bin"},
+				Program: child.Program{
+					Argv: []string{"/bin/sh", "-c", `sleep 60 & cat /proc/$!/environ >/dev/null && readlink /proc/$!/root && kill $! && mkdir a b && echo x >a/f && mv a/f b/f && ln b/f a/g && cat a/g; grep NoNewPrivs /proc/self/status`},
+					Dir:  dir, Attr: &child.Attr{Wall: &wall}, Env: []string{"PATH=/usr/bin:/bin"},
+				},
 			})
 			if want := "/\nx\nNoNewPrivs:\t1\n"; err != nil || out != want {
 				t.Errorf("%+v: got %q, %v, want %q", wall, out, err, want)
@@ -254,8 +258,10 @@ func TestWallWrites(t *testing.T) {
 			wall.ABI = abi
 			wall.Writable = append(slices.Clip(wall.Writable), "/dev") // the shell's /dev/null
 			out, err := run(t, &child.Spec{
-				Argv: append([]string{"/bin/sh", "-c", `for f in "$@"; do if (: >>$f) 2>/dev/null; then echo $f; fi; done`, "sh"}, all...),
-				Dir:  base, Env: []string{"PATH=/usr/bin:/bin"}, Attr: &child.Attr{Wall: &wall},
+				Program: child.Program{
+					Argv: append([]string{"/bin/sh", "-c", `for f in "$@"; do if (: >>$f) 2>/dev/null; then echo $f; fi; done`, "sh"}, all...),
+					Dir:  base, Env: []string{"PATH=/usr/bin:/bin"}, Attr: &child.Attr{Wall: &wall},
+				},
 			})
 			if got := strings.Fields(out); err != nil || !slices.Equal(got, tt.want) {
 				t.Errorf("%s, ABI %d: got %q, %v, want %q", tt.name, abi, got, err, tt.want)

@@ -134,8 +134,10 @@ func TestWallReadOnly(t *testing.T) {
 			wall = &w
 		}
 		out, err := run(t, &child.Spec{
-			Argv: []string{self, "-test.run=^TestTry$"}, Dir: "/", Attr: &child.Attr{Wall: wall, NoNewPrivileges: true},
-			Env: []string{tryIn + "=" + dir, tryFree + "=" + free, "GORACE=atexit_sleep_ms=0"},
+			Program: child.Program{
+				Argv: []string{self, "-test.run=^TestTry$"}, Dir: "/", Attr: &child.Attr{Wall: wall, NoNewPrivileges: true},
+				Env: []string{tryIn + "=" + dir, tryFree + "=" + free, "GORACE=atexit_sleep_ms=0"},
+			},
 		})
 		if err != nil {
 			t.Fatal(err)

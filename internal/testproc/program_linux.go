@@ -110,7 +110,7 @@ func Argv(script string) []string {
 
 // Spec is a daemon that obeys the script. Its environment is empty.
 func Spec(name, script string) *child.Spec {
-	return &child.Spec{Name: name, Argv: Argv(script)}
+	return &child.Spec{Name: name, Program: child.Program{Argv: Argv(script)}}
 }
 
 // Line is the line number n that the word lines writes, without its newline.
