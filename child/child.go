@@ -14,71 +14,70 @@ import (
 	"github.com/bot-bottle/sidecar-init/actor"
 )
 
-// A Msg is what a [Child] can be told. The imperatives are for its user; the facts about its process are its own.
+// A Msg is a message to a [Child]: a [Command], a [Fact], or one of its own about its process.
 type Msg interface{ childMsg() }
 
 // Messages to a [Child].
 type (
-	// Start starts a daemon that waits or is dead; one that is being stopped is started again after that. A job runs once, unless a
-	// run of it is in progress: Trigger says what by, and Argv, unless nil, takes the place of [Program.Argv]. For a daemon both are empty.
+	// Start starts a daemon that waits or is dead. One that is being stopped is started again afterwards. A job runs once, unless a
+	// run is in progress; Trigger says what started it, and Argv, if not nil, replaces [Program.Argv]. For a daemon both are empty.
 	Start struct {
 		Trigger Trigger
 		Argv    []string
 	}
-	// Skip ends the waiting of a daemon that can never be started; Reason says why. It counts as exit code 1.
+	// Skip ends the wait of a daemon that can never be started; Reason says why. It counts as exit code 1.
 	Skip struct{ Reason string }
-	// Terminate stops the daemon with its stop signal. Final means that the bundle ends, as with [Retire]; the only graces
-	// are then [Spec.StopGrace] and the sender's own (it sends [Kill]).
-	// Half is the time that is left for PreStop then.
+	// Terminate stops the daemon with its stop signal. Final means that the bundle ends, as with [Retire]. The daemon is then killed
+	// only after its [Spec.StopGrace], if it has one, or when the sender sends [Kill]; Half is the time that [Spec.PreStop] may take.
 	Terminate struct {
 		Final bool
 		Half  time.Duration
 	}
-	// Retire says that the bundle ends: nothing starts any more, a restart that is due is called off, and the [Child] ends
-	// when its process does. A live daemon is not stopped by it, and neither is what is left of the process group of a dead
-	// one: as long as there is something, the Child waits for [Terminate] or [Kill].
+	// Retire says that the bundle ends: nothing is started any more, a restart that is due is cancelled, and the [Child] ends
+	// when its process does. It stops neither a live daemon nor the remaining process group of a dead one; while any process is left,
+	// the Child waits for [Terminate] or [Kill].
 	Retire struct{}
-	// Restart stops the daemon, if it is alive, and starts it anew. Restarts that come before the start coalesce.
+	// Restart stops the daemon, if it is alive, and starts it again. Restarts that arrive before the start are one.
 	Restart struct{}
-	// Signal sends Sig to the main process; a daemon that has none drops it. With Wait one that is not ready yet gets it when
-	// it is. Reply, which may be the zero Reply, is answered with nil when the signal was sent or waits, else with why it was not.
+	// Signal sends Sig to the main process; without one it is dropped. With Wait, a daemon that is not ready yet gets it when it is.
+	// Reply, which may be the zero Reply, is answered with nil if the signal was sent or waits, else with the reason why not.
 	Signal struct {
 		Sig   syscall.Signal
 		Wait  bool
 		Reply actor.Reply[error]
 	}
-	// Kill sends SIGKILL at once, and is final.
+	// Kill sends SIGKILL at once. The daemon is not started again.
 	Kill struct{}
-	// Pause freezes the process, and all that it has started, where it is in a control group of its own ([Freezer]); [Unpause] lets
-	// it go on. Reply, which may be the zero Reply, is answered with nil, or why that could not be done.
+	// Pause freezes the process and everything that it has started, if it is in a control group of its own ([Freezer]); Unpause thaws
+	// them. Reply, which may be the zero Reply, is answered with nil, or with the reason why it was not possible.
 	Pause   struct{ Reply actor.Reply[error] }
 	Unpause struct{ Reply actor.Reply[error] }
-	// Revise gives the daemon a new definition. The process goes on, under the rules of [Spec]; or, with [Restart], it is
-	// restarted to be the program of Spec: its stop is then still that of the old one, and a daemon that has ended by itself is
-	// started. One that was stopped by hand stays so, unless [Start] is set too.
+	// Revise gives the daemon a new definition. The process keeps running, under the rules of Spec. With Restart it is stopped by the
+	// rules of the old definition and the program of Spec is started; a daemon that has exited by itself is started too. One that was
+	// stopped by hand stays stopped, unless Start is also set.
 	Revise struct {
 		Spec           *Spec
 		Restart, Start bool
 	}
-	// Ready says that the process of generation Gen is ready, or healthy again. Generation counts the processes that
-	// were tried to be started, from 1; it is [Status.Gen].
+	// Ready says that the process of generation Gen is ready, or healthy again. The generation counts the attempts to start a
+	// process, from 1; it is [Status.Gen].
 	Ready struct{ Gen uint64 }
 	// Unhealthy says that the process of generation Gen fails its health check; Reason says how.
 	Unhealthy struct {
 		Gen    uint64
 		Reason string
 	}
-	// Stopping says that the process of generation Gen is about to end by itself. If it has not at the end of its grace it is
-	// killed.
+	// Stopping says that the process of generation Gen is about to exit by itself. If it has not by the end of its grace period, it
+	// is killed.
 	Stopping struct{ Gen uint64 }
-	// Extend says that the process of generation Gen, which is being stopped, asks that SIGKILL comes no sooner than By
-	// from now, within [MaxExtended]. Kill comes when it comes.
+	// Extend says that the process of generation Gen, which is being stopped, asks for By from now before SIGKILL, within
+	// [MaxExtended]. It does not delay [Kill].
 	Extend struct {
 		Gen uint64
 		By  time.Duration
 	}
-	// Note says that the process of generation Gen has said Text about itself: it is [Status.Reason] where there is no
-	// better one.
+	// Note says that the process of generation Gen has described itself by Text, which is [Status.Reason] if there is no better
+	// one.
 	Note struct {
 		Gen  uint64
 		Text string

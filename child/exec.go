@@ -18,36 +18,36 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/proc"
 )
 
-// DefaultPath is where programs are looked up when a daemon's environment has no PATH; it is that of Docker.
+// DefaultPath is the PATH that is used if [Program.Env] has none. It is Docker's default.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Exec is the [Spawner] that executes real programs. The process gets a session, and so a process group, of its own;
-// default signal dispositions; /dev/null as stdin, or an empty pipe where there is none; and [Output]. Its zero value
-// discards output.
+// Exec is the [Spawner] that executes real programs. A process gets a session, and so a process group, of its own; default signal
+// dispositions; /dev/null as standard input, or an empty pipe if there is no /dev/null; and the files of its [Output]. The zero
+// Exec discards output.
 //
-// The signal mask that a process starts with is the one that this program was started with (the Go runtime restores
-// it), and signals that were ignored at the start and are not in signal.Notify stay ignored.
+// A process starts with the signal mask that this program was started with, which the Go runtime restores. Signals that were
+// ignored then, and are not passed to signal.Notify, stay ignored.
 type Exec struct {
-	// Output returns what the next life of the daemon writes to; nil means /dev/null.
+	// Output returns the files to which the next process writes; nil means /dev/null.
 	Output func(*Spec) (Output, error)
-	// Stdin is handed on to the process in place of /dev/null.
+	// Stdin, if not nil, is the standard input of the process, in place of /dev/null.
 	Stdin *os.File
-	// Foreground puts the process into the foreground of the terminal that is Stdin, in a process group of its own in
-	// this session.
+	// Foreground makes the process the foreground process group of the terminal Stdin, in this session instead of one of its
+	// own.
 	Foreground bool
-	// ParentDeath, unless 0, is sent to each process when this program dies (PR_SET_PDEATHSIG of prctl(2)): so that daemons do not outlive
-	// a test that is killed. It reaches the main process only, and not one that becomes another user. Linux only.
+	// ParentDeath, unless 0, is the signal that each process gets when this program dies (PR_SET_PDEATHSIG of prctl(2)), so that
+	// daemons do not outlive a test that is killed. Only the main process gets it, and only if it does not change its user. Linux only.
 	ParentDeath syscall.Signal
-	// Shim is needed for a [Program] that has an Attr. It turns cmd, which would execute the program, into a command that
-	// sets the attributes and then becomes the program, in the same process. It uses cmd's path, arguments, environment,
+	// Shim is needed for a [Program] that has an [Attr]. It changes cmd, which would execute the program, into a command that
+	// sets the attributes and then executes the program in the same process. It uses cmd's path, arguments, environment,
 	// directory, extra files and credential.
 	//
-	// It is used for a Program with another user too. Without it package os/exec sets that, in a child that shares our memory
-	// until it executes the program; and then the kernel makes us undumpable: /proc/self/fd and the like belong to root, who
-	// needs CAP_SYS_PTRACE for them, from then on.
+	// It is also used for a Program with another user. Without it, package os/exec sets the user in a child that shares our
+	// memory until it executes the program, and the kernel then makes this process undumpable: from then on /proc/self/fd and the
+	// like belong to root, who needs CAP_SYS_PTRACE to use them.
 	//
-	// It returns a function that is called once, when cmd has been started or could not be. That waits until
-	// the program has been executed, or returns why it was not: a *StartError, ErrUser, or the error of the execve.
+	// The function that it returns is called once, after cmd was started or failed to start. It waits until the program
+	// was executed, or returns why it was not: a *[StartError], [ErrUser], or the error of execve(2).
 	Shim func(cmd *exec.Cmd, attr *Attr) (executed func() error, err error)
 
 	system *system // nil means what this process has; a test brings another
@@ -61,21 +61,21 @@ type system struct {
 
 var ownSystem = sync.OnceValue(func() *system { return &system{kernel: kernel.Own()} })
 
-// An Output is where one life of a daemon writes.
+// An Output has the files to which one process of a daemon writes.
 type Output struct {
-	// Stdout and Stderr may be the same file; nil means /dev/null. The pipe of a daemon with a user of its own is
-	// given to that user, since otherwise it could not open /dev/stdout.
+	// Stdout and Stderr may be the same file; nil means /dev/null. If the program has a user of its own, that user becomes the
+	// owner of the pipes; otherwise it could not open /dev/stdout.
 	Stdout, Stderr *os.File
-	// Extra become the descriptors 3, 4, …; a nil one is not open in the process.
+	// Extra becomes the descriptors 3, 4, and so on; a nil entry is not open in the process.
 	Extra []*os.File
-	// Started, unless nil, is called when the process has the files, or could not be started: the time to close them.
+	// Started, if not nil, is called when the process has inherited the files, or could not be started: they can be closed then.
 	Started func()
-	// Exited, unless nil, is called when the process has ended, and holds the news of that back until it returns: so
-	// that its last lines come first. It must return soon, whoever else still holds the files.
+	// Exited, if not nil, is called when the process has ended. The end is reported only after it returns, so that the last lines
+	// come first. It must return soon, even if other processes still hold the files.
 	Exited func()
 }
 
-// Spawn implements [Spawner]. Its error is always a *[StartError].
+// Spawn implements [Spawner]. The error is always a *[StartError].
 func (e Exec) Spawn(spec *Spec) (Process, error) {
 	if len(spec.Argv) == 0 {
 		return nil, &StartError{Reason: "there is no command", Code: 126}

@@ -5,37 +5,38 @@ import (
 	"slices"
 )
 
-// A Program is what is executed, and what it is executed with: that of a daemon, a step, a health check, a notifier.
+// A Program is what is executed for a daemon, a step, a health check or a notifier, and with which environment, directory, user and
+// attributes.
 type Program struct {
 	// Argv is the program and its arguments. Argv[0] without a slash is looked up in the PATH of Env.
 	Argv []string
-	// Env is the whole environment, as KEY=VALUE; nothing is inherited besides. Nil means empty. Where it has no HOME and
-	// User names somebody, HOME is that of /etc/passwd, or / for one who is not there.
+	// Env is the whole environment, as KEY=VALUE; nothing else is inherited. Nil means empty. If it has no HOME and User is set,
+	// HOME is set from /etc/passwd, or to / if the user is not listed there.
 	Env []string
 	// Dir is the working directory; empty means that of the supervisor.
 	Dir string
-	// User is USER or USER:GROUP, each a name or a number, as in Compose; empty means the supervisor's own.
-	// It is looked up when the program is started.
+	// User is USER or USER:GROUP, each a name or a number, as in Compose. Empty means the supervisor's own user. It is looked up
+	// when the program is started.
 	User string
-	// Groups are further groups, each a name or a number (Compose: group_add).
+	// Groups lists supplementary groups, each a name or a number (Compose: group_add).
 	Groups []string
-	// Attr, unless nil, has further attributes of the process.
+	// Attr, if not nil, has further attributes of the process. [Exec] needs [Exec.Shim] for it.
 	Attr *Attr
-	// Stamp stands for what the program reads that is not in this Program, such as the content of its secrets: with another
-	// stamp it is another program (Same).
+	// Stamp identifies what the program reads that is not part of this Program, such as the content of its secrets. Programs with
+	// different stamps are not the same ([Program.Same]).
 	Stamp string
 }
 
-// Same reports whether p and other are executed alike. The order of Env makes no difference.
+// Same reports whether p and other are executed in the same way. The order of Env does not matter.
 func (p *Program) Same(other *Program) bool {
-	plain := func(p Program) Program { // to a program an empty list is none
+	plain := func(p Program) Program { // an empty list and nil are the same to a program
 		p.Argv, p.Env, p.Groups = nonNil(p.Argv), nonNil(slices.Sorted(slices.Values(p.Env))), nonNil(p.Groups)
 		return p
 	}
 	return p == other || reflect.DeepEqual(plain(*p), plain(*other))
 }
 
-// nonNil makes an empty list of no list.
+// nonNil returns an empty list for nil.
 func nonNil(list []string) []string {
 	if list == nil {
 		return []string{}
@@ -43,18 +44,18 @@ func nonNil(list []string) []string {
 	return list
 }
 
-// A Step is a program that runs for a daemon to its end, which must be exit code 0: before its start, beside it, or before its
-// stop.
+// A Step is a program that runs for a daemon before its start, beside it, or before its stop ([Spec.PreStart], [Spec.PostStart],
+// [Spec.PreStop]). It must exit, with code 0.
 type Step struct {
-	// Name is what a [Spawner] knows it by: [Spec.Name] of what it is given.
+	// Name is the [Spec.Name] that the [Spawner] is given; usually it is the daemon's.
 	Name string
 	Program
-	// Once: a step of [Spec.PreStart] that has succeeded does not run before another start, unless it is another program by
-	// then ([Program.Same]).
+	// Once: a step of [Spec.PreStart] that has succeeded does not run again before later starts, unless its program has changed
+	// ([Program.Same]).
 	Once bool
 }
 
-// spec is what a [Spawner] gets for the step.
+// spec returns what a [Spawner] is given for the step.
 func (s *Step) spec(kind StepKind) *Spec {
 	return &Spec{Name: s.Name, Program: s.Program, Step: kind}
 }

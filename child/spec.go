@@ -10,63 +10,66 @@ import (
 type Spec struct {
 	// Name identifies the daemon in commands, routes and log lines; it is unique in a bundle.
 	Name string
-	// Service is the name that several daemons share (Compose: scale); it stands for all of them in commands. Empty means
-	// Name.
+	// Service is the name that several daemons share (Compose: scale). In commands it stands for all of them. Empty means
+	// [Spec.Name].
 	Service string
 	// Program is what is executed.
 	Program
 
-	// Restart says what happens after an unrequested end.
+	// Restart says what happens after an exit that nobody asked for.
 	Restart RestartPolicy
-	// Backoff spaces the restarts.
+	// Backoff is the delay between an exit and the restart.
 	Backoff Backoff
-	// Limit gives up on a daemon that fails too often.
+	// Limit says when a daemon that fails too often is given up.
 	Limit Limit
-	// Success is what counts as success beside exit code 0: for Restart, the exit code of the bundle, and
-	// ServiceCompletedSuccessfully.
+	// Success lists the exits that count as success in addition to exit code 0. It matters for Restart, for the exit code of
+	// the bundle, and for [ServiceCompletedSuccessfully].
 	Success Success
-	// NoRestart are exit codes after which no policy starts the daemon again.
+	// NoRestart lists exit codes after which the daemon is not restarted, whatever the policy.
 	NoRestart []int
 
-	// StopSignal asks the daemon to end; 0 means SIGTERM.
+	// StopSignal asks the daemon to exit; 0 means SIGTERM.
 	StopSignal syscall.Signal
-	// StopGrace is the time between StopSignal and SIGKILL. 0 means RestartGrace, and at the end of the bundle that
-	// the bundle's deadline alone counts.
+	// StopGrace is the time between StopSignal and SIGKILL. 0 means RestartGrace; in a shutdown of the bundle it means that
+	// only the bundle's deadline applies.
 	StopGrace time.Duration
-	// RestartGrace is StopGrace for stops and restarts while the bundle goes on; 0 means DefaultRestartGrace.
+	// RestartGrace replaces StopGrace for stops and restarts while the bundle keeps running, if StopGrace is 0. 0 means
+	// [DefaultRestartGrace].
 	RestartGrace time.Duration
-	// KillMode says who is signalled to stop.
+	// KillMode says which processes are signalled to stop; empty means [KillGroup].
 	KillMode KillMode
 
-	// Critical: when the daemon has ended and is not restarted, the bundle ends, with its exit code. It is obeyed by
-	// package root.
+	// Critical ends the bundle, with the daemon's exit code, when the daemon has ended and will not be restarted. It is
+	// implemented by package root.
 	Critical bool
-	// PreStart are steps that run one after the other before each start of the program; the failure of one counts as that of the
+	// PreStart lists steps that run one after the other before each start of the program. A step that fails counts as a failure of the
 	// daemon.
 	PreStart []Step
-	// PostStart are steps that run beside each new process, PreStop are those that run before it is sent the stop signal
-	// (not if it ends by itself), within half of the grace. A PostStart that fails makes the daemon unhealthy; a PreStop
-	// that fails is reported.
+	// PostStart lists steps that run beside each new process. PreStop lists steps that run before the stop signal is sent (not if the
+	// process exits by itself); they may take half of the grace period. A failed PostStart step makes the daemon unhealthy; a failed
+	// PreStop step is only reported.
 	PostStart, PreStop []Step
-	// Step is set in what a [Spawner] gets for a step. It is empty for a daemon.
+	// Step is set in the Spec that a [Spawner] gets for a step. It is empty for a daemon.
 	Step StepKind
-	// Readiness says that Ready messages will come: until the first one of a life the daemon is Starting.
+	// Readiness announces that [Ready] messages will come: after each start the daemon stays in [StateStarting] until the first.
 	Readiness bool
 
-	// After lists what must hold before the daemon is started. It is obeyed by package root.
+	// After lists the conditions for the start of the daemon. It is implemented by package root.
 	After []Dependency
 
-	// Job, unless empty, says that it is not started with the bundle, but rests in StateScheduled and runs once for each Start:
-	// by hand alone (TriggerManual), or by itself too (TriggerSchedule), which package root is told from outside.
+	// Job, unless empty, makes this a job: it is not started with the bundle, but stays in [StateScheduled] and runs once for each
+	// [Start], either only by hand ([TriggerManual]) or also on a schedule ([TriggerSchedule]). The schedule itself is kept outside of
+	// packages child and root.
 	Job Trigger
-	// Timeout bounds a run of a job, its steps included; 0 is no bound.
+	// Timeout limits the run of a job, including its steps; 0 means no limit.
 	Timeout time.Duration
 
-	// Labels are for people, and for programs that ask.
+	// Labels are not interpreted; users and programs can read them.
 	Labels map[string]string
-	// Rules stands for how others supervise the daemon, such as its health check: with another value its rules are others.
+	// Rules identifies how others supervise the daemon, such as its health check. A different value is a different rule
+	// ([Spec.Compare]).
 	Rules string
-	// Data is the user's. Nothing here looks at it.
+	// Data belongs to the user of the package and is not looked at.
 	Data any
 }
 
@@ -81,7 +84,7 @@ func (s *Spec) stopSignal() syscall.Signal {
 // DefaultRestartGrace is the time between the stop signal and SIGKILL when a daemon is restarted or stopped by hand.
 const DefaultRestartGrace = 5 * time.Second
 
-// MaxExtended is how long a stop takes, at most, that [Extend] makes longer.
+// MaxExtended is the longest that a stop can take after [Extend].
 const MaxExtended = 10 * time.Minute
 
 // restartGrace is RestartGrace with its default.
@@ -92,30 +95,30 @@ func (s *Spec) restartGrace() time.Duration {
 	return s.RestartGrace
 }
 
-// A Condition is what a daemon waits for in one that it depends on; the names are Compose's.
+// A Condition is what a daemon waits for in a daemon that it depends on. The names are Compose's.
 type Condition string
 
 // The conditions of depends_on.
 const (
 	// ServiceStarted holds once the program of the dependency has been executed.
 	ServiceStarted Condition = "service_started"
-	// ServiceHealthy holds while the dependency is ready; one without readiness is ready as soon as it runs.
+	// ServiceHealthy holds while the dependency is ready. One that does not declare readiness is ready as soon as it runs.
 	ServiceHealthy Condition = "service_healthy"
-	// ServiceCompletedSuccessfully holds once the dependency has ended with 0.
+	// ServiceCompletedSuccessfully holds once the dependency has exited with success ([Spec.Success]).
 	ServiceCompletedSuccessfully Condition = "service_completed_successfully"
 )
 
-// A Dependency is an edge of the start order: the daemon starts after, and stops before, the one named.
+// A Dependency is an edge of the start order: the daemon starts after the named one, and stops before it.
 type Dependency struct {
 	Name      string
 	Condition Condition // "" means ServiceStarted
-	// Optional: when the condition can no longer hold, the daemon is started all the same (Compose: required: false).
+	// Optional: the daemon is started even if the condition can no longer hold (Compose: required: false).
 	Optional bool
-	// Restart: the daemon is restarted when the dependency has been, by a command or a signal (Compose: restart: true).
+	// Restart: the daemon is restarted after the dependency was restarted by a command or a signal (Compose: restart: true).
 	Restart bool
 }
 
-// A Trigger is what a job runs by.
+// A Trigger says what starts the runs of a job.
 type Trigger string
 
 // The triggers.
@@ -124,18 +127,18 @@ const (
 	TriggerSchedule Trigger = "schedule"
 )
 
-// A Policy says after which unrequested ends a daemon is started again; the names are Compose's.
+// A Policy says after which exits, if nobody asked for them, a daemon is restarted. The names are Compose's.
 type Policy string
 
-// The restart policies. After [Terminate] none of them restarts.
+// The restart policies. None of them restarts a daemon after [Terminate].
 const (
 	RestartNo            Policy = "no"
-	RestartOnFailure     Policy = "on-failure" // any end but exit code 0
+	RestartOnFailure     Policy = "on-failure" // after any exit that is no success (Spec.Success)
 	RestartAlways        Policy = "always"
-	RestartUnlessStopped Policy = "unless-stopped" // here the same as always: state is not kept across containers
+	RestartUnlessStopped Policy = "unless-stopped" // the same as always: no state is kept across containers
 )
 
-// restarts reports whether the policy starts a daemon again that ended this way.
+// restarts reports whether the policy restarts a daemon that has failed, or ended with success.
 func (p Policy) restarts(failed bool) bool {
 	switch p {
 	case RestartAlways, RestartUnlessStopped:
@@ -149,28 +152,28 @@ func (p Policy) restarts(failed bool) bool {
 // A RestartPolicy is a policy with its bound.
 type RestartPolicy struct {
 	Policy Policy // "" means RestartNo
-	// Max is how many restarts in a row are tried before the daemon is given up, counted anew once it has been
-	// alive for Backoff.ResetAfter; 0 means no bound.
+	// Max is the number of restarts in a row after which the daemon is given up; 0 means no limit. The count starts again
+	// once the daemon has been alive for [Backoff].ResetAfter.
 	Max int
 }
 
-// Backoff is the time between an end and the restart. It starts at Initial, doubles up to Max, and goes back to
-// Initial after the daemon has been alive for ResetAfter.
+// Backoff is the delay between an exit and the restart. It starts at Initial, doubles up to Max, and returns to
+// Initial once the daemon has been alive for ResetAfter.
 type Backoff struct {
 	Initial    time.Duration // 0 means DefaultBackoff
 	Max        time.Duration // 0 means DefaultMaxBackoff, or Initial if that is more
 	ResetAfter time.Duration // 0 means DefaultResetAfter
-	// NoDelay means that 0 is meant by Initial: restart at once.
+	// NoDelay restarts at once: Initial is 0 and not the default.
 	NoDelay bool
-	// Fixed means that the delay is always Initial, neither doubled nor jittered (Compose: deploy.restart_policy.delay).
+	// Fixed makes each delay Initial, without doubling and jitter (Compose: deploy.restart_policy.delay).
 	Fixed bool
 }
 
-// The backoff of a [Spec] that sets none. Delays have a jitter of ±10 %.
+// The default [Backoff]. Delays have a jitter of ±10 %.
 const (
 	DefaultBackoff    = 500 * time.Millisecond // the first delay
 	DefaultMaxBackoff = 30 * time.Second       // the longest
-	DefaultResetAfter = time.Minute            // alive, after which it begins anew
+	DefaultResetAfter = time.Minute            // the uptime after which the delay returns to the first
 )
 
 // delay is the time before the restart that follows n others in a row; roll, from -1 to 1, is the jitter's share.
@@ -202,7 +205,7 @@ func (b Backoff) resetAfter() time.Duration {
 	return b.ResetAfter
 }
 
-// Limit gives a daemon up that needs more than Restarts restarts within Window. The zero Limit never does.
+// A Limit gives a daemon up that needs more than Restarts restarts within Window. The zero Limit never gives up.
 type Limit struct {
 	Restarts int
 	Window   time.Duration
@@ -213,19 +216,19 @@ type KillMode string
 
 // The kill modes.
 const (
-	// KillGroup stops the whole process group, and kills what is left of it before the next start.
+	// KillGroup stops the whole process group, and kills the remaining members before the next start.
 	KillGroup KillMode = "group"
-	// KillProcess stops the main process only, and leaves the others of its group alone.
+	// KillProcess stops only the main process, and leaves the rest of its group alone.
 	KillProcess KillMode = "process"
 )
 
-// Success is what counts as success beside exit code 0.
+// Success lists the exits that count as success in addition to exit code 0.
 type Success struct {
 	Codes   []int
-	Signals []syscall.Signal // deaths by them
+	Signals []syscall.Signal // that killed the process
 }
 
-// Has reports whether a process that ended so has succeeded.
+// Has reports whether e is a success.
 func (s Success) Has(e Exit) bool {
 	switch {
 	case e.Err != nil:
