@@ -11,16 +11,16 @@ import (
 	"github.com/bot-bottle/sidecar-init/mailbox"
 )
 
-// The messages as calls, for who need not be an actor. Each waits for its answer until ctx is done; its error is that of ctx, or
-// ErrShuttingDown, an *UnknownError or a *JobError, or ErrEnded when Run has returned.
+// The messages as methods, for callers that are no actors. Each waits for its answer until ctx is done. The error is that of ctx,
+// ErrShuttingDown, an *UnknownError, a *JobError, or, when Run has returned, ErrEnded.
 
 // ErrEnded is the error of a call when the bundle has ended.
 var ErrEnded = errors.New("the bundle has ended")
 
-// ErrRun is the error of a second Run.
+// ErrRun is the error of a second call of [Root.Run].
 var ErrRun = errors.New("root: Run is called once")
 
-// RunContext is Run, with a shutdown when ctx is done.
+// RunContext is [Root.Run] with a shutdown when ctx is done.
 func (r *Root) RunContext(ctx context.Context) (code int, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = r.Ref().Tell(Shutdown{Reason: context.Cause(ctx).Error()}) })
 	defer stop()
@@ -32,16 +32,16 @@ func (r *Root) List(ctx context.Context) ([]child.Status, error) {
 	return ask(ctx, r, func(reply actor.Reply[[]child.Status]) Msg { return List{Reply: reply} })
 }
 
-// Wait returns the status of all daemons as soon as until holds of them. It is called on root's goroutine, at once and after each
-// change: it must be quick.
+// Wait returns the status of all daemons as soon as until returns true for it. The function until is called on root's goroutine, at
+// once and after each change, so it must be quick.
 func (r *Root) Wait(ctx context.Context, until func([]child.Status) bool) ([]child.Status, error) {
 	return ask(ctx, r, func(reply actor.Reply[[]child.Status]) Msg {
 		return Await{Until: func(all []child.Status) bool { return ctx.Err() != nil || until(all) }, Reply: reply}
 	})
 }
 
-// WaitReady waits until the daemons of these names, or of all, are ready, or have ended well. The error of one that has ended otherwise, with
-// nothing due, is not nil.
+// WaitReady waits until the daemons, or services, of these names are ready or have ended with success; without names, until all are.
+// It returns an error as soon as one has failed and will not be restarted.
 func (r *Root) WaitReady(ctx context.Context, names ...string) error {
 	var failed error
 	all, err := r.Wait(ctx, func(all []child.Status) bool {
@@ -72,18 +72,19 @@ func (r *Root) WaitReady(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// Start starts a daemon, or all of a service, and returns their status when each has been executed, or has failed to be.
+// Start starts a daemon, or all daemons of a service, and returns their status when each was executed or has failed to start.
 func (r *Root) Start(ctx context.Context, name string) ([]child.Status, error) {
 	return r.give(ctx, name, child.Start{}, (*child.Status).Settled)
 }
 
-// Stop stops a daemon, or all of a service, and returns their status when each has ended. They stay so until they are started.
+// Stop stops a daemon, or all daemons of a service, and returns their status when each has ended. They stay stopped until they are
+// started.
 func (r *Root) Stop(ctx context.Context, name string) ([]child.Status, error) {
 	return r.give(ctx, name, child.Terminate{}, (*child.Status).Settled)
 }
 
-// Restart stops a daemon, or all of a service, starts them anew, and returns their status when each has been executed, or has failed
-// to be.
+// Restart stops and starts a daemon, or all daemons of a service, and returns their status when each was executed or has failed to
+// start.
 func (r *Root) Restart(ctx context.Context, name string) ([]child.Status, error) {
 	return r.give(ctx, name, child.Restart{}, (*child.Status).Settled)
 }
@@ -108,10 +109,10 @@ func (r *Root) Signal(ctx context.Context, name string, sig syscall.Signal) erro
 	}
 }
 
-// Shutdown ends the bundle, as SIGTERM does. It does not wait: Run returns when it has ended.
+// Shutdown ends the bundle as SIGTERM does. It does not wait: [Root.Run] returns when the bundle has ended.
 func (r *Root) Shutdown(reason string) { _ = r.Ref().Tell(Shutdown{Reason: reason}) }
 
-// give gives a command, and waits until done holds of each daemon that it is for.
+// give sends a command, and waits until done holds for each daemon concerned.
 func (r *Root) give(ctx context.Context, name string, m child.Command, done func(*child.Status) bool) ([]child.Status, error) {
 	accepted, err := ask(ctx, r, func(reply actor.Reply[Accepted]) Msg { return Do{Name: name, Msg: m, Reply: reply} })
 	if err == nil {
@@ -131,7 +132,7 @@ func (r *Root) give(ctx context.Context, name string, m child.Command, done func
 	return pick(all, []string{name}), err
 }
 
-// pick are the statuses of the daemons, or services, of these names; of all if there are none.
+// pick returns the statuses of the daemons, or services, of these names, or all if there are no names.
 func pick(all []child.Status, names []string) (some []child.Status) {
 	for _, s := range all {
 		wanted := len(names) == 0
@@ -145,7 +146,7 @@ func pick(all []child.Status, names []string) (some []child.Status) {
 	return some
 }
 
-// ask asks root, and tells by ErrEnded that it has ended.
+// ask sends root a question. The error is ErrEnded if the bundle has ended.
 func ask[T any](ctx context.Context, r *Root, msg func(actor.Reply[T]) Msg) (T, error) {
 	answer, err := actor.Ask(ctx, r.Ref(), msg)
 	switch {

@@ -12,21 +12,21 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// A ConfigError is one mistake in a [Config] or an [Update]. New and Update find all of them: errors.As finds the first, and
-// the error that has them unwraps to the list, as that of errors.Join does.
+// A ConfigError is a mistake in a [Config] or an [Update]. All mistakes are reported at once, joined as by [errors.Join]; errors.As
+// finds the first.
 type ConfigError struct {
-	// Daemon is the one that it is about; empty for the bundle.
+	// Daemon is the name of the daemon concerned; empty for the bundle.
 	Daemon string
-	// Field is the field of child.Spec, Config or Update that is wrong.
+	// Field is the wrong field of [child.Spec], [Config] or [Update].
 	Field string
-	// Reason is the sentence for people.
+	// Reason explains the mistake.
 	Reason string
 }
 
 // Error is the reason.
 func (e *ConfigError) Error() string { return "root: " + e.Reason }
 
-// A definition is what [New] and [Update] check: all of a bundle that can be wrong.
+// A definition is everything in a bundle that [New] and [Update] check.
 type definition struct {
 	specs        []*child.Spec
 	grace        time.Duration
@@ -34,14 +34,14 @@ type definition struct {
 	exitCodeFrom string
 }
 
-// A checker collects mistakes.
+// A checker collects the mistakes of a definition.
 type checker struct {
 	definition
-	known map[string]*child.Spec // by name, and one of each service by its name
+	known map[string]*child.Spec // by name; for each service also one of its daemons, by the service's name
 	errs  []error
 }
 
-// check returns all mistakes of a definition.
+// check returns all mistakes of a definition, joined.
 func (d definition) check() error {
 	c := &checker{definition: d, known: map[string]*child.Spec{}}
 	if d.grace < 0 {
@@ -128,7 +128,7 @@ func (c *checker) spec(s *child.Spec) {
 	}
 }
 
-// program checks what is executed for a daemon: what is "it", or a step.
+// program checks a program of a daemon: what is "it" for the daemon itself, or names a step.
 func (c *checker) program(p *child.Program, daemon, what string) {
 	if what == "it" {
 		what = daemon

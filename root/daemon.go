@@ -7,23 +7,23 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// A Daemon is one daemon of a bundle, with what belongs to it alone. Only Spec is needed.
+// A Daemon is a daemon of a bundle. Only Spec is required.
 //
-// The functions are called by root and by the daemon's actor, so none of them may block.
+// The functions are called by root and by the daemon's actor, so they must not block.
 type Daemon struct {
-	// Spec describes it. It is not changed after it was handed over.
+	// Spec describes the daemon. It must not be changed after it was passed to [New] or in an [Update].
 	Spec child.Spec
-	// Spawner starts its processes; nil means that of Config.
+	// Spawner starts its processes; nil means [Config].Spawner.
 	Spawner child.Spawner
-	// Observe, unless nil, is told its events, in order, in place of Config.Observe; and that the bundle shuts down.
+	// Observe, if not nil, is called for its events, in order, in place of [Config].Observe; and for [EventShutdown].
 	Observe func(child.Event)
-	// Attach, unless nil, is called once, before anything is started: what is found out about a process (child.Ready,
-	// child.Unhealthy, child.Stopping, child.Extend, child.Note) goes to tell, from any goroutine.
+	// Attach, if not nil, is called once, before anything is started. Facts about the daemon's process ([child.Ready],
+	// [child.Unhealthy], [child.Stopping], [child.Extend], [child.Note]) are passed to tell, from any goroutine.
 	Attach func(tell func(child.Fact))
-	// Data is what its user wants to find in its Status; nothing here looks at it.
+	// Data is copied to [child.Status].Data. It is not looked at.
 	Data any
-	// Close, unless nil, is called once, when the daemon has left the bundle by an Update and nothing more will be told of it.
-	// At the end of the bundle it is not called.
+	// Close, if not nil, is called once, when the daemon has left the bundle by an [Update] and nothing more will be reported of it,
+	// or when it was not added or already there ([Update]). It is not called at the end of the bundle.
 	Close func()
 }
 
@@ -31,32 +31,32 @@ type Daemon struct {
 type node struct {
 	Daemon
 	own        bool        // Observe is the daemon's own
-	spec       *child.Spec // the newest, which an Update may have changed
+	spec       *child.Spec // the newest; an Update may have changed it
 	ref        actor.Ref[child.Msg]
 	child      *child.Child
-	deps       []*node // as in spec.After; nil for one that has left before this one, which leaves too
+	deps       []*node // as in spec.After; nil for one that has already left, if this one leaves too
 	dependents []*node
-	status     child.Status // a projection; exact where Seen equals sent
-	sent       uint64       // commands that the child was told
-	begun      bool         // was told to start, or is not to be started by itself any more
-	waits      string       // for what it waits
-	follows    *node        // is being restarted, and this one is to be restarted after it
+	status     child.Status // may be old; exact if Seen equals sent
+	sent       uint64       // the number of commands that were sent to the child
+	begun      bool         // was told to start, or will not be started by itself any more
+	waits      string       // what it waits for
+	follows    *node        // is being restarted; this one will be restarted after it
 	followsAt  uint64       // the Status.Seen of follows that reflects the restart
-	told       bool         // to end
+	told       bool         // was told to end
 	gone       bool         // its actor has ended
-	died       bool         // has ended, with nothing due, since it was given its definition
+	died       bool         // has ended, without a restart due, since it got its definition
 
-	revision *child.Revise // is to be told when it is its turn
-	revising bool          // was told, and has not come to an end
+	revision *child.Revise // will be sent when it is its turn
+	revising bool          // the revision was sent and is not done
 	leaving  leave
 }
 
-// leave says how far a daemon is that leaves the bundle.
+// leave says how far a daemon has come that leaves the bundle.
 type leave int
 
 const (
 	stays   leave = iota
-	leaves        // as soon as the dependents that leave too are gone
+	leaves        // will be stopped when the dependents that leave too are gone
 	stopped       // was told to stop
 	retired       // was told, being dead, to end its actor
 )
@@ -88,7 +88,7 @@ func (r *Root) add(d Daemon) *node {
 	return n
 }
 
-// hand hands on what was found out about a process; what is not a fact is not.
+// hand passes on a fact about a process; other messages are dropped.
 func hand(to actor.Ref[child.Msg], m child.Msg) {
 	switch m.(type) {
 	case child.Ready, child.Unhealthy, child.Stopping, child.Extend, child.Note:
@@ -105,9 +105,9 @@ func (r *Root) run(n *node) {
 	})
 }
 
-// link finds the dependencies and dependents of all nodes.
+// link sets the dependencies and dependents of all nodes.
 func (r *Root) link() {
-	by := make(map[string]*node, len(r.nodes)) // no two have one name: who comes back is the one that was leaving
+	by := make(map[string]*node, len(r.nodes)) // names are unique: a daemon that returns is the node that was leaving
 	for _, n := range r.nodes {
 		n.deps, n.dependents = nil, nil
 		by[n.spec.Name] = n
@@ -123,7 +123,7 @@ func (r *Root) link() {
 	}
 }
 
-// node is the daemon of that name, unless it leaves.
+// node returns the daemon of that name, unless it leaves.
 func (r *Root) node(name string) *node {
 	for _, n := range r.nodes {
 		if n.spec.Name == name && n.leaving == stays {

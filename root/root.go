@@ -1,20 +1,20 @@
-// Package root runs a bundle: it starts daemons in order, turns signals and commands into messages to them, stops them
+// Package root runs a bundle: it starts daemons in order, turns signals and commands into messages to them, stops them all
 // within one deadline, and computes the exit code.
 //
 // Guarantees:
 //
-//  1. Run returns when every daemon is dead with none to be restarted, or after a shutdown; at the latest 150 ms after the
-//     deadline, whatever the daemons do. What is left of the process groups of dead daemons is ended too.
-//  2. A shutdown can come at any moment and always wins; nothing is started after it.
-//  3. A daemon starts only when its dependencies hold. It is stopped after its dependents, but has had its stop signal by
-//     half of the grace period in any case.
-//  4. The end is decided from facts: every child actor has said that it is gone. What root knows of a daemon's state is a
-//     projection, and counts only once the child has seen all that root has told it.
-//  5. Nothing process-global happens: no signal handler, no wait for children. Signals are messages; whoever wants those
-//     of the process sends them (cmd/sidecar-init does).
+//  1. Run returns when all daemons are dead and none will be restarted, or after a shutdown, at the latest 150 ms after the
+//     deadline, whatever the daemons do. Remaining members of the process groups of dead daemons are ended too.
+//  2. A shutdown is possible at any moment and always wins; nothing is started after it.
+//  3. A daemon is started only when its dependencies hold. It is stopped after its dependents, but gets its stop signal after
+//     half of the grace period at the latest.
+//  4. The end is decided by facts: every child actor has reported that it is gone. Root's copy of a daemon's state may be
+//     old; it counts only once the child has handled every message that root has sent.
+//  5. Nothing process-global happens: no signal handler, no wait for children. Signals are messages; the program sends them
+//     for the signals that it gets (as cmd/sidecar-init does).
 //
-// A [Root] is an actor: talk to it through Ref, by [Signal], [Shutdown], [Do], [List], [Await] and [Update]; or by its methods, which do that and
-// wait for the answer.
+// A [Root] is an actor: send it messages through [Root.Ref] ([Signal], [Shutdown], [Do], [List], [Await], [Update]), or call its
+// methods, which do that and wait for the answer.
 package root
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// DefaultGrace is the time from the first shutdown signal to SIGKILL: 2 s less than Docker gives a container.
+// DefaultGrace is the time from the first shutdown signal to SIGKILL. It is 2 s less than what docker stop allows.
 const DefaultGrace = 8 * time.Second
 
 // killWait is how long after the deadline Run waits for killed daemons to be gone.
@@ -40,55 +40,55 @@ const killWait = 150 * time.Millisecond
 type Config struct {
 	// Daemons are the daemons, in the order in which they start.
 	Daemons []Daemon
-	// Specs are further daemons, of which there is nothing but the Spec.
+	// Specs lists more daemons, for which a [Daemon] would have no other field set.
 	Specs []child.Spec
-	// Spawner starts their processes; nil means child.Exec{}.
+	// Spawner starts their processes; nil means [child.Exec]{}.
 	Spawner child.Spawner
-	// Grace is the time from the first shutdown signal to SIGKILL; 0 means DefaultGrace.
+	// Grace is the time from the first shutdown signal to SIGKILL; 0 means [DefaultGrace].
 	Grace time.Duration
-	// Routes says what a signal does, besides SIGTERM, SIGINT and SIGQUIT, which always end the bundle.
+	// Routes says what other signals do than SIGTERM, SIGINT and SIGQUIT, which always end the bundle.
 	Routes map[syscall.Signal]Route
-	// Reload is called for a route with Reload. It must not block. It may be nil.
+	// Reload, if not nil, is called for a [Route] with Reload. It must not block.
 	Reload func()
-	// ExitCodeFrom names the daemon whose exit code is that of the bundle; empty means the largest of all.
+	// ExitCodeFrom names the daemon, or service, whose exit code is the bundle's; empty means the largest of all.
 	ExitCodeFrom string
-	// Observe is told every event, on the goroutine of the actor that it happens to: several at the same time, those of
-	// one daemon in order. It must not block. It may be nil.
+	// Observe, if not nil, is called for every event, on the goroutine of the actor concerned: for several daemons at the same
+	// time, for one daemon in order. It must not block.
 	Observe func(child.Event)
 }
 
-// A Route is what a signal to the supervisor does.
+// A Route says what a signal to the supervisor does.
 type Route struct {
-	Forward []string // the daemons that get the signal too
+	Forward []string // the daemons to which the signal is forwarded
 	Restart []string // the daemons that are restarted in place
-	Absent  []string // daemons that the route names and that do not run in this bundle; told in a line
+	Absent  []string // daemons that this bundle does not run although the file names them; each gives an EventIgnored
 	// Reload calls Config.Reload.
 	Reload bool
-	// Shutdown ends the bundle, as SIGTERM does, after what the other fields say.
+	// Shutdown ends the bundle as SIGTERM does, after the other fields have taken effect.
 	Shutdown bool
 }
 
-// A Root is the actor of a bundle. Make one with [New] and call Run once.
+// A Root is the actor of a bundle. Create one with [New] and call [Root.Run] once.
 type Root struct {
 	cfg   Config
 	actor *actor.Actor[Msg]
 	nodes []*node
-	// waiting are those that have not been told to start, and a few that have.
+	// waiting has the nodes that were not told to start yet, and a few that were.
 	waiting []*node
 	phase   phase
 
-	turn     *node     // is being started; the next one has its turn after it
-	turnEnds time.Time // at the latest
+	turn     *node     // the one being started; the next is started after it
+	turnEnds time.Time // when the next is started at the latest
 
 	children errgroup.Group // joined at the end
-	updates  []Update       // wait until a daemon that they name has left
-	held     bool           // an Update has changed the set, and nothing has ended since: all dead is no end of the bundle
+	updates  []Update       // wait until a daemon of the same name has left
+	held     bool           // an Update has changed the set, and nothing has ended since: the bundle does not end although all are dead
 
 	ran    atomic.Bool
 	began  time.Time // of the shutdown
 	grace  time.Duration
-	giveUp time.Time // on who outlives SIGKILL
-	code   *int      // the exit code, where a critical daemon or a panic decides it
+	giveUp time.Time // when Run returns although a daemon has outlived SIGKILL
+	code   *int      // the exit code, if a critical daemon or a panic has decided it
 	soFar  atomic.Int32
 	err    error
 	awaits []Await
@@ -98,13 +98,13 @@ type phase int
 
 const (
 	up       phase = iota
-	stopping       // every child has been, or will be, told to end
-	killing        // every child has been told to die
+	stopping       // every child was told to end, or will be
+	killing        // every child was told to kill
 )
 
-// New checks cfg and returns its bundle, not yet started. The error has all that is wrong with cfg, each a *[ConfigError]: a
-// daemon without a name or command, two with one name, a dependency, route or ExitCodeFrom that names none, a cycle of
-// dependencies, an unknown policy or condition, a negative time.
+// New checks cfg and returns its bundle, which is not started yet. The error joins everything that is wrong with cfg, each a
+// *[ConfigError]: a daemon without a name or command, two of the same name, a dependency, route or ExitCodeFrom that names no
+// daemon, a cycle of dependencies, an unknown policy or condition, a negative time.
 func New(cfg Config) (*Root, error) {
 	if cfg.Spawner == nil {
 		cfg.Spawner = child.Exec{}
@@ -134,14 +134,14 @@ func New(cfg Config) (*Root, error) {
 	return r, nil
 }
 
-// queueLimit is how many messages of outsiders may wait: more than there are signals.
+// queueLimit is how many messages from outside may wait; it is more than there are signals.
 const queueLimit = 256
 
-// Ref returns the reference by which the bundle is spoken to.
+// Ref returns the reference through which the bundle is sent messages.
 func (r *Root) Ref() actor.Ref[Msg] { return r.actor.Ref() }
 
-// Run starts the daemons, supervises them, and returns the exit code of the bundle when it has ended. The error is not
-// nil where something else went wrong: an actor panicked, or daemons outlived SIGKILL; or it is [ErrRun], of a second call.
+// Run starts the daemons, supervises them, and returns the exit code of the bundle when it has ended. The error is not nil if
+// something else went wrong: an actor panicked, daemons outlived SIGKILL, or Run was called twice ([ErrRun]).
 func (r *Root) Run() (code int, err error) {
 	if r.ran.Swap(true) {
 		return internalError, ErrRun
@@ -180,11 +180,11 @@ func (r *Root) Run() (code int, err error) {
 // internalError is EX_SOFTWARE of sysexits.h.
 const internalError = 70
 
-// ExitCode returns, once the shutdown has begun, the exit code as it would be if all that lives were killed now: for a caller that
-// cannot wait for Run any longer. It may be called at any time.
+// ExitCode returns, once the shutdown has begun, the exit code that Run would return if everything that is alive were killed now. It
+// is for a caller that cannot wait for Run any longer, and may be called at any time, from any goroutine.
 func (r *Root) ExitCode() int { return int(r.soFar.Load()) }
 
-// exitCode is the largest result of all daemons, or that of the one that was chosen. What is alive we kill, which counts 0.
+// exitCode is the largest result of all daemons, or that of the chosen one. A daemon that is alive is killed by us, which counts as 0.
 func (r *Root) exitCode() int {
 	if r.code != nil {
 		return *r.code
@@ -204,8 +204,8 @@ func (r *Root) exitCode() int {
 	return code
 }
 
-// Statuses returns the last known status of each daemon, in the order of their start. It must not be called while Run
-// runs: ask by [List] then.
+// Statuses returns the last known status of each daemon, in the order of their start. It must not be called during Run; use
+// [Root.List] then.
 func (r *Root) Statuses() []child.Status {
 	all := make([]child.Status, len(r.nodes))
 	for i, n := range r.nodes {

@@ -9,30 +9,31 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// Update says what the bundle is to be from now on: a wanted set, not a list of steps. It is checked as [New] checks a [Config],
-// and one that is wrong changes nothing. Daemons are known by their names:
+// An Update describes the bundle as it should be from now on: the wanted set of daemons, not a list of steps. It is checked as [New]
+// checks a [Config]; one with a mistake changes nothing. Daemons are identified by their names:
 //
-//   - one that the bundle does not have is started, when its dependencies hold;
-//   - one that the Update does not have is stopped, after the dependents that leave with it, with the grace of a stop by hand;
-//     it is in [List] until its actor has ended, and counts no more for the exit code;
-//   - one whose Spec is another program ([child.Spec.Compare]) is restarted in place, after what it depends on. One that has
-//     ended by itself is started, one that was stopped by hand stays stopped;
-//   - one whose Spec differs otherwise goes on under the new one;
-//   - the others do not notice.
+//   - A new daemon is started when its dependencies hold.
+//   - A daemon that is missing from the Update is stopped, after those of its dependents that are missing too, with the grace
+//     period of a stop by hand. It stays in [List] until its actor has ended, and no longer counts for the exit code.
+//   - A daemon whose Spec has another program ([child.Spec.Compare]) is restarted in place, after its dependencies. One that has
+//     exited by itself is started; one that was stopped by hand stays stopped.
+//   - A daemon whose Spec differs in another way keeps running, under the new Spec.
+//   - Other daemons are not touched.
 //
-// First goes what leaves, then the restarts, then the starts. An Update never ends the bundle, unless MayEnd is set; a shutdown in the middle of it
-// wins as ever. Of a daemon that the bundle has only [Daemon.Spec] is looked at, and Close is called if it is set: what belongs
-// to the daemon is what it was added with.
+// Daemons are first removed, then restarted, then started. An Update never ends the bundle unless MayEnd is set. A shutdown in the
+// middle of an Update wins, as always. For a daemon that the bundle already has, only [Daemon.Spec] is used, and Close is called if
+// it is set: the daemon keeps the other fields with which it was added.
 type Update struct {
-	// Daemons are those that the bundle is to have, in the order of their start.
+	// Daemons lists the wanted daemons, in the order in which they start.
 	Daemons []Daemon
-	// Grace, Routes and ExitCodeFrom are as in Config.
+	// Grace, Routes and ExitCodeFrom are as in [Config].
 	Grace        time.Duration
 	Routes       map[syscall.Signal]Route
 	ExitCodeFrom string
-	// MayEnd: where all daemons that stay are dead with none to be restarted the bundle ends, as when the last one dies by itself.
+	// MayEnd: the bundle ends if all daemons that stay are dead and none will be restarted, as it does when the last one exits by
+	// itself.
 	MayEnd bool
-	// Reply is answered as soon as the Update was taken or refused, not when it is done.
+	// Reply is answered when the Update was accepted or refused, not when it is done.
 	Reply actor.Reply[Updated]
 }
 
@@ -40,21 +41,21 @@ func (Update) rootMsg() {}
 
 // Updated is the answer to [Update].
 type Updated struct {
-	// Added, Removed, Restarted and Revised are the daemons that the Update concerns; Unchanged counts the others.
+	// Added, Removed, Restarted and Revised name the daemons that the Update changes; Unchanged counts the others.
 	Added, Removed, Restarted, Revised []string
 	Unchanged                          int
-	// Err is ErrShuttingDown, or the list of *ConfigErrors, or nil.
+	// Err is [ErrShuttingDown], the joined *[ConfigError]s, or nil.
 	Err error
 }
 
 // The events of an [Update].
 const (
-	EventAdded   child.Kind = "added"   // Daemon belongs to the bundle from now on
+	EventAdded   child.Kind = "added"   // Daemon was added to the bundle
 	EventRemoved child.Kind = "removed" // Daemon has left the bundle
 	EventRevised child.Kind = "revised" // Daemon has a new definition
 )
 
-// update takes an Update, or puts it off for the moment that a daemon of one of its names needs to be gone.
+// update accepts an Update, or delays it until a leaving daemon with one of its names is gone.
 func (r *Root) update(u Update) {
 	if r.phase != up {
 		u.refuse(ErrShuttingDown)
@@ -82,7 +83,7 @@ func (r *Root) update(u Update) {
 	u.Reply.Send(r.apply(u))
 }
 
-// refuse answers, and gives back what was made for daemons that do not come.
+// refuse answers, and closes the daemons that are not added.
 func (u Update) refuse(err error) {
 	for i := range u.Daemons {
 		u.Daemons[i].discard()
@@ -90,7 +91,7 @@ func (u Update) refuse(err error) {
 	u.Reply.Send(Updated{Err: err})
 }
 
-// discard is for a Daemon that does not become one of the bundle.
+// discard closes a Daemon that is not, or no longer, part of the bundle.
 func (d *Daemon) discard() {
 	if d.Close != nil {
 		d.Close()
@@ -170,7 +171,7 @@ func (r *Root) tellOf(kind child.Kind, n *node) {
 	r.observe(child.Event{Kind: kind, Daemon: n.spec.Name})
 }
 
-// converge goes on with the Updates: what leaves, then what is restarted. It reports whether new daemons may start.
+// converge continues the Updates: first it stops the daemons that leave, then it restarts. It reports whether new daemons may start.
 func (r *Root) converge() bool {
 	leaving := false
 	for _, n := range r.nodes {
@@ -207,7 +208,7 @@ func (r *Root) converge() bool {
 	return !restarting // what waits for its turn behind a dependency that does not become ready holds up no start
 }
 
-// settled reports whether dep, which may have been restarted by an Update, is again as n needs it, or will never be.
+// settled reports whether dep, which an Update may have restarted, is again in the state that n needs, or will never be.
 func (r *Root) settled(dep, n *node) bool {
 	switch s := &dep.status; {
 	case s.Seen != dep.sent, s.State == child.StateStopping, s.State == child.StateStarting && s.PID == 0:
@@ -224,7 +225,7 @@ func (r *Root) settled(dep, n *node) bool {
 	return true
 }
 
-// remove forgets a daemon that has left.
+// remove removes a daemon that has left.
 func (r *Root) remove(n *node) {
 	r.nodes = slices.DeleteFunc(r.nodes, func(m *node) bool { return m == n })
 	r.link()
