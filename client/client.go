@@ -14,37 +14,37 @@ import (
 	"strings"
 )
 
-// ErrNoSupervisor says that nothing answers at the control socket: no supervisor runs, it has no control socket, or it
-// may not be spoken to.
+// ErrNoSupervisor says that nobody answers at the control socket: no supervisor runs, it has no control socket, or this process
+// may not connect to it.
 var ErrNoSupervisor = errors.New("no supervisor answers")
 
-// An Error is an answer of the supervisor that is no success.
+// An Error is an answer of the supervisor other than success.
 type Error struct {
-	// Status is the HTTP status: 403 for who may not ask, 404 for an unknown daemon, 409 where the daemon's state or a shutdown forbids it, 504
-	// where the result did not come in time, 500 where the action failed.
+	// Status is the HTTP status: 403 if the caller may not ask, 404 for an unknown daemon, 409 if the daemon's state or a shutdown forbids
+	// it, 504 if the result did not come in time, 500 if the action failed.
 	Status int
-	// Message says what is wrong.
+	// Message explains the error.
 	Message string
-	// Nearest is, for an unknown daemon, the most similar name, or empty.
+	// Nearest is the most similar name if the daemon is unknown, or empty.
 	Nearest string
-	// Control, where it is not empty, says why it is 403: this process belongs to a daemon, or may, whose
-	// x-sidecar-init.control is that, none or read.
+	// Control, if not empty, explains a 403: this process belongs, or may belong, to a daemon whose x-sidecar-init.control has this
+	// value, none or read.
 	Control string
-	// Daemons are the daemons concerned, as they are now, where the action failed.
+	// Daemons describes the daemons concerned if the action failed.
 	Daemons []Daemon
 }
 
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
 
-// A Client speaks to one supervisor. Make one with [New].
+// A Client talks to one supervisor. Create one with [New].
 type Client struct {
 	paths []string // in the order in which they are tried; nil means DefaultSockets, as they are then
 	http  *http.Client
 }
 
-// New returns a client for the supervisor at that control socket. An empty path means the first of [DefaultSockets] where
-// one answers.
+// New returns a client for the supervisor at the given control socket. An empty path means the first of [DefaultSockets] at which a
+// supervisor answers.
 func New(path string) *Client {
 	c := &Client{}
 	if path != "" {
@@ -57,8 +57,8 @@ func New(path string) *Client {
 	return c
 }
 
-// Daemons returns the daemons of these names, or of these services; all but the jobs, if there are none. They come in the order of
-// the bundle file.
+// Daemons returns the daemons, or services, of these names; without names, all daemons but no jobs. They are in the order of the
+// bundle file.
 func (c *Client) Daemons(ctx context.Context, names ...string) ([]Daemon, error) {
 	if len(names) == 1 && strings.Trim(names[0], ".") != "" { // so a daemon may ask of itself whatever its control is; .. is no path
 		return c.daemons(ctx, http.MethodGet, "/v1/daemons/"+url.PathEscape(names[0]), nil, nil)
@@ -66,31 +66,30 @@ func (c *Client) Daemons(ctx context.Context, names ...string) ([]Daemon, error)
 	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names}, nil)
 }
 
-// DaemonsAndJobs is Daemons, but where there are no names the jobs are among them.
+// DaemonsAndJobs is [Client.Daemons], except that without names it also returns the jobs.
 func (c *Client) DaemonsAndJobs(ctx context.Context, names ...string) ([]Daemon, error) {
 	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names, "all": {"1"}}, nil)
 }
 
-// Start starts a daemon, or all of a service, and returns them once each has been executed, or is seen to have failed.
-// It does nothing to one that is alive.
+// Start starts a daemon, or all daemons of a service, and returns them once each was executed or has failed to start. It does
+// nothing to a daemon that is alive.
 func (c *Client) Start(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "start", nil)
 }
 
-// Stop stops a daemon, or all of a service, and returns them once each is dead. They stay so until they are started by
-// Start or Restart.
+// Stop stops a daemon, or all daemons of a service, and returns them once each is dead. They stay stopped until Start or Restart.
 func (c *Client) Stop(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "stop", nil)
 }
 
-// Restart stops a daemon, or all of a service, if they are alive, starts them anew, and returns them once each has been
-// executed, or is seen to have failed.
+// Restart stops a daemon, or all daemons of a service, if they are alive, starts them again, and returns them once each was
+// executed or has failed to start.
 func (c *Client) Restart(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "restart", nil)
 }
 
-// Signal sends a signal, such as "HUP", "SIGHUP" or "1", to the main process of a daemon, or of all of a service. To
-// one that is not ready yet it is sent when it is; for one that is dead Signal fails.
+// Signal sends a signal, such as "HUP", "SIGHUP" or "1", to the main process of a daemon, or of all daemons of a service. A daemon
+// that is not ready yet gets it when it is. Signal fails for a dead daemon.
 func (c *Client) Signal(ctx context.Context, name, signal string) ([]Daemon, error) {
 	body, err := json.Marshal(map[string]string{"signal": signal})
 	if err != nil {
@@ -99,18 +98,18 @@ func (c *Client) Signal(ctx context.Context, name, signal string) ([]Daemon, err
 	return c.act(ctx, name, "signal", body)
 }
 
-// Pause freezes a daemon, or all of a service, and all that they have started, until Unpause. It fails for one that has no control group
-// of its own, as only those with a limit have, and that only where the control groups are writable.
+// Pause freezes a daemon, or all daemons of a service, with everything that they have started, until [Client.Unpause]. It fails for a
+// daemon without a control group of its own. Only daemons with a limit have one, and only where control groups are writable.
 func (c *Client) Pause(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "pause", nil)
 }
 
-// Unpause lets a daemon, or all of a service, go on.
+// Unpause thaws a daemon, or all daemons of a service.
 func (c *Client) Unpause(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "unpause", nil)
 }
 
-// Healthy returns whether all is well, and what is not.
+// Healthy returns whether the bundle is healthy, and the daemons that are not.
 func (c *Client) Healthy(ctx context.Context) (Health, error) {
 	resp, err := c.do(ctx, http.MethodGet, "/v1/healthy", nil, nil, http.StatusServiceUnavailable)
 	if err != nil {
@@ -136,14 +135,13 @@ type Condition string
 
 // The conditions.
 const (
-	// Ready holds when each daemon is ready, or has ended with 0.
+	// Ready holds when each daemon is ready or has exited with 0.
 	Ready Condition = "ready"
-	// Exited holds when each daemon is dead, and nothing but a command starts it again. It holds too when the supervisor
-	// has ended.
+	// Exited holds when each daemon is dead and only a command would start it again, and when the supervisor has ended.
 	Exited Condition = "exited"
 )
 
-// Wait returns the daemons of these names, or of these services, or all, as soon as the condition holds for all of them.
+// Wait returns the daemons, or services, of these names, or all, as soon as the condition holds for each of them.
 func (c *Client) Wait(ctx context.Context, until Condition, names ...string) ([]Daemon, error) {
 	q := url.Values{"name": names, "for": {string(until)}}
 	all, err := c.daemons(ctx, http.MethodGet, "/v1/wait", q, nil)

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// A Job is what the supervisor knows of a job.
+// A Job describes a job.
 type Job struct {
 	Name string `json:"name"`
-	// Manual: it may be run by hand.
+	// Manual: it can be run by hand.
 	Manual bool `json:"manual"`
-	// Schedule are the crontab expressions by which it runs, each with its time zone.
+	// Schedule has its crontab expressions, each with its time zone.
 	Schedule []Schedule `json:"schedule"`
-	// State is scheduled, waiting (for what it depends on), running or paused.
+	// State is scheduled, waiting (for its dependencies), running or paused.
 	State string `json:"state"`
-	// Current is the run in progress, or about to be; Waiting is how many wait for its end.
+	// Current is the run in progress, or about to start; Waiting is how many runs wait for its end.
 	Current *Run `json:"current,omitempty"`
 	Waiting int  `json:"waiting,omitempty"`
-	// Last is the latest run that is over; nil before any.
+	// Last is the latest run that has ended; nil if none has.
 	Last *Run `json:"last,omitempty"`
-	// Next is when it runs next by itself; nil if it does not.
+	// Next is when it is next due by schedule; nil if it has none.
 	Next *time.Time `json:"next,omitempty"`
 }
 
@@ -39,7 +39,7 @@ type Schedule struct {
 
 // The results of a [Run].
 const (
-	RunWaiting   = "waiting" // for its turn, or for what it depends on
+	RunWaiting   = "waiting" // for its turn, or for its dependencies
 	RunRunning   = "running"
 	RunSucceeded = "succeeded"
 	RunFailed    = "failed"
@@ -54,22 +54,22 @@ type Run struct {
 	// Trigger is manual or schedule.
 	Trigger string `json:"trigger"`
 	Result  string `json:"result"`
-	// Started and Ended are nil before that.
+	// Started and Ended are nil before the run has started, or ended.
 	Started *time.Time `json:"started,omitempty"`
 	Ended   *time.Time `json:"ended,omitempty"`
-	// Code is the exit code as a shell has it (128 and the number of a signal); 130 where the run was cancelled, and 124 where it took
-	// longer than its timeout.
+	// Code is the exit code as in a shell (128 plus the number of a signal); 130 if the run was cancelled, 124 if it took longer
+	// than its timeout.
 	Code int `json:"code"`
-	// Exit is how the process ended; nil where there was none.
+	// Exit is how the process ended; nil if there was none.
 	Exit *Exit `json:"exit,omitempty"`
-	// Reason says in words what went wrong, where that helps.
+	// Reason explains in words what went wrong, where that helps.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Over reports whether the run has come to its end.
+// Over reports whether the run has ended.
 func (r *Run) Over() bool { return r.Result != RunWaiting && r.Result != RunRunning }
 
-// An Output is a line that a run has written, or, with [Run], how the run is: before the first line, and at the end.
+// An Output is a line that a run has written, or, with [Run], the state of the run: before the first line, and at the end.
 type Output struct {
 	Run *Run `json:"run,omitempty"`
 	LogLine
@@ -80,7 +80,7 @@ func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
 	return get[[]Job](ctx, c, "/v1/jobs")
 }
 
-// Runs returns the last runs of a job, 10 at most, the latest first.
+// Runs returns the last runs of a job, at most 10, the latest first.
 func (c *Client) Runs(ctx context.Context, job string) ([]Run, error) {
 	return get[[]Run](ctx, c, "/v1/jobs/"+url.PathEscape(job)+"/runs")
 }
@@ -102,9 +102,9 @@ func ask[T any](ctx context.Context, c *Client, method, path string, body []byte
 	return v, nil
 }
 
-// StartJob runs a job, and returns as soon as the run is accepted: the jobs that it depends on run first, and services that it needs are
-// started. With args they take the place of the job's command, behind its entrypoint. The error is an *[Error] with status 409 where the
-// job is running, is paused, or cannot be run by hand.
+// StartJob starts a run of a job, and returns as soon as the run is accepted. Jobs that it depends on are run first, and services that
+// it needs are started. If there are args, they replace the job's command after its entrypoint. The error is an *[Error] with status
+// 409 if the job is running, is paused, or cannot be run by hand.
 func (c *Client) StartJob(ctx context.Context, job string, args ...string) (Run, error) {
 	body, err := json.Marshal(runRequest{args, true})
 	if err != nil {
@@ -118,8 +118,9 @@ type runRequest struct {
 	Detach bool     `json:"detach,omitempty"`
 }
 
-// RunJob is StartJob that stays: the sequence has the run as it was accepted, each line that it writes, and at last how it has ended. A
-// run whose caller leaves before, because ctx ends or the loop does, is cancelled. An error is the last thing that the sequence has.
+// RunJob is [Client.StartJob] that waits for the end: the sequence yields the run as it was accepted, each line that it writes, and at
+// last the result. If the caller leaves earlier, because ctx is done or the loop ends, the run is cancelled. After an error
+// the sequence ends.
 func (c *Client) RunJob(ctx context.Context, job string, args ...string) iter.Seq2[Output, error] {
 	body, err := json.Marshal(runRequest{args, false})
 	if err != nil {
@@ -139,14 +140,15 @@ func (c *Client) RunJob(ctx context.Context, job string, args ...string) iter.Se
 	}
 }
 
-// CancelJob ends the run of a job that is in progress, and those that wait for their turn. The error is an *[Error] with status 409 where
+// CancelJob ends the run of a job that is in progress, and those that wait for their turn. The error is an *[Error] with status 409 if
 // there is none.
 func (c *Client) CancelJob(ctx context.Context, job string) error { return c.toJob(ctx, job, "cancel") }
 
-// PauseJob lets the schedule of a job rest, until ResumeJob. What is due meanwhile is not made up for. A run in progress goes on.
+// PauseJob suspends the schedule of a job until [Client.ResumeJob]. Runs that are due meanwhile are not made up for. A run in progress
+// continues.
 func (c *Client) PauseJob(ctx context.Context, job string) error { return c.toJob(ctx, job, "pause") }
 
-// ResumeJob ends what PauseJob has begun.
+// ResumeJob resumes the schedule of a job after [Client.PauseJob].
 func (c *Client) ResumeJob(ctx context.Context, job string) error { return c.toJob(ctx, job, "resume") }
 
 func (c *Client) toJob(ctx context.Context, job, verb string) error {

@@ -9,43 +9,43 @@ import (
 	"time"
 )
 
-// ReloadOptions say how to reload.
+// ReloadOptions are the options of [Client.Reload].
 type ReloadOptions struct {
-	// DryRun says what would happen, and does nothing.
+	// DryRun only reports what a reload would do.
 	DryRun bool
-	// Rollback gives all daemons their old definitions back when one that was started does not become ready in its time.
+	// Rollback restores the old definitions of all daemons if one that was started does not become ready in time.
 	Rollback bool
-	// Timeout is how long the result is waited for; 0 means for ever. What is not done by then goes on.
+	// Timeout is how long to wait for the result; 0 means without limit. What is not done by then continues.
 	Timeout time.Duration
 }
 
-// A Reload is what the bundle's files, read anew, mean for what runs.
+// A Reload is the result of rereading the bundle's files.
 type Reload struct {
-	// Steps are the daemons that are concerned, and Unchanged counts the others.
+	// Steps lists the daemons concerned; Unchanged counts the others.
 	Steps     []ReloadStep `json:"steps"`
 	Unchanged int          `json:"unchanged"`
-	// Notes are changes that take a new container.
+	// Notes lists changes that take effect only in a new container.
 	Notes []string `json:"notes,omitempty"`
-	// Applied: it was more than a dry run.
+	// Applied: the changes were applied; it was no dry run.
 	Applied bool `json:"applied"`
-	// Failed are the daemons that could not be started, or have not become ready; RolledBack says that therefore all is as before.
+	// Failed lists the daemons that could not be started or did not become ready. RolledBack: for this reason everything was restored.
 	Failed     []string `json:"failed,omitempty"`
 	RolledBack bool     `json:"rolled_back,omitempty"`
-	// FailedUpdates says of each service with a deploy.update_config whose replicas failed what has come of that.
+	// FailedUpdates says, for each service with deploy.update_config whose replicas failed, what was done about it.
 	FailedUpdates []string `json:"failed_updates,omitempty"`
-	// Problems are what is wrong with the files, each as FILE:LINE:COL: MESSAGE. Nothing was changed then.
+	// Problems lists the mistakes in the files, each as FILE:LINE:COL: MESSAGE. Nothing was changed then.
 	Problems []string `json:"problems,omitempty"`
 }
 
-// A ReloadStep is what happens to a daemon, or with the name bundle to the bundle itself.
+// A ReloadStep is what a reload does to a daemon, or, with the name bundle, to the bundle itself.
 type ReloadStep struct {
 	Name   string   `json:"name"`
 	Action string   `json:"action"` // restart, start, stop or update
-	Causes []string `json:"causes"` // the keys that have changed, or why else
+	Causes []string `json:"causes"` // the changed keys, or another cause
 }
 
-// Reload makes the supervisor read its files anew, and apply what has changed. Where the files are wrong the error is an *[Error] with
-// status 422, and the Reload has the problems; where daemons could not be started its status is 500.
+// Reload makes the supervisor reread its files and apply the changes. If the files have mistakes, the error is an *[Error] with
+// status 422, and the result has the Problems; if daemons could not be started, the status is 500.
 func (c *Client) Reload(ctx context.Context, o ReloadOptions) (Reload, error) {
 	q := url.Values{}
 	if o.DryRun {
@@ -79,17 +79,18 @@ func (c *Client) Reload(ctx context.Context, o ReloadOptions) (Reload, error) {
 	return answer.Reload, nil
 }
 
-// A Bundle is what a supervisor runs.
+// A Bundle describes the bundle that a supervisor runs.
 type Bundle struct {
-	// Name is the bundle's; empty where nothing gives one.
+	// Name is the name of the bundle; empty if it has none.
 	Name string `json:"name,omitempty"`
-	// Files are those that it was read from; none for the built-in bundle.
+	// Files lists the files from which it was read; none for the built-in bundle.
 	Files []string `json:"files"`
-	// Absent are the services of the files that do not run: their profile is not active, their scale is 0, or they were not selected.
+	// Absent lists services of the files that are not in the bundle: their profile is not active, their scale is 0, or they were not
+	// selected.
 	Absent []string `json:"absent,omitempty"`
-	// Changed: the files say something else now than what runs.
+	// Changed: the files differ from what runs.
 	Changed bool `json:"changed"`
-	// LastReload is when a reload has succeeded last, or else the start; LastReloadFailed says that the last one has not.
+	// LastReload is when the last successful reload, or else the start, was. LastReloadFailed: the last reload has failed.
 	LastReload       time.Time `json:"last_reload"`
 	LastReloadFailed bool      `json:"last_reload_failed"`
 	// Started is when the supervisor was started. EventsSince is the time from which on all events are kept; nil if all are.

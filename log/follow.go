@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A Follower reads the lines of a [Stream] as they come. It reads from what is kept for Tail, and holds nothing but a place in
-// that: so it costs the Stream nothing and cannot slow it down, and if it is itself too slow it loses lines and learns
-// how many. It needs no Close. Its methods are for one goroutine.
+// A Follower reads the lines of a [Stream] as they arrive. It only holds a position in the ring buffer that [Stream.Tail] reads too,
+// so it cannot slow the Stream down; a Follower that is too slow loses lines and is told how many. It needs no Close. Its
+// methods must not be called from several goroutines at once.
 type Follower struct {
 	r    *ring
 	at   cursor
@@ -17,8 +17,8 @@ type Follower struct {
 	old  uint64 // the position up to which Follow found lines
 }
 
-// Follow returns a [Follower] that begins with the last n lines, as Tail(n) does, if there are any; from there on none is
-// left out unnoticed.
+// Follow returns a [Follower] that begins with the last n lines, as Tail(n) does. From there on it reports every line that it
+// loses.
 func (s *Stream) Follow(n int) *Follower {
 	r := &s.ring
 	r.mu.Lock()
@@ -75,15 +75,15 @@ func (f *Follower) take(buf []byte) (line Line, lost int, ok bool) {
 	return line, 0, true
 }
 
-// Take returns the next line, or the number of lines that were lost before it, because the [Follower] was too slow; without
-// ok there is neither yet. The text is in buf, or in memory of its own where buf is too small.
+// Take returns the next line, or the number of lines that were lost before it because the [Follower] was too slow. It returns
+// ok false if there is neither yet. The text is stored in buf, or in new memory if buf is too small.
 func (f *Follower) Take(buf []byte) (line Line, lost int, ok bool) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
 	return f.take(buf)
 }
 
-// Ready reports whether Take would return something. If not, over says that it never will: the [Log] has been closed.
+// Ready reports whether Take would return something. If not, over tells that it never will, since the [Log] or [Stream] was closed.
 func (f *Follower) Ready() (ready, over bool) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
@@ -91,7 +91,7 @@ func (f *Follower) Ready() (ready, over bool) {
 	return ready, f.r.closed && !ready
 }
 
-// Old returns when the next line was read, if it is one of those that Follow found, or if such lines have been lost.
+// Old returns the time of the next line if that was there when Follow was called, or if such lines were lost.
 func (f *Follower) Old() (read time.Time, ok bool) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
@@ -110,8 +110,8 @@ const (
 	nextBytes = 64 << 10
 )
 
-// Next waits until there are lines that have not yet been returned, and returns some of them. The number of lines that
-// were lost before them is lost. The error is that of ctx, or io.EOF when the [Log] has been closed and there are no more.
+// Next waits until there are new lines, and returns some of them, and how many were lost before them. The error is that of ctx, or
+// [io.EOF] when the [Log] or [Stream] was closed and there are no more lines.
 func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error) {
 	if err := f.wait(ctx); err != nil {
 		return nil, 0, err
@@ -133,8 +133,8 @@ func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error)
 	return lines, lost, nil
 }
 
-// Skip waits as Next does, and passes over all lines, which costs nothing. It is for who wants to know that there are
-// some.
+// Skip waits as Next does and skips all lines, which costs nothing. It is for callers that only want to know that there are
+// lines.
 func (f *Follower) Skip(ctx context.Context) error {
 	if err := f.wait(ctx); err != nil {
 		return err

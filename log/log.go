@@ -1,30 +1,30 @@
-// Package log carries the output of daemons to one file, whole lines at a time, together with the supervisor's own lines.
+// Package log writes the output of daemons, in whole lines, and the supervisor's own lines to one file.
 //
-// A [Log] is the one writer. Each daemon has a [Stream], and each life of its process has pipes from [Stream.Open]: the write
-// ends become its stdout and stderr, a goroutine pumps what comes out of the read end.
+// A [Log] is the only writer. Each daemon has a [Stream]. [Stream.Open] makes the pipes for one process of the daemon: their write
+// ends become its stdout and stderr, and a goroutine reads the other ends.
 //
 // Guarantees:
 //
-//  1. A line is written whole: it is never torn by, nor mixed with, another. Its bytes are not changed.
-//  2. No line is lost at the end of a process. What is lost for other reasons (a consumer that has stopped, a write
-//     error) is counted, and reported by a line of its own once lines can be written again.
-//  3. Lines of one life come out in order, and lines of two lives never in the wrong one. A last line that has no
-//     newline gets one, so it is never joined with the first line of the next life.
-//  4. A line is not held back to fill a batch: it leaves as soon as the writer is free. One that has waited for its end
-//     for [Options.Hold] leaves as a part, and what comes then as the next part.
-//  5. Memory is bounded whatever a daemon writes: a line longer than [Options.MaxLine] is split. An idle Stream holds no
+//  1. A line is written whole: it is never split by, or mixed with, another. Its bytes are not changed.
+//  2. No line is lost at the end of a process. Lines that are lost for other reasons (a consumer that has stopped reading, a write
+//     error) are counted, and reported by a line once lines can be written again.
+//  3. Lines of one process are written in order, and before the lines of the daemon's next process. A last line without a
+//     newline gets one, so it is never joined with the first line of the next process.
+//  4. A line is not held back to fill a batch: it is written as soon as the writer is free. An incomplete line is written as a
+//     part after [Options.Hold], and its continuation as the next part.
+//  5. Memory is bounded, whatever a daemon writes: a line longer than [Options.MaxLine] is split. An idle Stream holds no
 //     buffer.
-//  6. Printf never blocks, whatever the consumer does, and its line comes out before every line that a daemon writes
+//  6. [Log.Printf] never blocks, whatever the consumer does, and its line is written before every line that a daemon writes
 //     after Printf has returned.
-//  7. Exit is not the end of output: a grandchild that holds the pipe delays neither Open nor exited, and Close until its
-//     deadline at most.
-//  8. The file mode of the output (O_NONBLOCK) is never changed: it may be shared with other processes.
+//  7. A process that outlives the daemon's main process and holds the pipe delays neither Open nor exited, and Close only
+//     until its deadline.
+//  8. The status flags of the output file (O_NONBLOCK) are never changed: other processes may share it.
 //
-// Rules for callers: give the write ends to the process, then close them. Call exited when the process has ended, not
-// from an actor. This package does nothing about SIGPIPE and needs nothing: it writes with plain system calls, which the
-// Go runtime does not turn into the death of the process.
+// Rules for callers: pass the write ends to the process, then close them. Call exited when the process has ended, but not
+// on an actor's goroutine. SIGPIPE needs no attention: the package writes with plain system calls, for which the Go runtime does not
+// let the program die.
 //
-// Why there is a pipe for each life, and other roads that were not taken: docs/adr/0005-log-path.md.
+// docs/adr/0005-log-path.md says why each process has a pipe of its own, and which alternatives were rejected.
 package log
 
 import (
@@ -35,60 +35,60 @@ import (
 	"time"
 )
 
-// What [Options] and [StreamOptions] stand for where they say nothing.
+// The defaults of [Options] and [StreamOptions].
 const (
-	// DefaultMaxLine is the length of the longest line that is written in one piece. It is what Docker's json-file and
-	// containerd take as one.
+	// DefaultMaxLine is the length of the longest line that is written in one piece. Docker's json-file driver and containerd
+	// have the same limit.
 	DefaultMaxLine = 16 << 10
-	// DefaultHold is how long a line waits for its end.
+	// DefaultHold is how long an incomplete line waits for its end.
 	DefaultHold = 2 * time.Second
-	// DefaultRing is how many bytes of each daemon's output are kept for Tail and Follow.
+	// DefaultRing is how many bytes of each daemon's output are kept for [Stream.Tail] and [Stream.Follow].
 	DefaultRing = 64 << 10
 )
 
-// MinMaxLine is the least that [Options.MaxLine] can be: there must be room for what stands around a line.
+// MinMaxLine is the least value of [Options.MaxLine]: prefix and timestamp need room too.
 const MinMaxLine = 1 << 10
 
-// ErrClosed is the error of Open on a [Log] that is being drained or closed.
+// ErrClosed is the error of [Stream.Open] on a [Log] that is being drained or closed.
 var ErrClosed = errors.New("log: closed")
 
-// A Format is what a line looks like.
+// A Format is the format of the lines.
 type Format string
 
 // The formats.
 const (
 	// Text is "[NAME] LINE" for daemons and "SOURCE: MESSAGE" for the supervisor.
 	Text Format = "text"
-	// JSON is one object a line: time, daemon, stream, line; or time and msg for the supervisor.
+	// JSON is one object per line, with time, daemon, stream and line; or with time and msg for the supervisor.
 	JSON Format = "json"
 )
 
-// Options say how lines look.
+// Options are the options of a [Log].
 type Options struct {
-	// Format is Text if empty.
+	// Format is the format; empty means [Text].
 	Format Format
-	// Timestamps puts the time before the prefix of every line in Text: RFC 3339 in UTC with nine digits of
-	// nanoseconds, and a space. In JSON the time is always there.
+	// Timestamps puts the time before the prefix of every line in [Text]: RFC 3339 in UTC with nine digits of
+	// nanoseconds, and a space. In [JSON] there is always a time.
 	Timestamps bool
-	// Source stands before the supervisor's own lines in Text; empty means "sidecar-init".
+	// Source is the prefix of the supervisor's own lines in [Text]; empty means "sidecar-init".
 	Source string
-	// MaxLine is the length of the longest line that is written in one piece; 0 means DefaultMaxLine, and it is at least
-	// MinMaxLine. In Text prefix and timestamp count, the newline does not, and a longer line is split into parts of at
-	// most MaxLine-1 bytes. In JSON it is the whole object with its newline. Up to ten such lines are in memory at once,
-	// beside one that has begun for each pipe.
+	// MaxLine is the length in bytes of the longest line that is written in one piece; 0 means [DefaultMaxLine], and smaller values than
+	// [MinMaxLine] mean that. In [Text] it includes prefix and timestamp but not the newline, and a longer line is split into parts of at
+	// most MaxLine-1 bytes. In [JSON] it is the whole object with its newline. Up to ten such lines are in memory at once, in
+	// addition to an incomplete one for each pipe.
 	MaxLine int
-	// Hold is how long a line waits for its end before it leaves as a part; 0 means DefaultHold, less than 0 that it
-	// waits as long as its process lives. In Text such a part ends with a space and a backslash.
+	// Hold is how long an incomplete line waits for its end before it is written as a part; 0 means [DefaultHold], and a negative
+	// value as long as its process lives. In [Text] such a part ends with a space and a backslash.
 	Hold time.Duration
 }
 
-// A Log writes the lines of all daemons, and the supervisor's own, to one file. Make one with [New]. Its methods
+// A Log writes the lines of all daemons, and the supervisor's own, to one file. Create one with [New]. Its methods
 // may be called from any goroutine.
 type Log struct {
 	options Options
 	w       *writer
 	block   *pool // for pumps that may wait for the consumer while they hold buffers
-	swift   *pool // for those that never do, so that they need not wait for the others
+	swift   *pool // for pumps that never do, so that they need not wait for the others
 
 	own Stream
 
@@ -96,12 +96,12 @@ type Log struct {
 
 	mu      sync.Mutex
 	closing bool
-	streams []*Stream          // not those that were closed, but for what of them is still to be written
-	gone    StreamStats        // the sums of those that were
-	pumps   map[*pump]struct{} // those that run
+	streams []*Stream          // without closed ones that have nothing left to write
+	gone    StreamStats        // the sums of those closed ones
+	pumps   map[*pump]struct{} // the running ones
 }
 
-// New returns a [Log] that writes to out. It does not close out.
+// New returns a [Log] that writes to out. It never closes out.
 func New(out *os.File, o Options) *Log {
 	if o.Source == "" {
 		o.Source = "sidecar-init"
@@ -127,19 +127,19 @@ func New(out *os.File, o Options) *Log {
 	return l
 }
 
-// Own is what Printf has written, for Tail and Follow: a [Stream] of which nothing can be opened, and which is not in [Stats].
+// Own returns the [Stream] of the lines of [Log.Printf], for [Stream.Tail] and [Stream.Follow]. It cannot be opened, and is not in [Stats].
 func (l *Log) Own() *Stream { return &l.own }
 
-// Printf writes a line of the supervisor's own. It never blocks: the line goes through a bounded queue, and when
-// that is full it is dropped, which a later line reports. A message of several lines becomes as many.
+// Printf writes a line of the supervisor. It never blocks: the line goes through a bounded queue, and is dropped if the queue
+// is full, which a later line reports. A message of several lines becomes several lines of the log.
 func (l *Log) Printf(format string, a ...any) { l.w.printf(format, a...) }
 
 // Stats are the counters of a [Log].
 type Stats struct {
 	Lines      uint64 // lines of all daemons
-	Dropped    uint64 // those of them that were not written
+	Dropped    uint64 // how many of these were not written
 	Own        uint64 // the supervisor's own lines
-	OwnDropped uint64 // those of them that were not written
+	OwnDropped uint64 // how many of these were not written
 	Streams    []StreamStats
 }
 
@@ -148,14 +148,14 @@ type StreamStats struct {
 	Name  string
 	Bytes uint64 // read from the daemon
 	Lines uint64 // read from the daemon
-	// Dropped lines were read and not written: because the consumer had stopped (overflow drop, or the end of Close),
-	// was gone, or because of a write error. Those of a quiet Stream do not count.
+	// Dropped counts lines that were read and not written: because the consumer had stopped reading (with overflow drop, or at the
+	// deadline of Close) or was gone, or because of a write error. Lines of a quiet Stream do not count.
 	Dropped uint64
-	// Last is when the latest line was read; zero before any.
+	// Last is when the latest line was read; zero if none was.
 	Last time.Time
 }
 
-// Stats returns the counters as they are now.
+// Stats returns the current counters.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	streams := l.streams
@@ -173,9 +173,9 @@ func (l *Log) Stats() Stats {
 	return st
 }
 
-// Drain ends all streams: it waits until each pipe is at its end and everything has been written, or until the
-// deadline; pipes that something still holds are read as far as they are filled shortly before that. Open fails
-// from now on; Printf goes on working, so that a last line can follow everything else. A second call does nothing more.
+// Drain ends all streams. It waits until each pipe is at its end and everything was written, or until the deadline. Pipes that a
+// process still holds shortly before the deadline are read as far as they are filled then. Afterwards [Stream.Open] fails, but
+// Printf works, so that a last line can follow everything else. A second call does nothing.
 func (l *Log) Drain(deadline time.Time) {
 	l.drain.Do(func() { l.finish(deadline) })
 }
@@ -191,7 +191,7 @@ func (l *Log) finish(deadline time.Time) {
 	}
 	l.mu.Unlock()
 
-	// A deadline that has just passed must not cost lines that a free writer takes in no time.
+	// A deadline that has just passed must not cost lines that a free writer would write in no time.
 	left := max(time.Until(deadline), minDrain)
 	hard, cancel := context.WithTimeout(context.Background(), left)
 	defer cancel()
@@ -214,10 +214,10 @@ func (l *Log) finish(deadline time.Time) {
 		}
 		s.ring.close()
 	}
-	l.own.ring.close() // who follows is not to wait for the last words
+	l.own.ring.close() // followers do not wait for the last words
 }
 
-// minDrain is the least time that Drain and Close take to write what there is, if they need it.
+// minDrain is the time that Drain and Close have at least, whatever the deadline, to write what there is.
 const minDrain = 10 * time.Millisecond
 
 // ended waits until all pumps have ended, and reports whether that was before timeout.
@@ -252,16 +252,16 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// Flush waits until the supervisor's own lines are written, or until the deadline.
+// Flush waits until the supervisor's own lines were written, or until the deadline.
 func (l *Log) Flush(deadline time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	l.w.own.empty(ctx.Done())
 }
 
-// Close does what Drain does, where that has not been called, then writes the supervisor's own lines, and
-// returns the counters. It returns by the deadline (or 10 ms from now, if that is later) even if the consumer has
-// stopped; what is not written by then counts as dropped. It is called once.
+// Close calls Drain, unless that was called, then writes the supervisor's own lines and returns the counters. It returns by the
+// deadline (or in 10 ms, if that is later) even if the consumer has stopped reading; what was not written by then counts as
+// dropped. It must be called once.
 func (l *Log) Close(deadline time.Time) Stats {
 	l.Drain(deadline)
 	ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(deadline), minDrain))

@@ -10,19 +10,19 @@ import (
 // A Line is a line that a daemon wrote.
 type Line struct {
 	Time    time.Time // when it was read, in UTC
-	Stream  string    // "stdout" or "stderr"; empty where both share a pipe
-	Text    []byte    // without newline; the bytes as they were written
-	Partial bool      // the line goes on in the next one of this Stream: it was too long, or has waited for its end
+	Stream  string    // "stdout" or "stderr"; empty if both share a pipe
+	Text    []byte    // the bytes as they were written, without newline
+	Partial bool      // the next Line of this Stream continues it: it was too long, or its end came late
 }
 
-// headSize is the size of what stands before each record in a ring: time (8 bytes), length (4), flags (4).
+// headSize is the size of the header of a record in a ring: time (8 bytes), length (4), flags (4).
 const headSize = 16
 
 // partialFlag is set in the flags of a record beside its stdStream.
 const partialFlag = 1 << 8
 
-// A ring keeps the last lines of a [Stream]. What was read at once is one record: so the pump copies once a chunk,
-// and only who asks for lines looks for newlines. The oldest record is shortened line by line to make room.
+// A ring keeps the last lines of a [Stream]. Lines that were read at once are one record, so the pump copies once per chunk, and
+// only a reader looks for newlines. The oldest record is shortened line by line to make room.
 type ring struct {
 	mu     sync.Mutex
 	max    int    // bytes to keep

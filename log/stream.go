@@ -9,41 +9,41 @@ import (
 	"time"
 )
 
-// Overflow says what happens to a daemon's lines while the consumer of the output is slower than the daemon.
+// Overflow says what happens while the consumer of the output is slower than the daemon.
 type Overflow string
 
 // The ways to overflow.
 const (
-	// Block is the default: the daemon blocks, as it would on a pipe of its own.
+	// Block, the default, lets the daemon block in its write, as on any full pipe.
 	Block Overflow = "block"
-	// Drop discards whole lines, which are counted and reported; the daemon does not block for longer than 10 ms.
+	// Drop discards whole lines, which are counted and reported. The daemon does not block for longer than 10 ms.
 	Drop Overflow = "drop"
 )
 
-// StreamOptions say how the output of one daemon is treated.
+// StreamOptions are the options of a [Stream].
 type StreamOptions struct {
-	// Overflow is Block if empty.
+	// Overflow is what happens on a slow consumer; empty means [Block].
 	Overflow Overflow
-	// Quiet keeps the lines for Tail, Follow and the match function, and does not write them.
+	// Quiet keeps the lines for Tail, Follow and the match function, but does not write them.
 	Quiet bool
-	// Ring is about how many bytes are kept for Tail and Follow: 0 means DefaultRing, less than 0 none. It is at
-	// least a little more than Options.MaxLine. Memory is allocated as it is needed.
+	// Ring is about how many bytes are kept for Tail and Follow: 0 means [DefaultRing], a negative value none. It is raised to a
+	// little more than [Options.MaxLine]. Memory is allocated when it is needed.
 	Ring int
 }
 
-// A Stream is the output of one daemon, over all lives of its process. Make one with [Log.Stream]. Its methods may
+// A Stream is the output of one daemon, of all its processes one after the other. Create one with [Log.Stream]. Its methods may
 // be called from any goroutine.
 type Stream struct {
 	log  *Log
 	name string
 	now  atomic.Pointer[mode]
-	next atomic.Pointer[mode] // takes the place of now when what is queued has been written; nil if there is none
+	next atomic.Pointer[mode] // replaces now when the queued lines were written; nil if there is none
 	ring ring
 
 	bytes, lines, dropped atomic.Uint64
 	closed                atomic.Bool
 	match                 atomic.Pointer[func(line []byte) bool]
-	lives                 atomic.Uint64 // the number of the last life; only its lines are matched
+	lives                 atomic.Uint64 // the number of the last Open; only lines of its pipes are matched
 
 	opening sync.Mutex // one Open at a time
 	last    *life
@@ -78,10 +78,11 @@ func (s *Stream) newMode(o StreamOptions) *mode {
 	return m
 }
 
-// SetOptions treats what comes from now on otherwise, also of a process that writes already. Lines that wait in a queue are
-// written before. Ring is not looked at.
+// SetOptions changes the options for what is read from now on, also from a running process. Lines that wait in a queue are
+// written first. Ring cannot be changed and is ignored.
 func (s *Stream) SetOptions(o StreamOptions) {
-	// Only who writes changes to the next mode: a change while a line is on its way by the old one would let the next overtake it.
+	// Only the writer changes to the next mode: if the mode changed while a line is on its way by the old one, the next line could
+	// overtake it.
 	if m, now := s.newMode(o), s.now.Load(); m.quiet != now.quiet || (m.queue == nil) != (now.queue == nil) {
 		s.next.Store(m)
 	} else {
@@ -89,7 +90,7 @@ func (s *Stream) SetOptions(o StreamOptions) {
 	}
 }
 
-// mode is the one that counts now. It is for who writes, since it changes to the next.
+// mode returns the current mode, after a change to the next one if that is due. Only the writer calls it.
 func (s *Stream) mode() *mode {
 	m := s.now.Load()
 	if next := s.next.Load(); next != nil && (m.queue == nil || m.queue.idles()) {
@@ -100,8 +101,8 @@ func (s *Stream) mode() *mode {
 	return m
 }
 
-// Close says that the daemon has left and that its process has ended: Tail and Follow have all that there will be, and the
-// [Stream] is no longer in [Stats], save in the sums. What processes that outlive it write goes on to be written.
+// Close says that the daemon was removed and that its process has ended: Tail and Follow end with what there is, and the [Stream]
+// is counted in [Stats] only in the sums. Output of processes that outlive it is still written.
 func (s *Stream) Close() {
 	s.closed.Store(true)
 	s.ring.close()
@@ -147,7 +148,7 @@ func (w *writer) newQueue(s *Stream) *queue {
 // Name returns the name of the daemon.
 func (s *Stream) Name() string { return s.name }
 
-// Stats returns the counters as they are now.
+// Stats returns the current counters.
 func (s *Stream) Stats() StreamStats {
 	st := StreamStats{Name: s.name, Bytes: s.bytes.Load(), Lines: s.lines.Load(), Dropped: s.dropped.Load()}
 	s.ring.mu.Lock()
@@ -158,12 +159,11 @@ func (s *Stream) Stats() StreamStats {
 	return st
 }
 
-// SetMatch makes f the function that is called with each line (without prefix and newline) that comes from the last
-// Open, in place of the one before, until it returns true: then it has found what it waits for, and is called no more.
-// nil calls none. It is called on the goroutine that reads, before the line is written, so it must be quick and must not
-// keep the line. A line that is too long comes in parts, one that has waited for its end does not: it is joined again,
-// so what is found does not depend on when it was written. For readiness by log line call SetMatch after Open and before the
-// process is started: then no line of an earlier life can match.
+// SetMatch sets the function that is called with each line (without prefix and newline) from the pipes of the last Open, until it
+// returns true. It replaces an earlier function; nil removes it. The function is called on the goroutine that reads, before the
+// line is written, so it must be quick and must not keep the line. A line that is too long is passed in parts. A line that was
+// written in parts because its end came late is passed whole, so the result does not depend on timing. For readiness by log line,
+// call SetMatch after Open and before the process is started: then no line of an earlier process can match.
 func (s *Stream) SetMatch(f func(line []byte) (found bool)) {
 	if f == nil {
 		s.match.Store(nil)
@@ -172,28 +172,28 @@ func (s *Stream) SetMatch(f func(line []byte) (found bool)) {
 	}
 }
 
-// A life is what one Open has made.
+// A life has the pipes of one Open.
 type life struct {
 	s       *Stream
 	pumps   []*pump // one for each pipe
 	once    sync.Once
-	through []<-chan struct{} // for each pump, closed when the output of this life has been written
+	through []<-chan struct{} // for each pump, closed when the output of this life was written
 }
 
-// Open makes the pipes for one life of the daemon's process and starts to read from them. In [Text] stdout and stderr
-// are the same file, so that the order of lines is kept; in [JSON] they are two. They are in blocking mode; the caller
-// passes them to the process and closes them.
+// Open makes the pipes for the daemon's next process and starts to read from them. In [Text] stdout and stderr are the same
+// file, which keeps the order of lines; in [JSON] they are two. They are in blocking mode. The caller passes them to the
+// process and closes them.
 //
-// Any user can open /dev/stdout for writing. Where uid or gid is not -1 the pipes are given to that user, as far as the
-// supervisor may do that; then it can open them in every way.
+// Any user can open /dev/stdout for writing. If uid or gid is not -1, that user becomes the owner of the pipes, if the supervisor
+// may do that, and can also open them for reading.
 //
-// When the main process has ended, exited must be called, not from an actor: it makes the [Log] read everything that
-// is in the pipes now, and write it, a last line without newline included. It returns when that is done, or after
-// 100 ms if the consumer does not take it; the rest follows then. Processes that still hold the pipe can go on
-// writing. A second call does nothing more.
+// When the main process has ended, exited must be called, but not on an actor's goroutine: the [Log] then reads everything that is
+// in the pipes and writes it, including a last line without newline. It returns when that is done, or after 100 ms if the consumer
+// does not read; the rest is then written later. Processes that still hold the pipe can continue to write. A second call does
+// nothing.
 //
-// The next Open does not wait, but what the next life writes is read only after what was in the pipes at the end of
-// the life before. If exited has not been called for that life, the next Open marks its end.
+// The next Open does not wait, but output of the next process is read only after what was in the pipes at the end of the process
+// before. If exited was not called for that process, the next Open marks its end.
 func (s *Stream) Open(uid, gid int) (stdout, stderr *os.File, exited func(), err error) {
 	s.opening.Lock()
 	defer s.opening.Unlock()
@@ -242,9 +242,9 @@ func (s *Stream) Open(uid, gid int) (stdout, stderr *os.File, exited func(), err
 	return ends[0], ends[len(ends)-1], next.exited, nil
 }
 
-// share returns another write end of a pipe of the last life, if the output of that is still waiting for the consumer.
-// A daemon that is restarted again and again while the consumer has stopped would otherwise fill a pipe each time, and
-// at last there would be no descriptor left.
+// share returns another write end of a pipe of the last life, if the output of that still waits for the consumer. Otherwise a
+// daemon that is restarted again and again while the consumer does not read would fill a pipe each time, until no descriptor is
+// left.
 func (s *Stream) share(i int, number uint64) (*pump, *os.File) {
 	if s.last == nil || isClosed(s.last.through[i]) {
 		return nil, nil
@@ -252,7 +252,7 @@ func (s *Stream) share(i int, number uint64) (*pump, *os.File) {
 	return s.last.pumps[i], s.last.pumps[i].reopen(number)
 }
 
-// pipe returns a new pipe and its pump, which begins when what came before has been written.
+// pipe returns a new pipe and its pump, which begins when the output before it was written.
 func (s *Stream) pipe(i int, kind stdStream, number uint64) (*pump, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -263,9 +263,9 @@ func (s *Stream) pipe(i int, kind stdStream, number uint64) (*pump, *os.File, er
 		w.Close()
 		return nil, nil, err
 	}
-	// /dev/stdout opens the pipe by its inode. A daemon that becomes another user by itself, as a program started as root
-	// may, could not write to it there. Nobody else comes to it: the way to a pipe leads through /proc/PID/fd, which the
-	// kernel opens to the process's own user. Without the mode everything else works, so an error is none.
+	// /dev/stdout opens the pipe by its inode. Without this mode a daemon that changes its user itself, as a program started as
+	// root may, could not open it for writing. Nobody else can reach it: the only path to a pipe is /proc/PID/fd, which the kernel
+	// opens only to the process's own user. Everything else works without the mode, so the error is ignored.
 	_ = w.Chmod(0o622)
 	p := newPump(s, r, kind)
 	p.life = number
@@ -301,7 +301,7 @@ func (f *life) end() {
 	})
 }
 
-// exited marks the end and waits, for a bounded time, until everything before it has been written.
+// exited marks the end and waits, for a limited time, until everything before it was written.
 func (f *life) exited() {
 	f.end()
 	ctx, cancel := context.WithTimeout(context.Background(), settle)
