@@ -1,4 +1,4 @@
-// Package actor provides a goroutine that owns some state and is spoken to by messages.
+// Package actor provides a goroutine that owns some state and is controlled by messages.
 //
 // Guarantees:
 //
@@ -7,8 +7,8 @@
 //  2. [Ref.Tell] and [Ref.Offer] never block (package mailbox).
 //  3. A message is either given to Receive or, once the actor has ended, to Refuse. So an [Ask] is always
 //     answered or fails with [ErrEnded]; it does not wait for ever.
-//  4. A panic in the handler ends this actor alone: Run returns it as a *[PanicError]. As PID 1, a panic that
-//     went further would make the kernel kill every process of the container.
+//  4. A panic in the handler ends only this actor: Run returns it as a *[PanicError]. In PID 1, a panic that is not
+//     recovered would make the kernel kill every process of the container.
 //  5. An actor has one timer. Arm and Grant replace what was armed; Disarm before Receive returns means that
 //     Timeout is not called, since a stopped timer leaves no stale tick (Go 1.23).
 //
@@ -54,7 +54,7 @@ type PanicError struct {
 // Error gives the value and the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// An Actor receives messages of type M. Make one with [New] and call Run once.
+// An Actor receives messages of type M. Create one with [New] and call Run once.
 type Actor[M any] struct {
 	box   *mailbox.Mailbox[M]
 	timer *time.Timer // nil until first armed
@@ -67,11 +67,11 @@ func New[M any](limit int) *Actor[M] {
 	return &Actor[M]{box: mailbox.New[M](limit)}
 }
 
-// Ref returns the reference by which others speak to the actor.
+// Ref returns the reference through which others send messages to the actor.
 func (a *Actor[M]) Ref() Ref[M] { return Ref[M]{a.box} }
 
-// Run handles messages until the handler returns an error. It blocks, and nobody starts goroutines for
-// the caller: its shape is that of errgroup.Group.Go and oklog/run's execute.
+// Run handles messages until the handler returns an error. It blocks and starts no goroutine, so it fits
+// errgroup.Group.Go and the execute function of oklog/run.
 func (a *Actor[M]) Run(h Handler[M]) (err error) {
 	var batch, rest []M // rest is what of batch Receive has not been given
 	defer func() {
@@ -125,15 +125,15 @@ func refuse[M any](h Handler[M], m M) (err error) {
 	return nil
 }
 
-// Arm makes Timeout be called once, after d, instead of whatever was armed. Only the handler may call it.
+// Arm makes Timeout be called once, after d. It replaces what was armed before. Only the handler may call it.
 func (a *Actor[M]) Arm(d time.Duration) {
 	a.wait = awake.Wait{}
 	a.arm(d)
 }
 
-// Grant is Arm for a time that somebody else has been given: what passes while nobody can run, in a container that is
-// frozen, does not count. Where that is seen Timeout is called later, by no more than another d of running. Only the
-// handler may call it.
+// Grant is Arm for a time that another process was given: time in which the container was frozen, so that nobody could run,
+// does not count. If that is noticed, Timeout is called later, by at most another d of running time. Only the handler may call
+// it.
 func (a *Actor[M]) Grant(d time.Duration) {
 	a.wait = awake.Begin(d, time.Now())
 	a.arm(a.wait.Present())
@@ -154,7 +154,7 @@ func (a *Actor[M]) Disarm() {
 	}
 }
 
-// A Ref speaks to an actor. The zero Ref is not usable.
+// A Ref sends messages to an actor. The zero Ref is not usable.
 type Ref[M any] struct{ box *mailbox.Mailbox[M] }
 
 // Tell queues m without a limit; it fails only with [mailbox.ErrClosed], when the actor has ended.
@@ -169,7 +169,7 @@ func (r Ref[M]) Done() <-chan struct{} { return r.box.Done() }
 // HighWater is the largest number of messages that ever waited for the actor.
 func (r Ref[M]) HighWater() int { return r.box.HighWater() }
 
-// A Reply carries one answer from an actor to whoever asked. Make one with [NewReply]; [Ask] does so.
+// A Reply carries one answer from an actor back to the sender of a message. Create one with [NewReply]; [Ask] does so.
 type Reply[T any] struct{ c chan T }
 
 // NewReply returns a reply that nobody has answered.
@@ -184,7 +184,7 @@ func (r Reply[T]) Send(v T) {
 	}
 }
 
-// C is the channel on which the one answer arrives.
+// C returns the channel on which the answer arrives.
 func (r Reply[T]) C() <-chan T { return r.c }
 
 // Ask offers the message that mk makes around a fresh [Reply], and waits for the answer. It fails with the

@@ -11,18 +11,18 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// AtOnce is a duration for [Life.ReadyAfter] and [Life.ExitAfter], where 0 means never.
+// AtOnce is the least duration for [Life.ReadyAfter] and [Life.ExitAfter], in which 0 means never.
 const AtOnce time.Duration = -1
 
-// releaseBound is how long Release waits for processes that do not go away.
+// releaseBound is how long Release waits for processes that do not end.
 const releaseBound = time.Second
 
-// A Life is how one process of a daemon behaves. The zero Life starts at once, is never ready by its own account,
-// runs for ever, and, as a program without signal handlers, ends by any signal that is fatal by default.
+// A Life says how one process of a daemon behaves. The zero Life starts at once, never says that it is ready, runs for ever, and,
+// like a program without signal handlers, is ended by any signal that is fatal by default.
 type Life struct {
 	// StartDelay is how long Spawn takes.
 	StartDelay time.Duration
-	// StartError makes Spawn fail with it, after StartDelay.
+	// StartError, if not nil, is the error of Spawn, after StartDelay.
 	StartError error
 	// ReadyAfter is when Fake.OnReady is called, counted from the end of Spawn; 0 means never.
 	ReadyAfter time.Duration
@@ -30,23 +30,23 @@ type Life struct {
 	// AtOnce it has ended before Spawn returns.
 	ExitAfter time.Duration
 	Exit      child.Exit
-	// On is what the process does about signals. One that is not in it has its default action. SIGKILL and SIGSTOP
+	// On says how the process reacts to signals. Signals that are not in it have their default action. SIGKILL and SIGSTOP
 	// cannot be in it. While the process is stopped, signals wait for SIGCONT.
 	On Reactions
 	// KillDelay is the time from SIGKILL to the end.
 	KillDelay time.Duration
-	// Unkillable is a process that hangs in the kernel (state D): no signal reaches it, not even SIGKILL; it ends after
-	// ExitAfter or by Fake.End.
+	// Unkillable makes a process that hangs in the kernel (state D): no signal reaches it, not even SIGKILL. It ends after
+	// ExitAfter or by [Fake.End].
 	Unkillable bool
-	// Fork are more processes in the process group of this one, such as grandchildren. Of their Life, what concerns the
-	// start does not count. They do not end with the main process.
+	// Fork adds processes to the process group, such as grandchildren. The fields of their Life about the start are ignored. They
+	// do not end with the main process.
 	Fork []Life
 }
 
-// Reactions is what a process does about each signal.
+// Reactions says how a process reacts to signals.
 type Reactions map[syscall.Signal]Reaction
 
-// A Reaction is what a process does about a signal: it ends with Exit after a time, or ignores it.
+// A Reaction says what a process does on a signal: it ends with Exit after a time, or ignores the signal.
 type Reaction struct {
 	Ignore bool
 	After  time.Duration
@@ -63,7 +63,7 @@ const (
 	Failed    What = "failed"    // and returned an error; Exit.Err
 	Ready     What = "ready"     // OnReady is about to be called
 	Signalled What = "signalled" // Signal was called; Signal, Group
-	Missed    What = "missed"    // Signal was called, and there was no process any more
+	Missed    What = "missed"    // Signal was called when there was no process any more
 	Ended     What = "ended"     // the main process ended, with Exit
 	Emptied   What = "emptied"   // the last of the others in its group ended, after it
 	Waited    What = "waited"    // Wait returned
@@ -110,11 +110,11 @@ func (r Record) String() string {
 	return s
 }
 
-// A Fake is a [child.Spawner] of processes that exist only in memory. The zero Fake is ready for use; its fields are set
+// A Fake is a [child.Spawner] of processes that exist only in memory. The zero Fake is ready for use; its fields must be set
 // before the first Spawn.
 type Fake struct {
-	// Lives says, by the name of a daemon, how its processes behave, one after the other. The last repeats. A daemon
-	// that is not in it has the zero Life.
+	// Lives says, by the name of a daemon, how its processes behave, one after the other. The last one is repeated. A daemon
+	// that is not in it has the zero [Life].
 	Lives map[string][]Life
 	// OnReady, if not nil, is called when a process says that it is ready, on a goroutine of its own.
 	OnReady func(daemon string, life, pid int)
@@ -161,7 +161,7 @@ type member struct {
 	overdue *child.Exit      // it would have ended while it was stopped
 }
 
-// Spawn begins the next life of the daemon.
+// Spawn starts the next process of the daemon.
 func (f *Fake) Spawn(spec *child.Spec) (child.Process, error) {
 	f.mu.Lock()
 	h := f.history(spec.Name)
@@ -217,8 +217,8 @@ func (f *Fake) Spawn(spec *child.Spec) (child.Process, error) {
 	return p, nil
 }
 
-// End ends the main process of the daemon's present life, as if by itself, whatever its [Life] says. It reports whether
-// there was one.
+// End ends the daemon's main process, as if it had exited by itself, whatever its [Life] says. It reports whether there was
+// one.
 func (f *Fake) End(daemon string, exit child.Exit) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -234,7 +234,7 @@ func (f *Fake) End(daemon string, exit child.Exit) bool {
 	return true
 }
 
-// Alive returns the number of processes of the daemon that are alive: of all of its lives, main processes and others.
+// Alive returns the number of live processes of the daemon: main processes and others, also those of earlier lives.
 func (f *Fake) Alive(daemon string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -249,14 +249,14 @@ func (f *Fake) Alive(daemon string) int {
 	return n
 }
 
-// Lived returns the number of times that the daemon was spawned, with success or not.
+// Lived returns how often the daemon was spawned, with success or not.
 func (f *Fake) Lived(daemon string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.history(daemon).lives
 }
 
-// Records returns what happened so far, in order: all of it, or to these daemons.
+// Records returns what has happened so far, in order, to these daemons, or to all if there are no names.
 func (f *Fake) Records(daemons ...string) []Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -272,7 +272,7 @@ func (f *Fake) Records(daemons ...string) []Record {
 	return rs
 }
 
-// Trace is Records as strings.
+// Trace returns [Fake.Records] as strings.
 func (f *Fake) Trace(daemons ...string) []string {
 	var ss []string
 	for _, r := range f.Records(daemons...) {
@@ -281,15 +281,15 @@ func (f *Fake) Trace(daemons ...string) []string {
 	return ss
 }
 
-// Violations returns what was done against the contract of [child.Spawner] and [child.Process].
+// Violations returns the violations of the contract of [child.Spawner] and [child.Process].
 func (f *Fake) Violations() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.violations)
 }
 
-// Leftovers returns what should not be so once everything that used the [Fake] has ended: main processes that are
-// alive, not waited for, or not released, and process groups that are not empty, save those that nobody is to touch.
+// Leftovers returns what should not be left once everything that used the [Fake] has ended: main processes that are alive, not
+// waited for or not released, and process groups that are not empty, except those that must not be touched.
 func (f *Fake) Leftovers() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -316,7 +316,7 @@ func (f *Fake) Leftovers() []string {
 	return ss
 }
 
-// TB is the part of testing.TB that Check needs. Package testing itself would be linked into cmd/testdaemon.
+// TB is the part of testing.TB that [Fake.Check] needs. (Package testing itself would be linked into cmd/testdaemon.)
 type TB interface {
 	// Helper is that of testing.TB.
 	Helper()
@@ -324,8 +324,7 @@ type TB interface {
 	Errorf(format string, args ...any)
 }
 
-// Check fails the test for each violation and for each leftover. It is called at the end, when all users of the
-// [Fake] have ended.
+// Check fails the test for each violation and each leftover. Call it at the end, when all users of the [Fake] have ended.
 func (f *Fake) Check(t TB) {
 	t.Helper()
 	for _, s := range f.Violations() {

@@ -15,7 +15,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/log"
 )
 
-// Lines are the lines that daemons write. Make them with [NewLines]. The methods may be called from any goroutine.
+// Lines keeps the lines that daemons write. Create one with [NewLines]. Its methods may be called from any goroutine.
 type Lines struct {
 	spawner child.Exec
 
@@ -24,7 +24,7 @@ type Lines struct {
 	fresh chan struct{} // closed and replaced at each line
 }
 
-// NewLines returns [Lines] for a test, at whose end, if it has failed, they are logged. t is a *testing.T.
+// NewLines returns [Lines] for a test; t is a *testing.T. If the test fails, they are logged at its end.
 func NewLines(t interface {
 	TB
 	Cleanup(func())
@@ -68,18 +68,18 @@ func NewLines(t interface {
 // maxLine is the longest line that is kept in one piece.
 const maxLine = 1 << 20
 
-// Spawner executes real programs, whose lines are kept, and which end with this program.
+// Spawner returns a spawner that executes real programs. Their lines are kept, and they do not outlive this program.
 func (l *Lines) Spawner() child.Exec { return l.spawner }
 
-// All are the lines until now, each as "[NAME] LINE".
+// All returns the lines so far, each as "[NAME] LINE".
 func (l *Lines) All() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]string(nil), l.all...)
 }
 
-// Wait waits for a line of the daemon, the newest or an older one, that the regular expression matches, and returns it without
-// the prefix. The error is that of ctx, or of the expression.
+// Wait waits until a line of the daemon, a new or an old one, matches the regular expression, and returns it without its prefix.
+// The error is that of ctx, or of the expression.
 func (l *Lines) Wait(ctx context.Context, daemon, expression string) (string, error) {
 	match, err := regexp.Compile(expression)
 	if err != nil {

@@ -12,20 +12,19 @@ import (
 	"strconv"
 )
 
-// NoLines is [LogOptions.Lines] for lines that come from now on alone.
+// NoLines is the value of [LogOptions.Lines] for only new lines.
 const NoLines = -1
 
-// LogOptions say which lines of a log are wanted.
+// LogOptions are the options of [Client.Logs].
 type LogOptions struct {
-	// Lines is how many of the last lines of each daemon come first: 0 means all that are kept, NoLines none.
+	// Lines is how many of the last lines of each daemon are returned first: 0 means all that are kept, [NoLines] none.
 	Lines int
-	// Follow goes on with each line that comes, until the context ends or the supervisor does.
+	// Follow continues with new lines until the context is done or the supervisor ends.
 	Follow bool
 }
 
-// Logs returns lines of the daemons of these names, or of these services, or of all: first the last ones, in order of
-// time, then those that come. An error is the last thing that the sequence has; it has none if it ended because the
-// supervisor did.
+// Logs returns lines of the daemons, or services, of these names, or of all: first the last lines, in order of time, then new ones. The
+// sequence ends after an error. There is no error if it ends because the supervisor has ended.
 func (c *Client) Logs(ctx context.Context, o LogOptions, names ...string) iter.Seq2[LogLine, error] {
 	lines := o.Lines
 	switch {
@@ -41,9 +40,8 @@ func (c *Client) Logs(ctx context.Context, o LogOptions, names ...string) iter.S
 	return stream[LogLine](ctx, c, "/v1/logs", q)
 }
 
-// Events returns the last events of all daemons, as far as they are kept, and, with follow, each one that comes, until
-// the context ends or the supervisor does. An error is the last thing that the sequence has; it has none if it ended
-// because the supervisor did.
+// Events returns the last events of all daemons, as far as they are kept, and, with follow, new ones until the context is done or the
+// supervisor ends. The sequence ends after an error. There is no error if it ends because the supervisor has ended.
 func (c *Client) Events(ctx context.Context, follow bool) iter.Seq2[Event, error] {
 	q := url.Values{}
 	if follow {

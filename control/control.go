@@ -5,16 +5,16 @@ import (
 	"github.com/bot-bottle/sidecar-init/root"
 )
 
-// Options are what a [Server] speaks of.
+// Options are the options of a [Server].
 type Options struct {
-	// Root is the bundle; it is needed.
+	// Root is the bundle; it is required.
 	Root *root.Root
-	// Path is where the socket is made; empty means the first of client.DefaultSockets that can be had.
+	// Path is the path of the socket; empty means the first of [client.DefaultSockets] that can be created.
 	Path string
-	// Logs returns the stream of a daemon, for logs; nil means that there are none to be had.
+	// Logs returns the log stream of a daemon; nil means that logs are not available.
 	Logs func(daemon string) *log.Stream
-	// Events are those of the bundle; nil means that there are none to be had.
+	// Events has the bundle's events; nil means that events are not available.
 	Events *Events
-	// Printf writes a line about what is wrong with clients. It must not block. nil means nowhere.
+	// Printf, if not nil, reports misbehaving clients. It must not block.
 	Printf func(format string, a ...any)
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/bot-bottle/sidecar-init/log"
 )
 
-// A Server answers at the control socket of a bundle. Its shape is that of oklog/run: Run, and Close, which makes Run return.
+// A Server answers requests at the control socket of a bundle. As in oklog/run, Close makes Run return.
 type Server struct {
 	server *control.Server
 	events *Events
 }
 
-// New makes the socket. Nobody is answered before Run. The error says why there can be no socket at the path, or at the last of the
-// default ones.
+// New creates the socket. Requests are answered once Run is called. The error says why the socket cannot be created at the path, or at
+// the last of the default ones.
 func New(o Options) (*Server, error) {
 	if o.Root == nil {
 		return nil, errors.New("control: there is no Root")
@@ -45,10 +45,10 @@ func New(o Options) (*Server, error) {
 	return &Server{s, o.Events}, nil
 }
 
-// Path is where the socket is.
+// Path returns the path of the socket.
 func (s *Server) Path() string { return s.server.Addr() }
 
-// Run answers until Close. It is called once.
+// Run answers requests until Close. It must be called once.
 func (s *Server) Run() error {
 	var all errgroup.Group
 	all.Go(s.server.Run)

@@ -3,7 +3,7 @@
 // Guarantees:
 //
 //  1. Send and Offer never block, whatever the receiver does. They hold a mutex for a few
-//     nanoseconds, so they are safe in any goroutine and inside a testing/synctest bubble.
+//     nanoseconds, so they can be called in any goroutine and inside a testing/synctest bubble.
 //  2. FIFO: messages of one sender are received in the order in which it sent them. There are
 //     no priority lanes: urgency is expressed by the receiver's state, never by queue order,
 //     because a message that overtakes can be undone by the one that it overtook.
