@@ -1,18 +1,18 @@
-// Package awake measures the time that others are given, in time in which this process can run.
+// Package awake waits for times that were given to other processes, counting only time in which this process could run.
 //
-// A container can be frozen and a virtual machine be stopped: the clock goes on, and nobody runs, neither those who are waited
-// for nor we who wait. A timer is late then. Taken for what it says it would condemn a daemon that has had no time at all. So
-// such a time is waited for in pieces, and a piece that ends late is waited for again. At the end of the wait its last
-// piece, at least, has been one in which everybody could run.
+// When a container is frozen or a virtual machine is stopped, the clock continues but nobody runs: neither the daemons nor this
+// process. A timer then fires late, and a daemon would be blamed although it had no time at all. So such a time is waited for in
+// pieces, and a piece that ends late is waited for again. At the end of a wait, at least its last piece was one in which everybody
+// could run.
 //
 // Guarantees:
 //
 //  1. A wait is never shorter than its time.
-//  2. A machine that is always too busy does not make it endless: it has twice its number of pieces at most.
-//  3. Nothing ticks when nothing is waited for.
+//  2. A machine that is always busy does not make it endless: it has at most twice the usual number of pieces.
+//  3. Nothing ticks while nothing is waited for.
 //
-// What stands still without being late is not noticed: less than a piece, between the ends of two. A suspended machine is
-// none of this: CLOCK_MONOTONIC, on which timers run, stands still with it.
+// A standstill that is shorter than a piece, and lies between the ends of two, is not noticed. Suspending the machine needs no
+// attention: CLOCK_MONOTONIC, on which timers run, stops with it.
 package awake
 
 import (

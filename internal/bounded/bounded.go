@@ -1,5 +1,5 @@
-// Package bounded reads files whole, as far as they have a size that a file of theirs can have: what a supervisor is told to
-// read may be a device without an end, or a sparse file of a terabyte.
+// Package bounded reads whole files up to a size that such a file can reasonably have: a path that a supervisor is told to read may
+// be an endless device, or a sparse file of a terabyte.
 package bounded
 
 import (

@@ -1,4 +1,4 @@
-// Package embedtest tests what a program must be able to rely on that supervises a bundle beside its own work.
+// Package embedtest tests what a program can rely on that runs a bundle besides its own work.
 package embedtest
 
 import (

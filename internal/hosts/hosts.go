@@ -1,10 +1,10 @@
-// Package hosts makes names mean 127.0.0.1, by a marked block of lines in /etc/hosts.
+// Package hosts makes names resolve to 127.0.0.1, by a marked block of lines in /etc/hosts.
 //
-// It guarantees:
+// Guarantees:
 //
 //  1. Look changes nothing, and returns within seconds.
-//  2. Write changes what is between the marks, and no other byte. It writes in place, since engines mount the file.
-//  3. No name gets a second meaning: one that means something else already is an error of Look.
+//  2. Write changes only what is between the marks. It writes in place, since container engines mount the file.
+//  3. No name gets a second meaning: Look returns an error for a name that already resolves to something else.
 package hosts
 
 import (

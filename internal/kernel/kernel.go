@@ -1,13 +1,13 @@
-// Package kernel asks what the kernel allows this process to do.
+// Package kernel finds out what the kernel allows this process to do.
 //
-// Kernels, sandboxes and seccomp profiles refuse in different ways (EINVAL, ENOSYS, EPERM), and what they say about
-// another process says nothing about a feature: it may have ended, or belong to another user. So each question is asked
-// about this process itself, and any refusal is a no.
+// Kernels, sandboxes and seccomp profiles refuse system calls in different ways (EINVAL, ENOSYS, EPERM). What happens on another process
+// says nothing about a feature, since that process may have ended or belong to another user. So each feature is tried on this process
+// itself, and any refusal means that it is missing.
 //
 // Guarantees:
 //
-//  1. To ask changes nothing: no signal is sent, no limit is set, nothing stays open.
-//  2. An answer is a value. Whoever relies on a feature takes it from there, so that a test can say no.
+//  1. A check changes nothing: no signal is sent, no limit is set, nothing stays open.
+//  2. An answer is a value that is passed to the code that uses the feature, so that a test can say no.
 package kernel
 
 import "sync"

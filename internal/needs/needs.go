@@ -1,9 +1,9 @@
-// Package needs looks whether the container has what a bundle file says of it.
+// Package needs checks whether the container provides what a bundle file requires.
 //
-// It guarantees:
+// Guarantees:
 //
-//  1. It changes nothing, and starts nothing.
-//  2. It returns within seconds: a name that no resolver answers for is missing after lookupTime.
+//  1. It changes nothing and starts nothing.
+//  2. It returns within seconds: a name that no resolver answers is missing after lookupTime.
 //  3. What it cannot find out counts as missing, with the reason.
 package needs
 

@@ -1,14 +1,14 @@
-// Package oom finds out which processes the kernel's OOM killer has ended.
+// Package oom finds out which processes were killed by the kernel's OOM killer.
 //
 // Guarantees:
 //
-//  1. The answer is in child.Exit, so there before anybody learns of the end, and the same for all.
-//  2. It is sought where the end is waited for, never on an actor's goroutine.
-//  3. Where the counter cannot be read nothing is claimed. No kill is claimed for two processes, nor one for a process
-//     that the supervisor has killed itself.
+//  1. The answer is in child.Exit, so it is there before anybody learns of the exit, and the same for all.
+//  2. It is looked up where the exit is waited for, never on an actor's goroutine.
+//  3. If the counter cannot be read, nothing is reported. No kill is reported for two processes, or for a process that the supervisor has
+//     killed itself.
 //
-// The kernel does not tell of a process what killed it, only how many of the cgroup the OOM killer has ended; it counts
-// before it kills. One more than before, and a SIGKILL that is not ours, means that this was it.
+// The kernel does not say what killed a process, only how many processes of a control group the OOM killer has killed; it counts before
+// it kills. If the count has risen by one, and a process died of a SIGKILL that is not ours, it was the OOM killer.
 package oom
 
 import (

@@ -1,13 +1,13 @@
-// Package peer tells whose a process is that has connected to a unix socket of ours.
+// Package peer finds out to which daemon a process belongs that has connected to our unix socket.
 //
-// The kernel says which process has connected (SO_PEERCRED), whoever has the connection now. That process is one from
-// outside, such as that of docker exec, or one that a child of ours has started; and a Family says of a child whose it is.
-// docs/adr/0032-peers.md says why not by its environment, session or user.
+// The kernel tells which process has connected (SO_PEERCRED), even if another process uses the connection now. That process is either
+// from outside, as with docker exec, or was started, directly or not, by a child of ours; a Family knows the daemon of each child.
+// docs/adr/0032-peers.md says why its environment, session or user are not used.
 //
 // Guarantees:
 //
-//  1. A process is taken for a relative of those only that were its ancestors, all at one moment while it lived.
-//  2. A number that another process has by now is nobody: the kernel's handle of the peer (SO_PEERPIDFD, Linux 6.5) tells,
-//     or else the time at which the process was started.
-//  3. Who has left his parents, has ended, or cannot be told is Unknown; never from Outside.
+//  1. A process is attributed only to processes that were its ancestors, all at one moment in its life.
+//  2. A process ID that was reused is not attributed: the kernel's handle of the peer (SO_PEERPIDFD, Linux 6.5) tells, or else the
+//     time at which the process was started.
+//  3. A process that has left its ancestors, has ended, or cannot be attributed is Unknown; it never counts as Outside.
 package peer

@@ -1,10 +1,10 @@
-// Package printable makes text of others fit to stand in text of ours: in a line of the log, a status, an error message.
+// Package printable makes text from elsewhere safe to print: in a line of the log, a status, an error message.
 //
-// Whoever chooses the text (a server that answers a probe, a program that prints its last line, the author of a bundle
-// file) must not be able to move the cursor, forge a line, turn the direction of the writing or fill the screen.
+// Whoever chooses the text (a server that answers a probe, a program that prints its last line, the author of a bundle file) must not be
+// able to move the cursor, forge a line, change the writing direction or fill the screen.
 //
-// Guarantees: what is returned is valid UTF-8 of printable characters and plain spaces, on one line; text that is so already,
-// and short enough, is returned as it is.
+// Guarantees: the result is valid UTF-8 of printable characters and plain spaces, on one line. Text that already is, and is short
+// enough, is returned unchanged.
 package printable
 
 import (

@@ -1,4 +1,4 @@
-// Package proc reads from /proc who lives.
+// Package proc reads from /proc which processes exist.
 package proc
 
 import (

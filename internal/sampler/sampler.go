@@ -1,7 +1,7 @@
-// Package sampler tells what daemons use of the processor and of memory, from /proc.
+// Package sampler reads from /proc how much CPU time and memory daemons use.
 //
-// Nothing is read until somebody asks. One pass over /proc serves all daemons, since a daemon is its whole session: what a
-// shell has started for it counts too.
+// Nothing is read until somebody asks. One pass over /proc serves all daemons. A daemon's figures include its whole session, so also
+// what a shell has started for it.
 package sampler
 
 import (

@@ -1,18 +1,18 @@
 // Package secrets puts secrets and configs where daemons look for them.
 //
-// In Compose a secret or config that is a file is mounted into the container of its service. Here it lies in the container
-// already, or is mounted by whoever runs that; so all there is to do is to make the name under which the daemons open it. What is the
-// value of a variable, or stands in the bundle file, is written there.
+// In Compose, a secret or config that is a file is mounted into the container of its service. Here it is in the container already, or
+// mounted by whoever runs the container, so only the path under which the daemons open it has to be made. The value of a variable, or
+// content in the bundle file, is written there.
 //
 // Guarantees:
 //
-//  1. After Ensure has returned nil each target has the content of its source: it had it before, or it is a symbolic
-//     link to it now. One without a source has its content, its owner and its mode.
-//  2. For a source nothing that exists is changed, neither replaced nor written to, save a link that leads nowhere: a start before this
-//     one may have made it, for a source that has moved since. A target that has another content is an error.
-//  3. What is written takes the place of a plain file or a link at once, and only if all else is as it should be; at no moment can
-//     anybody read it who may not in the end.
-//  4. All errors are returned, not only the first. Contents are compared, and never told.
+//  1. After Ensure has returned nil, each target has the content of its source: it had it before, or it is now a symbolic link to the
+//     source. A target without a source has its content, its owner and its mode.
+//  2. For a target with a source nothing that exists is replaced or written to, except a dangling link: an earlier start may have made it
+//     for a source that has moved since. A target with other content is an error.
+//  3. A written target replaces a plain file or a link atomically, and only if everything else is in order. At no moment can anybody
+//     read it who may not read the result.
+//  4. All errors are returned, not only the first. Contents are compared, but never printed.
 package secrets
 
 import (

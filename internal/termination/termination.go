@@ -1,8 +1,7 @@
-// Package termination says at the end of a bundle why it has ended as it has: in a line of the log, and as JSON where
-// Kubernetes looks for it.
+// Package termination says at the end of a bundle why it has ended: in a line of the log, and as JSON where Kubernetes looks for it.
 //
-// A Collector keeps what the record needs of the events, which is little however long the bundle runs; Record is a
-// function of that, of the daemons' last statuses and of the log's counters.
+// A Collector keeps what the record needs from the events, which is little, however long the bundle runs. Record is a function of that, of
+// the last statuses of the daemons and of the log's counters.
 package termination
 
 import (

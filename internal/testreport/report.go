@@ -1,5 +1,5 @@
-// Package testreport tells of tests what matters: it reads what go test -json prints, and prints what go test prints without
-// -v. It counts the tests, and keeps why each skipped test was skipped, which go test itself tells only with -v.
+// Package testreport reads the output of go test -json, and prints what go test prints without -v. It also counts the tests and keeps the
+// reason of each skipped test, which go test itself prints only with -v.
 package testreport
 
 import (
