@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/bot-bottle/sidecar-init/actor"
@@ -107,6 +108,39 @@ func (r *Root) Signal(ctx context.Context, name string, sig syscall.Signal) erro
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Update changes the bundle, and returns when the [Update] was accepted; Update.Reply is not used. The error has all that is wrong
+// with it, each a *[ConfigError].
+func (r *Root) Update(ctx context.Context, u Update) (Updated, error) {
+	done, err := ask(ctx, r, func(reply actor.Reply[Updated]) Msg {
+		u.Reply = reply
+		return u
+	})
+	if err == nil {
+		err = done.Err
+	}
+	return done, err
+}
+
+// Add adds daemons to the bundle, after those that it has, and returns when they belong to it. They are started when their
+// dependencies hold; [Root.WaitReady] waits for that. It is an [Update] that changes nothing else.
+func (r *Root) Add(ctx context.Context, daemons ...Daemon) error {
+	_, err := r.Update(ctx, Update{Daemons: daemons, edit: true})
+	return err
+}
+
+// Remove stops the daemons, or services, of these names, and returns when they have left the bundle. It is an [Update] that changes
+// nothing else, so the error may be a *[ConfigError]: the last daemon cannot be removed, nor one on which others depend.
+func (r *Root) Remove(ctx context.Context, names ...string) error {
+	done, err := r.Update(ctx, Update{edit: true, remove: names})
+	if err != nil {
+		return err
+	}
+	_, err = r.Wait(ctx, func(all []child.Status) bool {
+		return !slices.ContainsFunc(all, func(s child.Status) bool { return slices.Contains(done.Removed, s.Name) })
+	})
+	return err
 }
 
 // Shutdown ends the bundle as SIGTERM does. It does not wait: [Root.Run] returns when the bundle has ended.

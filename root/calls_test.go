@@ -92,3 +92,104 @@ func TestCalls(t *testing.T) {
 		fake.Check(t)
 	})
 }
+
+// TestAddRemove: daemons that come and go one by one, among others that do not notice.
+func TestAddRemove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &childtest.Fake{Lives: map[string][]childtest.Life{"slow": {{On: childtest.Reactions{syscall.SIGTERM: {After: 2 * time.Second}}}}}}
+		program := child.Program{Argv: []string{"x"}}
+		r, err := root.New(root.Config{
+			Spawner: fake, ExitCodeFrom: "web", Specs: []child.Spec{{Name: "web", Program: program}, {Name: "slow", Program: program}},
+			Routes: map[syscall.Signal]root.Route{syscall.SIGHUP: {Forward: []string{"web"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.Run()
+		}()
+		ctx := t.Context()
+		closed := 0
+		add := func(spec child.Spec) error {
+			spec.Program = program
+			return r.Add(ctx, root.Daemon{Spec: spec, Close: func() { closed++ }})
+		}
+		names := func() string {
+			all, err := r.List(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			return states(all)
+		}
+		if err := add(child.Spec{Name: "api", After: after("web", "")}); err != nil {
+			t.Error(err)
+		}
+		if err := r.WaitReady(ctx, "api"); err != nil {
+			t.Error(err)
+		}
+		for _, name := range []string{"job-1", "job-2"} {
+			if err := add(child.Spec{Name: name, Service: "job"}); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := r.WaitReady(ctx); err != nil {
+			t.Error(err)
+		}
+		if got, want := names(), "web=running slow=running api=running job-1=running job-2=running"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+
+		var wrong *root.ConfigError
+		var unknown *root.UnknownError
+		for _, tt := range []struct {
+			name string
+			err  error
+			as   any
+		}{
+			{"one that is there", add(child.Spec{Name: "web"}), &wrong},
+			{"without what it depends on", add(child.Spec{Name: "x", After: after("y", "")}), &wrong},
+			{"one on which another depends", r.Remove(ctx, "web"), &wrong},
+			{"one that is not there", r.Remove(ctx, "api", "x"), &unknown},
+			{"all", r.Remove(ctx, "api", "web", "slow", "job"), &wrong},
+		} {
+			if !errors.As(tt.err, tt.as) {
+				t.Errorf("%s: got %v", tt.name, tt.err)
+			}
+		}
+		if closed != 2 {
+			t.Errorf("%d daemons that were refused were closed, want 2", closed)
+		}
+
+		began := time.Now()
+		if err := r.Remove(ctx, "slow", "job"); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("Remove returned after %s, want 2s", took)
+		}
+		if got, want := names(), "web=running api=running"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if closed != 4 {
+			t.Errorf("%d daemons were closed, want 4", closed)
+		}
+		if err := add(child.Spec{Name: "slow"}); err != nil { // one of a name that has left
+			t.Error(err)
+		}
+		if fake.Lived("web") != 1 {
+			t.Error("web has noticed")
+		}
+		r.Ref().Tell(root.Signal{Sig: syscall.SIGHUP}) // the routes are as before; web ends by it
+		if _, err := r.Wait(ctx, func(all []child.Status) bool { return all[0].State == child.StateExited }); err != nil {
+			t.Error(err)
+		}
+		r.Shutdown("the test is over")
+		<-done
+		if err := add(child.Spec{Name: "late"}); !errors.Is(err, root.ErrEnded) {
+			t.Errorf("after the end: got %v, want %v", err, root.ErrEnded)
+		}
+		fake.Check(t)
+	})
+}

@@ -92,6 +92,41 @@ func ExampleRoot_Run() {
 	// 137 <nil>
 }
 
+// A bundle changes while it runs: a daemon is added, another one gets a new program, and one leaves.
+func ExampleRoot_Update() {
+	shell := func(name, script string) root.Daemon {
+		return root.Daemon{Spec: child.Spec{Name: name, Program: child.Program{Argv: []string{"/bin/sh", "-c", script}}}}
+	}
+	bundle, err := root.New(root.Config{Daemons: []root.Daemon{shell("web", "exec sleep 600")}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan int)
+	go func() {
+		code, _ := bundle.RunContext(ctx)
+		ended <- code
+	}()
+
+	fmt.Println("added:", bundle.Add(ctx, shell("db", "exec sleep 600")), bundle.WaitReady(ctx, "db"))
+
+	done, err := bundle.Update(ctx, root.Update{Daemons: []root.Daemon{shell("web", "exec sleep 900"), shell("db", "exec sleep 600")}})
+	fmt.Println("restarted:", done.Restarted, err, "unchanged:", done.Unchanged)
+
+	fmt.Println("removed:", bundle.Remove(ctx, "db"))
+	fmt.Println(bundle.Remove(ctx, "web"))
+
+	stop()
+	fmt.Println("exit code", <-ended)
+	// Output:
+	// added: <nil> <nil>
+	// restarted: [web] <nil> unchanged: 1
+	// removed: <nil>
+	// root: an update that leaves no daemons: to end the bundle, shut it down
+	// exit code 0
+}
+
 // A pretence is a process that lives for a minute. It and its maker are all that a test needs for a bundle whose time is
 // virtual.
 type pretence struct{ ended chan child.Exit }

@@ -35,6 +35,9 @@ type Update struct {
 	MayEnd bool
 	// Reply is answered when the Update was accepted or refused, not when it is done.
 	Reply actor.Reply[Updated]
+
+	edit   bool     // Daemons are added to those of the bundle
+	remove []string // of an edit
 }
 
 func (Update) rootMsg() {}
@@ -65,6 +68,12 @@ func (r *Root) update(u Update) {
 		r.updates = append(r.updates, u)
 		return
 	}
+	if u.edit {
+		if err := r.complete(&u); err != nil {
+			u.refuse(err)
+			return
+		}
+	}
 	if u.Grace == 0 {
 		u.Grace = DefaultGrace
 	}
@@ -81,6 +90,29 @@ func (r *Root) update(u Update) {
 		return
 	}
 	u.Reply.Send(r.apply(u))
+}
+
+// complete makes an edit say what the whole bundle is to be.
+func (r *Root) complete(u *Update) error {
+	removed := map[*node]bool{}
+	for _, name := range u.remove {
+		found := r.find(name)
+		if len(found) == 0 {
+			return &UnknownError{name}
+		}
+		for _, n := range found {
+			removed[n] = true
+		}
+	}
+	var all []Daemon
+	for _, n := range r.nodes {
+		if n.leaving == stays && !removed[n] {
+			all = append(all, Daemon{Spec: *n.spec})
+		}
+	}
+	u.Daemons = append(all, u.Daemons...)
+	u.Grace, u.Routes, u.ExitCodeFrom = r.cfg.Grace, r.cfg.Routes, r.cfg.ExitCodeFrom
+	return nil
 }
 
 // refuse answers, and closes the daemons that are not added.
