@@ -3,6 +3,8 @@ package log
 import (
 	"bytes"
 	"time"
+
+	"github.com/bot-bottle/sidecar-init/internal/jsontext"
 )
 
 // stamp is RFC 3339 with exactly nine digits: time.RFC3339Nano drops trailing zeros, and columns would not line up.
@@ -55,7 +57,7 @@ func newFrame(o Options, daemon string, stream stdStream) frame {
 	if o.Format != JSON {
 		return frame{time: o.Timestamps, fixed: "[" + daemon + "] ", max: o.MaxLine}
 	}
-	fixed, _ := appendQuoted([]byte(`,"daemon":`), []byte(daemon))
+	fixed, _ := jsontext.Append([]byte(`,"daemon":`), []byte(daemon))
 	if stream != 0 {
 		fixed = append(fixed, `,"stream":"`+stream.String()+`"`...)
 	}

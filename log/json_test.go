@@ -41,13 +41,6 @@ func FuzzJSON(f *testing.F) {
 		if want := string(bytes.ToValidUTF8(line, nil)); utf8.Valid(line) && object.Line != want {
 			t.Errorf("got line %q, want %q", object.Line, want)
 		}
-		var quoted, theirs string
-		b, _ := json.Marshal(string(line))
-		json.Unmarshal(b, &theirs)
-		b, valid := appendQuoted(nil, line)
-		if err := json.Unmarshal(b, &quoted); err != nil || quoted != theirs || valid != utf8.Valid(line) {
-			t.Errorf("got %q, valid %t and %v, want %q", quoted, valid, err, theirs)
-		}
 		switch {
 		case utf8.Valid(line) && object.Bytes != nil:
 			t.Errorf("got bytes %q for valid UTF-8", object.Bytes)

@@ -42,7 +42,7 @@ type node struct {
 	waits      string       // what it waits for
 	follows    *node        // is being restarted; this one will be restarted after it
 	followsAt  uint64       // the Status.Seen of follows that reflects the restart
-	told       bool         // was told to end
+	endSent    bool         // was told to end
 	gone       bool         // its actor has ended
 	died       bool         // has ended, without a restart due, since it got its definition
 

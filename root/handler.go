@@ -68,7 +68,7 @@ func (r *Root) changed(n *node, s child.Status) {
 
 // next does what has become due, arms the timer for what will, and ends root when all children have.
 func (r *Root) next() error {
-	if r.phase == up {
+	if r.phase == serving {
 		if r.converge() {
 			r.advance()
 		}
@@ -76,13 +76,13 @@ func (r *Root) next() error {
 		r.critical()
 		r.finish()
 	}
-	if r.phase != up {
+	if r.phase != serving {
 		r.stopInOrder()
 		r.deadlines()
 		r.soFar.Store(int32(r.exitCode()))
 	}
 	r.answer()
-	if r.phase != up && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {
+	if r.phase != serving && !slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.gone }) {
 		return actor.ErrStop
 	}
 	if r.phase == killing && !time.Now().Before(r.giveUp) {
@@ -111,7 +111,7 @@ func (r *Root) signal(sig syscall.Signal) {
 		r.shutdown(child.Event{Signal: sig})
 		return
 	case syscall.SIGINT:
-		if r.phase == up {
+		if r.phase == serving {
 			r.shutdown(child.Event{Signal: sig})
 		} else if r.phase == stopping {
 			r.observe(child.Event{Kind: EventKillNow, Signal: sig, Names: names(r.remaining())})
@@ -141,7 +141,7 @@ func (r *Root) signal(sig syscall.Signal) {
 	for _, name := range route.Restart {
 		r.do(name, child.Restart{})
 	}
-	if route.Reload && r.phase == up && r.cfg.Reload != nil {
+	if route.Reload && r.phase == serving && r.cfg.Reload != nil {
 		r.cfg.Reload()
 	}
 	if route.Shutdown {
@@ -175,7 +175,7 @@ func (r *Root) do(name string, m child.Command) Accepted {
 	if len(nodes) == 0 {
 		return Accepted{Err: &UnknownError{name}}
 	}
-	if r.phase != up {
+	if r.phase != serving {
 		if _, ok := m.(child.Restart); ok {
 			for _, n := range nodes {
 				r.observe(child.Event{Kind: EventSkipped, Daemon: n.spec.Name})

@@ -64,7 +64,7 @@ func ended(s child.Status) string {
 
 // advance starts what can be started, the first in file order at each turn, and ends the waiting of what can never be.
 func (r *Root) advance() {
-	for r.phase == up {
+	for r.phase == serving {
 		n := r.startable()
 		switch {
 		case n == nil:

@@ -97,7 +97,7 @@ type Root struct {
 type phase int
 
 const (
-	up       phase = iota
+	serving  phase = iota
 	stopping       // every child was told to end, or will be
 	killing        // every child was told to kill
 )

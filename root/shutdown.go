@@ -12,7 +12,7 @@ import (
 
 // shutdown begins the end of the bundle; why has the signal or the reason. A second one changes nothing.
 func (r *Root) shutdown(why child.Event) {
-	if r.phase != up {
+	if r.phase != serving {
 		return
 	}
 	why.Kind = EventShutdown
@@ -58,7 +58,7 @@ const leftGrace = time.Second
 // does the run of a job; where no daemon has failed, a job with a schedule does too.
 // A projection can be trusted once its child has seen all commands: in those states nothing else can wake it.
 func (r *Root) finish() {
-	if r.phase != up || r.held {
+	if r.phase != serving || r.held {
 		return
 	}
 	scheduled, failed := false, false
@@ -85,8 +85,8 @@ func (r *Root) stopInOrder() {
 	left := time.Until(r.began.Add(r.grace / 2))
 	half := left <= 0
 	for _, n := range r.nodes {
-		if !n.told && (half || !slices.ContainsFunc(n.dependents, func(d *node) bool { return !d.gone })) {
-			n.told = true
+		if !n.endSent && (half || !slices.ContainsFunc(n.dependents, func(d *node) bool { return !d.gone })) {
+			n.endSent = true
 			r.tell(n, child.Terminate{Final: true, Half: left})
 		}
 	}
@@ -105,7 +105,7 @@ func (r *Root) deadlines() {
 	switch {
 	case r.phase == killing:
 		moment = r.giveUp
-	case slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.told }):
+	case slices.ContainsFunc(r.nodes, func(n *node) bool { return !n.endSent }):
 		moment = r.began.Add(r.grace / 2)
 	}
 	r.actor.Arm(time.Until(moment))
@@ -121,7 +121,7 @@ func (r *Root) kill() {
 	r.giveUp = r.giveUp.Add(killWait)
 	for _, n := range r.nodes {
 		if !n.gone {
-			n.told = true
+			n.endSent = true
 			r.tell(n, child.Kill{})
 		}
 	}
@@ -141,7 +141,7 @@ func (r *Root) remaining() []*node {
 // ended: the actor of a child has ended, after Terminate or by a panic.
 func (r *Root) ended(n *node, err error) {
 	n.gone = true
-	if n.leaving != stays && err == nil && r.phase == up {
+	if n.leaving != stays && err == nil && r.phase == serving {
 		r.remove(n)
 	}
 	if err == nil || r.err != nil {

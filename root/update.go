@@ -60,7 +60,7 @@ const (
 
 // update accepts an Update, or delays it until a leaving daemon with one of its names is gone.
 func (r *Root) update(u Update) {
-	if r.phase != up {
+	if r.phase != serving {
 		u.refuse(ErrShuttingDown)
 		return
 	}

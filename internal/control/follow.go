@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/bot-bottle/sidecar-init/internal/jobs"
+	"github.com/bot-bottle/sidecar-init/internal/jsontext"
 	"github.com/bot-bottle/sidecar-init/log"
 )
 
@@ -275,8 +275,8 @@ func appendLine(b []byte, daemon string, l *log.Line) []byte {
 	if l.Stream != "" {
 		b = append(append(append(b, `,"stream":"`...), l.Stream...), '"')
 	}
-	b = appendQuoted(append(b, `,"line":`...), l.Text)
-	if !utf8.Valid(l.Text) {
+	b, valid := jsontext.Append(append(b, `,"line":`...), l.Text)
+	if !valid {
 		b = append(b, `,"bytes":"`...)
 		b = append(base64.StdEncoding.AppendEncode(b, l.Text), '"')
 	}
@@ -295,34 +295,6 @@ func appendLost(b []byte, daemon string, lost int) []byte {
 
 func appendHead(b []byte, t time.Time, daemon string) []byte {
 	b = t.UTC().AppendFormat(append(b, `{"time":"`...), time.RFC3339Nano)
-	return appendQuoted(append(b, `","daemon":`...), []byte(daemon))
-}
-
-// appendQuoted appends a JSON string, with U+FFFD for what is not UTF-8.
-func appendQuoted(b, s []byte) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	for len(s) > 0 {
-		n := 0
-		for n < len(s) && s[n] >= ' ' && s[n] != '"' && s[n] != '\\' && s[n] < utf8.RuneSelf {
-			n++
-		}
-		b, s = append(b, s[:n]...), s[n:]
-		if len(s) == 0 {
-			break
-		}
-		c := s[0]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRune(s)
-			b, s = utf8.AppendRune(b, r), s[size:]
-			continue
-		}
-		switch s = s[1:]; c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	return append(b, '"')
+	b, _ = jsontext.Append(append(b, `","daemon":`...), []byte(daemon))
+	return b
 }

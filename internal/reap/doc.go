@@ -5,7 +5,7 @@
 //
 //  1. A Reaper never takes the exit status of a process that this program started: os/exec and everything else that
 //     waits for its own children keeps working beside it. It needs no registry and no lock to achieve that.
-//  2. Every orphan is reaped, at once, and reported to OnOrphan once. Idle, a Reaper does nothing: it has no ticker.
+//  2. Every orphan is reaped, at once, and counted once. Idle, a Reaper does nothing: it has no ticker.
 //  3. Sweep ends what is left, and returns within a bound that the caller chooses, whatever the processes do and
 //     whether they may be killed or not. With nothing left it returns at once.
 //  4. The signal goes to everybody (kill(-1)) only where this program is PID 1; elsewhere only to its own children.

@@ -12,9 +12,8 @@ const TermTime = time.Second
 // A Reaper reaps orphans. The zero Reaper is ready for use; Run and Sweep are called one after the other, by the main
 // goroutine.
 type Reaper struct {
-	// OnOrphan, if it is set, is called on the main thread for each orphan that was reaped. It must neither block nor
-	// start a process.
-	OnOrphan func(pid int, status syscall.WaitStatus)
+	// onOrphan, if not nil, is called on the main thread for each orphan that was reaped. It is for tests.
+	onOrphan func(pid int, status syscall.WaitStatus)
 
 	reaped atomic.Int64
 	// scan makes Sweep find children by the parents of all processes, as it does on a kernel without

@@ -45,8 +45,8 @@ func onMainThread() (release func()) {
 
 func (r *Reaper) report(pid int, status syscall.WaitStatus) {
 	r.reaped.Add(1)
-	if r.OnOrphan != nil {
-		r.OnOrphan(pid, status)
+	if r.onOrphan != nil {
+		r.onOrphan(pid, status)
 	}
 }
 

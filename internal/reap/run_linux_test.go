@@ -20,7 +20,7 @@ func reportRole() {
 	r := &Reaper{}
 	reported := make(chan string, 10)
 	pids := map[string]string{}
-	r.OnOrphan = func(pid int, status syscall.WaitStatus) {
+	r.onOrphan = func(pid int, status syscall.WaitStatus) {
 		if unix.Gettid() != os.Getpid() {
 			must(fmt.Errorf("not on the main thread"))
 		}

@@ -45,7 +45,7 @@ func stressRole() {
 	done := make(chan struct{})
 	allReaped := make(chan struct{})
 	r := &Reaper{}
-	r.OnOrphan = func(int, syscall.WaitStatus) {
+	r.onOrphan = func(int, syscall.WaitStatus) {
 		if r.Reaped() == int64(p.Orphans) {
 			close(allReaped)
 		}
