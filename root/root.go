@@ -46,7 +46,7 @@ type Config struct {
 	Spawner child.Spawner
 	// Grace is the time from the first shutdown signal to SIGKILL; 0 means [DefaultGrace].
 	Grace time.Duration
-	// Routes says what other signals do than SIGTERM, SIGINT and SIGQUIT, which always end the bundle.
+	// Routes says what signals do other than SIGTERM, SIGINT and SIGQUIT, which always end the bundle.
 	Routes map[syscall.Signal]Route
 	// Reload, if not nil, is called for a [Route] with Reload. It must not block.
 	Reload func()
