@@ -219,7 +219,12 @@ func TestSweep(t *testing.T) {
 					want.max = want.min + slack
 				}
 				var got sweepResult
-				p.run(t, "sweep", params, &got)
+				for range 3 { // on a machine that is very busy it is late now and then; one that waits for too long is late each time
+					got = sweepResult{}
+					if p.run(t, "sweep", params, &got); got.Took <= want.max {
+						break
+					}
+				}
 				if got.Swept.Left || got.Left != 0 {
 					t.Errorf("left is %t, and there are %d processes", got.Swept.Left, got.Left)
 				}
