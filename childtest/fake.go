@@ -11,42 +11,42 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// AtOnce is the least duration for [Life.ReadyAfter] and [Life.ExitAfter], in which 0 means never.
+// AtOnce means immediately in [Life.ReadyAfter] and [Life.ExitAfter], where 0 means never.
 const AtOnce time.Duration = -1
 
-// releaseBound is how long Release waits for processes that do not end.
+// releaseBound is the longest time that Release waits for killed processes to end.
 const releaseBound = time.Second
 
-// A Life says how one process of a daemon behaves. The zero Life starts at once, never says that it is ready, runs for ever, and,
-// like a program without signal handlers, is ended by any signal that is fatal by default.
+// A Life says how one process of a daemon behaves. The process of the zero Life starts at once, never says that it is ready, and
+// runs for ever. Like a program without signal handlers, it is ended by any signal whose default action is to terminate.
 type Life struct {
 	// StartDelay is how long Spawn takes.
 	StartDelay time.Duration
 	// StartError, if not nil, is the error of Spawn, after StartDelay.
 	StartError error
-	// ReadyAfter is when Fake.OnReady is called, counted from the end of Spawn; 0 means never.
+	// ReadyAfter is the time from the end of Spawn to the call of [Fake.OnReady]; 0 means never.
 	ReadyAfter time.Duration
-	// ExitAfter is when the process ends by itself with Exit, counted from the end of Spawn; 0 means never. With
-	// AtOnce it has ended before Spawn returns.
+	// ExitAfter is the time from the end of Spawn to when the process exits by itself with Exit; 0 means never. With [AtOnce] it
+	// has ended before Spawn returns.
 	ExitAfter time.Duration
 	Exit      child.Exit
-	// On says how the process reacts to signals. Signals that are not in it have their default action. SIGKILL and SIGSTOP
-	// cannot be in it. While the process is stopped, signals wait for SIGCONT.
+	// On says how the process reacts to signals. Other signals have their default action. Entries for SIGKILL and SIGSTOP are
+	// ignored. While the process is stopped, other signals stay pending until SIGCONT.
 	On Reactions
-	// KillDelay is the time from SIGKILL to the end.
+	// KillDelay is the time from SIGKILL to the end of the process.
 	KillDelay time.Duration
-	// Unkillable makes a process that hangs in the kernel (state D): no signal reaches it, not even SIGKILL. It ends after
-	// ExitAfter or by [Fake.End].
+	// Unkillable: the process hangs in the kernel (state D), and no signal reaches it, not even SIGKILL. It ends after ExitAfter or
+	// by [Fake.End].
 	Unkillable bool
-	// Fork adds processes to the process group, such as grandchildren. The fields of their Life about the start are ignored. They
-	// do not end with the main process.
+	// Fork adds processes to the process group, such as grandchildren. They do not end with the main process. In their Life,
+	// StartDelay, StartError, ReadyAfter and Fork are ignored.
 	Fork []Life
 }
 
 // Reactions says how a process reacts to signals.
 type Reactions map[syscall.Signal]Reaction
 
-// A Reaction says what a process does on a signal: it ends with Exit after a time, or ignores the signal.
+// A Reaction says how a process reacts to a signal: it ignores it, or ends with Exit after the time After.
 type Reaction struct {
 	Ignore bool
 	After  time.Duration
@@ -59,15 +59,15 @@ type What string
 // What a [Fake] records.
 const (
 	Spawning  What = "spawning"  // Spawn was called
-	Spawned   What = "spawned"   // and returned a process
-	Failed    What = "failed"    // and returned an error; Exit.Err
+	Spawned   What = "spawned"   // Spawn is about to return a process
+	Failed    What = "failed"    // Spawn is about to return an error, Exit.Err
 	Ready     What = "ready"     // OnReady is about to be called
-	Signalled What = "signalled" // Signal was called; Signal, Group
-	Missed    What = "missed"    // Signal was called when there was no process any more
+	Signalled What = "signalled" // Signal was called, with Signal and Group
+	Missed    What = "missed"    // Signal was called, with Signal and Group, when there was no process any more
 	Ended     What = "ended"     // the main process ended, with Exit
-	Emptied   What = "emptied"   // the last of the others in its group ended, after it
-	Waited    What = "waited"    // Wait returned
-	Released  What = "released"  // Release was called; Kill
+	Emptied   What = "emptied"   // the last other member of the process group ended, after the main process
+	Waited    What = "waited"    // Wait is about to return Exit
+	Released  What = "released"  // Release was called, with Kill
 )
 
 // A Record is something that was done to, or by, a process.
@@ -83,7 +83,7 @@ type Record struct {
 	Exit   child.Exit
 }
 
-// String is, for example, "web/2 SIGTERM group" or "web/2 ended code 3".
+// String returns a string such as "web/2 SIGTERM group" or "web/2 ended code 3".
 func (r Record) String() string {
 	s := fmt.Sprintf("%s/%d ", r.Daemon, r.Life)
 	switch r.What {
@@ -110,13 +110,13 @@ func (r Record) String() string {
 	return s
 }
 
-// A Fake is a [child.Spawner] of processes that exist only in memory. The zero Fake is ready for use; its fields must be set
+// A Fake is a [child.Spawner] of processes that exist only in memory. The zero Fake is ready to use. Its fields must be set
 // before the first Spawn.
 type Fake struct {
-	// Lives says, by the name of a daemon, how its processes behave, one after the other. The last one is repeated. A daemon
-	// that is not in it has the zero [Life].
+	// Lives maps the name of a daemon to the lives of its processes, one after the other. The last one is repeated. A daemon that
+	// is not in the map has the zero [Life].
 	Lives map[string][]Life
-	// OnReady, if not nil, is called when a process says that it is ready, on a goroutine of its own.
+	// OnReady, if not nil, is called when a process becomes ready, on a goroutine of its own.
 	OnReady func(daemon string, life, pid int)
 
 	mu         sync.Mutex
@@ -128,7 +128,7 @@ type Fake struct {
 
 var _ child.Spawner = (*Fake)(nil)
 
-// history is the lives of one daemon.
+// A history has the processes of one daemon.
 type history struct {
 	spawning bool
 	lives    int
@@ -141,7 +141,7 @@ type process struct {
 	daemon   string
 	life     int
 	pid      int
-	group    bool      // its spec does not say KillProcess
+	group    bool      // its kill mode is not child.KillProcess
 	members  []*member // the process group; the first is the main process
 	ended    chan struct{}
 	waiting  bool
@@ -149,7 +149,7 @@ type process struct {
 	released bool
 }
 
-// member is a process of a group.
+// A member is a process of a process group.
 type member struct {
 	Life
 	proc    *process
@@ -157,11 +157,11 @@ type member struct {
 	dead    bool
 	exit    child.Exit
 	stopped bool
-	pending []syscall.Signal // what came while it was stopped
-	overdue *child.Exit      // it would have ended while it was stopped
+	pending []syscall.Signal // the signals that were sent while it was stopped
+	overdue *child.Exit      // if not nil, how it would have ended while it was stopped
 }
 
-// Spawn starts the next process of the daemon.
+// Spawn implements [child.Spawner].
 func (f *Fake) Spawn(spec *child.Spec) (child.Process, error) {
 	f.mu.Lock()
 	h := f.history(spec.Name)
@@ -217,8 +217,7 @@ func (f *Fake) Spawn(spec *child.Spec) (child.Process, error) {
 	return p, nil
 }
 
-// End ends the daemon's main process, as if it had exited by itself, whatever its [Life] says. It reports whether there was
-// one.
+// End ends the daemon's main process, whatever its [Life] says, as if it had exited by itself. It reports whether there was one.
 func (f *Fake) End(daemon string, exit child.Exit) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -234,7 +233,8 @@ func (f *Fake) End(daemon string, exit child.Exit) bool {
 	return true
 }
 
-// Alive returns the number of live processes of the daemon: main processes and others, also those of earlier lives.
+// Alive returns the number of live processes of the daemon: main processes and other members of their process groups, also those of
+// earlier lives.
 func (f *Fake) Alive(daemon string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -249,14 +249,14 @@ func (f *Fake) Alive(daemon string) int {
 	return n
 }
 
-// Lived returns how often the daemon was spawned, with success or not.
+// Lived returns how often Spawn was called for the daemon, whether it succeeded or not.
 func (f *Fake) Lived(daemon string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.history(daemon).lives
 }
 
-// Records returns what has happened so far, in order, to these daemons, or to all if there are no names.
+// Records returns the records so far, in order, of these daemons, or of all daemons if there are no names.
 func (f *Fake) Records(daemons ...string) []Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -288,8 +288,9 @@ func (f *Fake) Violations() []string {
 	return slices.Clone(f.violations)
 }
 
-// Leftovers returns what should not be left once everything that used the [Fake] has ended: main processes that are alive, not
-// waited for or not released, and process groups that are not empty, except those that must not be touched.
+// Leftovers returns what should not be left once all users of the [Fake] have ended: main processes that are alive, not waited
+// for or not released, and process groups that are not empty. It ignores process groups that must not be touched
+// ([child.KillProcess]), and members for whose end nobody waits: those that are Unkillable or have a KillDelay of at least 1 s.
 func (f *Fake) Leftovers() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -316,15 +317,16 @@ func (f *Fake) Leftovers() []string {
 	return ss
 }
 
-// TB is the part of testing.TB that [Fake.Check] needs. (Package testing itself would be linked into cmd/testdaemon.)
+// TB is the part of testing.TB that [Fake.Check] needs. (Importing package testing would link it into cmd/testdaemon.)
 type TB interface {
-	// Helper is that of testing.TB.
+	// Helper is as in testing.TB.
 	Helper()
-	// Errorf is that of testing.TB.
+	// Errorf is as in testing.TB.
 	Errorf(format string, args ...any)
 }
 
-// Check fails the test for each violation and each leftover. Call it at the end, when all users of the [Fake] have ended.
+// Check reports each violation and each leftover as an error of the test. Call it at the end, when all users of the [Fake] have
+// ended.
 func (f *Fake) Check(t TB) {
 	t.Helper()
 	for _, s := range f.Violations() {
@@ -356,7 +358,7 @@ func (f *Fake) violate(format string, args ...any) {
 	f.violations = append(f.violations, fmt.Sprintf(format, args...))
 }
 
-// after calls do with the lock held: at once, under the caller's lock, if d is not positive, else after d.
+// after calls do, with the lock held, after d. If d is not positive, it calls do at once; the caller holds the lock.
 func (f *Fake) after(d time.Duration, do func()) {
 	if d <= 0 {
 		do()
@@ -421,14 +423,14 @@ func (p *process) Left() bool {
 	return p.group && p.left()
 }
 
-// Strays reports whether others that the main process has started live.
+// Strays reports whether other processes that the main process has started are alive.
 func (p *process) Strays() bool {
 	p.fake.mu.Lock()
 	defer p.fake.mu.Unlock()
 	return p.left()
 }
 
-// left reports whether there are members that are not dead besides the main process.
+// left reports whether members other than the main process are alive.
 func (p *process) left() bool {
 	return slices.ContainsFunc(p.members[1:], func(m *member) bool { return !m.dead })
 }
@@ -468,7 +470,7 @@ func (p *process) Release(kill bool) {
 	}
 }
 
-// ready says that the process is ready, if it still can.
+// ready reports that the process is ready, unless it has ended.
 func (p *process) ready() {
 	p.fake.mu.Lock()
 	ok := !p.members[0].dead
@@ -481,7 +483,7 @@ func (p *process) ready() {
 	}
 }
 
-// signal does what the kernel does with sig.
+// signal does what the kernel does when sig is sent to the process.
 func (m *member) signal(sig syscall.Signal) {
 	if m.dead || m.Unkillable {
 		return
@@ -497,7 +499,7 @@ func (m *member) signal(sig syscall.Signal) {
 		m.resume()
 	}
 	if m.stopped {
-		if !slices.Contains(m.pending, sig) { // a second one of the same kind is lost
+		if !slices.Contains(m.pending, sig) { // a signal that is pending already is lost
 			m.pending = append(m.pending, sig)
 		}
 		return
@@ -519,7 +521,7 @@ func (m *member) signal(sig syscall.Signal) {
 	}
 }
 
-// resume ends a stop.
+// resume continues a stopped process.
 func (m *member) resume() {
 	if !m.stopped {
 		return
@@ -536,7 +538,7 @@ func (m *member) resume() {
 	}
 }
 
-// finish ends the process by itself, which it cannot while it is stopped.
+// finish lets the process exit by itself. While it is stopped it cannot, and exits when it is continued.
 func (m *member) finish(exit child.Exit) {
 	if m.stopped {
 		m.overdue = &exit
@@ -560,5 +562,5 @@ func (m *member) die(exit child.Exit) {
 	}
 }
 
-// stubborn reports whether nobody waits for the end of a process that was killed: it takes too long.
+// stubborn reports whether a killed process takes so long to end that nobody waits for it.
 func (m *member) stubborn() bool { return m.Unkillable || m.KillDelay >= releaseBound }

@@ -21,10 +21,10 @@ type Lines struct {
 
 	mu    sync.Mutex
 	all   []string
-	fresh chan struct{} // closed and replaced at each line
+	fresh chan struct{} // closed and replaced when a line is added
 }
 
-// NewLines returns [Lines] for a test; t is a *testing.T. If the test fails, they are logged at its end.
+// NewLines returns [Lines] for a test; t is a *testing.T. If the test fails, the lines are logged at its end.
 func NewLines(t interface {
 	TB
 	Cleanup(func())
@@ -45,7 +45,7 @@ func NewLines(t interface {
 		ParentDeath: syscall.SIGKILL,
 	}
 	done := make(chan struct{})
-	go func() { // until the end of the test
+	go func() { // ends at the end of the test
 		defer close(done)
 		s := bufio.NewScanner(r)
 		s.Buffer(nil, 2*maxLine)
@@ -68,7 +68,7 @@ func NewLines(t interface {
 // maxLine is the longest line that is kept in one piece.
 const maxLine = 1 << 20
 
-// Spawner returns a spawner that executes real programs. Their lines are kept, and they do not outlive this program.
+// Spawner returns a spawner that executes real programs. Their lines are kept, and the programs do not outlive this one.
 func (l *Lines) Spawner() child.Exec { return l.spawner }
 
 // All returns the lines so far, each as "[NAME] LINE".
@@ -78,8 +78,8 @@ func (l *Lines) All() []string {
 	return append([]string(nil), l.all...)
 }
 
-// Wait waits until a line of the daemon, a new or an old one, matches the regular expression, and returns it without its prefix.
-// The error is that of ctx, or of the expression.
+// Wait waits until a line of the daemon, old or new, matches the regular expression, and returns the line without its prefix. The
+// error wraps that of ctx, or is that of the expression.
 func (l *Lines) Wait(ctx context.Context, daemon, expression string) (string, error) {
 	match, err := regexp.Compile(expression)
 	if err != nil {

@@ -14,21 +14,21 @@ import (
 	"strings"
 )
 
-// ErrNoSupervisor says that nobody answers at the control socket: no supervisor runs, it has no control socket, or this process
-// may not connect to it.
+// ErrNoSupervisor is the error of a call if no process answers at the control socket: no supervisor runs, it has no control
+// socket, or this process may not connect to it.
 var ErrNoSupervisor = errors.New("no supervisor answers")
 
 // An Error is an answer of the supervisor other than success.
 type Error struct {
-	// Status is the HTTP status: 403 if the caller may not ask, 404 for an unknown daemon, 409 if the daemon's state or a shutdown forbids
-	// it, 504 if the result did not come in time, 500 if the action failed.
+	// Status is the HTTP status, such as 403 if the caller is not allowed to do this, 404 if the daemon is unknown, 409 if the
+	// state of the daemon or a shutdown does not permit it, 500 if the action failed, 504 if there was no result in time.
 	Status int
 	// Message explains the error.
 	Message string
-	// Nearest is the most similar name if the daemon is unknown, or empty.
+	// Nearest is the most similar name if the daemon is unknown. It is empty if no name is similar.
 	Nearest string
 	// Control, if not empty, explains a 403: this process belongs, or may belong, to a daemon whose x-sidecar-init.control has this
-	// value, none or read.
+	// value, which is none or read.
 	Control string
 	// Daemons describes the daemons concerned if the action failed.
 	Daemons []Daemon
@@ -39,7 +39,7 @@ func (e *Error) Error() string { return e.Message }
 
 // A Client talks to one supervisor. Create one with [New].
 type Client struct {
-	paths []string // in the order in which they are tried; nil means DefaultSockets, as they are then
+	paths []string // in the order in which they are tried; nil means DefaultSockets, called for each connection
 	http  *http.Client
 }
 
@@ -57,39 +57,40 @@ func New(path string) *Client {
 	return c
 }
 
-// Daemons returns the daemons, or services, of these names; without names, all daemons but no jobs. They are in the order of the
-// bundle file.
+// Daemons returns the daemons, or the daemons of the services, of these names, in the order of the bundle file. Without names it
+// returns all daemons, but no jobs.
 func (c *Client) Daemons(ctx context.Context, names ...string) ([]Daemon, error) {
-	if len(names) == 1 && strings.Trim(names[0], ".") != "" { // so a daemon may ask of itself whatever its control is; .. is no path
+	if len(names) == 1 && strings.Trim(names[0], ".") != "" { // a daemon may always get its own path; dots alone would change the path
 		return c.daemons(ctx, http.MethodGet, "/v1/daemons/"+url.PathEscape(names[0]), nil, nil)
 	}
 	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names}, nil)
 }
 
-// DaemonsAndJobs is [Client.Daemons], except that without names it also returns the jobs.
+// DaemonsAndJobs is like [Client.Daemons], except that without names it also returns the jobs.
 func (c *Client) DaemonsAndJobs(ctx context.Context, names ...string) ([]Daemon, error) {
 	return c.daemons(ctx, http.MethodGet, "/v1/daemons", url.Values{"name": names, "all": {"1"}}, nil)
 }
 
-// Start starts a daemon, or all daemons of a service, and returns them once each was executed or has failed to start. It does
-// nothing to a daemon that is alive.
+// Start starts a daemon, or all daemons of a service, and returns them once the program of each was executed or has failed to
+// start. It does nothing to a daemon that is alive.
 func (c *Client) Start(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "start", nil)
 }
 
-// Stop stops a daemon, or all daemons of a service, and returns them once each is dead. They stay stopped until Start or Restart.
+// Stop stops a daemon, or all daemons of a service, and returns them once each is dead. They stay stopped until [Client.Start] or
+// [Client.Restart].
 func (c *Client) Stop(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "stop", nil)
 }
 
-// Restart stops a daemon, or all daemons of a service, if they are alive, starts them again, and returns them once each was
-// executed or has failed to start.
+// Restart stops a daemon, or all daemons of a service, if they are alive, starts them again, and returns them once the program of
+// each was executed or has failed to start.
 func (c *Client) Restart(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "restart", nil)
 }
 
 // Signal sends a signal, such as "HUP", "SIGHUP" or "1", to the main process of a daemon, or of all daemons of a service. A daemon
-// that is not ready yet gets it when it is. Signal fails for a dead daemon.
+// that is not ready yet gets the signal when it is ready. Signal fails for a dead daemon.
 func (c *Client) Signal(ctx context.Context, name, signal string) ([]Daemon, error) {
 	body, err := json.Marshal(map[string]string{"signal": signal})
 	if err != nil {
@@ -98,8 +99,8 @@ func (c *Client) Signal(ctx context.Context, name, signal string) ([]Daemon, err
 	return c.act(ctx, name, "signal", body)
 }
 
-// Pause freezes a daemon, or all daemons of a service, with everything that they have started, until [Client.Unpause]. It fails for a
-// daemon without a control group of its own. Only daemons with a limit have one, and only where control groups are writable.
+// Pause freezes a daemon, or all daemons of a service, and all processes that they have started, until [Client.Unpause]. It fails
+// for a daemon without a control group of its own. Only daemons with a limit have one, and only if control groups are writable.
 func (c *Client) Pause(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "pause", nil)
 }
@@ -109,14 +110,14 @@ func (c *Client) Unpause(ctx context.Context, name string) ([]Daemon, error) {
 	return c.act(ctx, name, "unpause", nil)
 }
 
-// Healthy returns whether the bundle is healthy, and the daemons that are not.
+// Healthy returns whether the bundle is healthy, and the daemons because of which it is not.
 func (c *Client) Healthy(ctx context.Context) (Health, error) {
 	resp, err := c.do(ctx, http.MethodGet, "/v1/healthy", nil, nil, http.StatusServiceUnavailable)
 	if err != nil {
 		return Health{}, err
 	}
 	defer resp.Body.Close()
-	// A supervisor that has just ended answers 503 too, with an error.
+	// The status is also 503, with an error, if the supervisor has just ended.
 	var answer struct {
 		Health
 		Error string `json:"error"`
@@ -130,18 +131,19 @@ func (c *Client) Healthy(ctx context.Context) (Health, error) {
 	return answer.Health, nil
 }
 
-// A Condition is what Wait waits for.
+// A Condition is what [Client.Wait] waits for.
 type Condition string
 
 // The conditions.
 const (
 	// Ready holds when each daemon is ready or has exited with 0.
 	Ready Condition = "ready"
-	// Exited holds when each daemon is dead and only a command would start it again, and when the supervisor has ended.
+	// Exited holds when each daemon is dead and only a command would start it again. It also holds when the supervisor has ended.
 	Exited Condition = "exited"
 )
 
-// Wait returns the daemons, or services, of these names, or all, as soon as the condition holds for each of them.
+// Wait waits until the condition holds for each of the daemons, or services, of these names, or for all daemons, and returns
+// them. If the supervisor ends while Wait waits for [Exited], it returns no daemons and no error.
 func (c *Client) Wait(ctx context.Context, until Condition, names ...string) ([]Daemon, error) {
 	q := url.Values{"name": names, "for": {string(until)}}
 	all, err := c.daemons(ctx, http.MethodGet, "/v1/wait", q, nil)
@@ -152,7 +154,7 @@ func (c *Client) Wait(ctx context.Context, until Condition, names ...string) ([]
 	if errors.Is(err, ErrNoSupervisor) {
 		return nil, err
 	}
-	return nil, nil // the connection was cut, or the supervisor said that it has ended: so have all daemons
+	return nil, nil // the connection was cut, or the supervisor said that it has ended; then all daemons have ended too
 }
 
 // Metrics returns the metrics of the supervisor and its daemons in the text format of Prometheus.
@@ -169,7 +171,7 @@ func (c *Client) act(ctx context.Context, name, action string, body []byte) ([]D
 	return c.daemons(ctx, http.MethodPost, "/v1/daemons/"+url.PathEscape(name)+"/"+action, nil, body)
 }
 
-// daemons asks for something that is answered by one daemon or a list of them.
+// daemons sends a request whose answer is a daemon or a list of daemons.
 func (c *Client) daemons(ctx context.Context, method, path string, q url.Values, body []byte) ([]Daemon, error) {
 	resp, err := c.do(ctx, method, path, q, body)
 	if err != nil {
@@ -196,7 +198,7 @@ func parseDaemons(text []byte) ([]Daemon, error) {
 
 func badAnswer(err error) error { return fmt.Errorf("cannot read the supervisor's answer: %w", err) }
 
-// do sends a request, and returns its answer if that is a success or has one of the codes that are expected.
+// do sends a request, and returns the answer if its status is a success or one of the expected codes.
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body []byte, expected ...int) (*http.Response, error) {
 	target := "http://sidecar-init" + path
 	if query := q.Encode(); query != "" {
@@ -216,7 +218,7 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 	resp, err := c.http.Do(req)
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
-		err = wrapped.Err // its text has the made-up URL, which helps nobody
+		err = wrapped.Err // without the URL, which is made up and helps nobody
 	}
 	if errors.Is(err, io.EOF) || cut(err) {
 		return nil, fmt.Errorf("the supervisor has ended: %w", err)
@@ -236,7 +238,7 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 	return nil, readError(resp)
 }
 
-// readError reads what the answer says about what is wrong.
+// readError returns the error that the answer describes.
 func readError(resp *http.Response) error {
 	var answer struct {
 		Error   string          `json:"error"`

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// PIDNamespace is the inode number of the pid namespace of this process (pid_namespaces(7)); 0 if it cannot be learnt, and elsewhere than on
-// Linux. Process IDs of a supervisor whose [Bundle] has another one are not those that this process would use.
+// PIDNamespace returns the inode number of the PID namespace of this process (pid_namespaces(7)); 0 if it is not known, and on
+// other systems than Linux. If the [Bundle] of a supervisor has another number, its process IDs are not valid in this process.
 func PIDNamespace() uint64 {
 	info, err := os.Stat("/proc/self/ns/pid")
 	if err != nil {
@@ -20,7 +20,7 @@ func PIDNamespace() uint64 {
 	return st.Ino
 }
 
-// foreign reports whether a path is not a file of root or of our own user.
+// foreign reports whether path is not a file that belongs to root or to our own user.
 func foreign(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -30,8 +30,8 @@ func foreign(path string) bool {
 	return !ok || st.Uid != 0 && int(st.Uid) != os.Geteuid()
 }
 
-// peer says of the other side whether it is in this pid namespace or one below it (the kernel gives others the number 0),
-// and whether it is root or our own user.
+// peer reports whether the process on the other side is in this PID namespace or a descendant of it (for others, the kernel
+// returns process ID 0), and whether it runs as root or as our own user.
 func peer(conn *net.UnixConn) (near, known bool, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

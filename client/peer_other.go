@@ -4,7 +4,7 @@ package client
 
 import "net"
 
-// PIDNamespace is 0: there are no pid namespaces.
+// PIDNamespace returns 0: there are no PID namespaces.
 func PIDNamespace() uint64 { return 0 }
 
 func peer(*net.UnixConn) (near, known bool, err error) { return true, true, nil }

@@ -12,24 +12,25 @@ import (
 	"syscall"
 )
 
-// DefaultSocket is where a supervisor has its control socket if it may.
+// DefaultSocket is the path of the control socket if the supervisor can create it there.
 const DefaultSocket = "/run/sidecar-init.sock"
 
-// DefaultSockets are the paths of the control socket that a supervisor tries, and that a client looks at, in this order:
-// /run/sidecar-init.sock, a name in /dev/shm that is different for each user and pid namespace, for containers whose
-// file system is read-only or whose user is not root, and what there is of [SpareSocket].
+// DefaultSockets returns the paths of the control socket that supervisors and clients try, in this order: /run/sidecar-init.sock;
+// a name in /dev/shm that is different for each user and PID namespace, for containers whose file system is read-only or whose
+// user is not root; and the existing sockets at paths of [SpareSocket].
 func DefaultSockets() []string {
 	paths := []string{DefaultSocket}
 	if name := shmName(); name != "" {
 		paths = append(paths, name+".sock")
-		spare, _ := filepath.Glob(name + "-*.sock") // the pattern is right
+		spare, _ := filepath.Glob(name + "-*.sock") // the pattern is valid
 		paths = append(paths, slices.DeleteFunc(spare, foreign)...)
 	}
 	return paths
 }
 
-// SpareSocket returns a path for a supervisor that finds something of another user at the others: /dev/shm is open to all. Nobody
-// can know it in advance, and each call returns another one. It is empty where there is none.
+// SpareSocket returns a path for a supervisor that finds the [DefaultSockets] occupied by another user, as any user can create
+// files in /dev/shm. The path is random, so nobody can know it in advance, and different for each call. It is empty if the PID
+// namespace is not known.
 func SpareSocket() string {
 	name := shmName()
 	if name == "" {
@@ -38,7 +39,7 @@ func SpareSocket() string {
 	return fmt.Sprintf("%s-%08x.sock", name, rand.Uint32())
 }
 
-// shmName begins the names in /dev/shm; it is empty where the pid namespace is not known.
+// shmName returns the beginning of the names in /dev/shm; it is empty if the PID namespace is not known.
 func shmName() string {
 	ns := PIDNamespace()
 	if ns == 0 {
@@ -47,8 +48,8 @@ func shmName() string {
 	return fmt.Sprintf("/dev/shm/sidecar-init-%d-%d", os.Geteuid(), ns)
 }
 
-// dial connects to the first socket where a supervisor answers. One in another pid namespace comes last: two containers
-// can share a /run, and each means its own supervisor.
+// dial connects to the first socket at which a supervisor answers. It uses one in another PID namespace only if there is no other:
+// two containers can share a /run, and in each of them its own supervisor is meant.
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	var spare net.Conn
 	var failed error
@@ -66,7 +67,7 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 		near, known, err := peer(conn.(*net.UnixConn))
 		switch {
 		case err != nil || !known && len(paths) > 1 && path != DefaultSocket:
-			// /dev/shm is open to all, and whoever waits there would be believed.
+			// Any user can create a socket in /dev/shm, and the client would believe its answers.
 			conn.Close()
 			if err == nil {
 				err = errors.New("another user answers there")
@@ -92,7 +93,7 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	return nil, fmt.Errorf("%w: %w", ErrNoSupervisor, failed)
 }
 
-// better is the error that says more: where one socket is not there and the other one may not be used, the latter.
+// better returns the more informative error: if one socket does not exist and another cannot be used, that of the latter.
 func better(a, b error) error {
 	if a == nil || errors.Is(a, syscall.ENOENT) && !errors.Is(b, syscall.ENOENT) {
 		return b
@@ -100,7 +101,7 @@ func better(a, b error) error {
 	return a
 }
 
-// cause is the error of the system call, without the address, which the caller names.
+// cause returns the error of the system call, without the address, which the caller adds itself.
 func cause(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -109,7 +110,7 @@ func cause(err error) error {
 	return err
 }
 
-// cut reports whether the other side has ended in the middle of something.
+// cut reports whether err says that the other side has closed the connection in the middle of an exchange.
 func cut(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

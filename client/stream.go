@@ -12,19 +12,20 @@ import (
 	"strconv"
 )
 
-// NoLines is the value of [LogOptions.Lines] for only new lines.
+// NoLines is the value of [LogOptions.Lines] that returns no old lines.
 const NoLines = -1
 
 // LogOptions are the options of [Client.Logs].
 type LogOptions struct {
-	// Lines is how many of the last lines of each daemon are returned first: 0 means all that are kept, [NoLines] none.
+	// Lines is the number of old lines of each daemon that are returned first, the last ones: 0 means all that are kept, [NoLines]
+	// none.
 	Lines int
-	// Follow continues with new lines until the context is done or the supervisor ends.
+	// Follow continues with new lines until ctx is done or the supervisor ends.
 	Follow bool
 }
 
-// Logs returns lines of the daemons, or services, of these names, or of all: first the last lines, in order of time, then new ones. The
-// sequence ends after an error. There is no error if it ends because the supervisor has ended.
+// Logs returns lines of the daemons, or services, of these names, or of all daemons: first the old lines, in order of time, then
+// the new ones. The sequence ends after an error. There is no error if it ends because the supervisor has ended.
 func (c *Client) Logs(ctx context.Context, o LogOptions, names ...string) iter.Seq2[LogLine, error] {
 	lines := o.Lines
 	switch {
@@ -40,8 +41,8 @@ func (c *Client) Logs(ctx context.Context, o LogOptions, names ...string) iter.S
 	return stream[LogLine](ctx, c, "/v1/logs", q)
 }
 
-// Events returns the last events of all daemons, as far as they are kept, and, with follow, new ones until the context is done or the
-// supervisor ends. The sequence ends after an error. There is no error if it ends because the supervisor has ended.
+// Events returns the events that are kept and, with follow, new ones until ctx is done or the supervisor ends. The sequence ends
+// after an error. There is no error if it ends because the supervisor has ended.
 func (c *Client) Events(ctx context.Context, follow bool) iter.Seq2[Event, error] {
 	q := url.Values{}
 	if follow {
@@ -50,7 +51,7 @@ func (c *Client) Events(ctx context.Context, follow bool) iter.Seq2[Event, error
 	return stream[Event](ctx, c, "/v1/events", q)
 }
 
-// stream reads one JSON object a line.
+// stream requests a path whose answer is a sequence of JSON values, one per line.
 func stream[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
 	return streamOf[T](ctx, c, http.MethodGet, path, q, nil)
 }

@@ -17,8 +17,8 @@ type Server struct {
 	events *Events
 }
 
-// New creates the socket. Requests are answered once Run is called. The error says why the socket cannot be created at the path, or at
-// the last of the default ones.
+// New creates the socket. Requests are answered once [Server.Run] is called. The error says why the socket cannot be created at the
+// path, or at the last of the default paths.
 func New(o Options) (*Server, error) {
 	if o.Root == nil {
 		return nil, errors.New("control: there is no Root")
@@ -48,7 +48,7 @@ func New(o Options) (*Server, error) {
 // Path returns the path of the socket.
 func (s *Server) Path() string { return s.server.Addr() }
 
-// Run answers requests until Close. It must be called once.
+// Run answers requests until [Server.Close] is called. It must be called once.
 func (s *Server) Run() error {
 	var all errgroup.Group
 	all.Go(s.server.Run)

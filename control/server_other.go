@@ -8,25 +8,25 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// Events keeps nothing.
+// Events keeps no events: there are control sockets on Linux only.
 type Events struct{}
 
-// NewEvents returns [Events].
+// NewEvents returns [Events] that keep nothing.
 func NewEvents(string) *Events { return &Events{} }
 
 // Observe does nothing.
 func (e *Events) Observe(child.Event) {}
 
-// A Server answers at the control socket of a bundle.
+// A Server answers requests at the control socket of a bundle. It cannot be created.
 type Server struct{}
 
-// New fails: there are control sockets on Linux only.
+// New returns [errors.ErrUnsupported]: there are control sockets on Linux only.
 func New(Options) (*Server, error) { return nil, errors.ErrUnsupported }
 
-// Path is empty.
+// Path returns an empty path.
 func (s *Server) Path() string { return "" }
 
-// Run returns at once.
+// Run returns [errors.ErrUnsupported].
 func (s *Server) Run() error { return errors.ErrUnsupported }
 
 // Close does nothing.

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// A Follower reads the lines of a [Stream] as they arrive. It only holds a position in the ring buffer that [Stream.Tail] reads too,
-// so it cannot slow the Stream down; a Follower that is too slow loses lines and is told how many. It needs no Close. Its
-// methods must not be called from several goroutines at once.
+// A Follower reads the lines of a [Stream] as they arrive. It is only a position in the ring buffer that [Stream.Tail] reads too,
+// so it cannot slow the Stream down. A Follower that is too slow loses lines, and reports how many. It needs no Close. Its
+// methods must not be called concurrently.
 type Follower struct {
 	r    *ring
 	at   cursor
-	seen uint64 // how many lines there were up to there
-	lost int    // of them, those that have not been told to be missing
-	old  uint64 // the position up to which Follow found lines
+	seen uint64 // the number of lines of the ring up to there
+	lost int    // the number of lost lines that were not reported yet
+	old  uint64 // the end of the ring when Follow was called
 }
 
-// Follow returns a [Follower] that begins with the last n lines, as Tail(n) does. From there on it reports every line that it
+// Follow returns a [Follower] that begins with the last n lines, as [Stream.Tail] does. From there on it counts every line that it
 // loses.
 func (s *Stream) Follow(n int) *Follower {
 	r := &s.ring
@@ -39,7 +39,7 @@ func (s *Stream) Follow(n int) *Follower {
 	return f
 }
 
-// look finds the next line, and learns of those that were lost before it. The caller holds the lock of the ring.
+// look finds the next line, and counts the lines that were lost before it. The caller holds the lock of the ring.
 func (f *Follower) look() (size int, ok bool) {
 	before := f.seen
 	if f.at.gone(f.r) {
@@ -47,13 +47,13 @@ func (f *Follower) look() (size int, ok bool) {
 		f.seen = f.r.lines - uint64(f.r.kept())
 	}
 	if size, ok = f.at.line(f.r); !ok {
-		f.seen = f.r.lines // there is no ring, or the last lines had no room in it
+		f.seen = f.r.lines // nothing is kept, or the last lines did not fit into the ring
 	}
 	f.lost += int(f.seen - before)
 	return size, ok
 }
 
-// take is Take, with the lock of the ring held.
+// take is Take; the caller holds the lock of the ring.
 func (f *Follower) take(buf []byte) (line Line, lost int, ok bool) {
 	size, ok := f.look()
 	if f.lost > 0 {
@@ -75,15 +75,16 @@ func (f *Follower) take(buf []byte) (line Line, lost int, ok bool) {
 	return line, 0, true
 }
 
-// Take returns the next line, or the number of lines that were lost before it because the [Follower] was too slow. It returns
-// ok false if there is neither yet. The text is stored in buf, or in new memory if buf is too small.
+// Take returns the next line, or the number of lines that were lost before it because the [Follower] was too slow. If there is
+// neither yet, ok is false. The text is stored in buf, or in newly allocated memory if buf is too small.
 func (f *Follower) Take(buf []byte) (line Line, lost int, ok bool) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
 	return f.take(buf)
 }
 
-// Ready reports whether Take would return something. If not, over tells that it never will, since the [Log] or [Stream] was closed.
+// Ready reports whether [Follower.Take] would return something. If it would not, over reports that it never will again, because the
+// [Log] or [Stream] was closed.
 func (f *Follower) Ready() (ready, over bool) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
@@ -91,7 +92,8 @@ func (f *Follower) Ready() (ready, over bool) {
 	return ready, f.r.closed && !ready
 }
 
-// Old returns the time of the next line if that was there when Follow was called, or if such lines were lost.
+// Old reports whether the next line was read before Follow was called, or lines from before were lost and this was not reported
+// yet. If so, it returns the time at which the next line was read.
 func (f *Follower) Old() (read time.Time, ok bool) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
@@ -104,14 +106,14 @@ func (f *Follower) Old() (read time.Time, ok bool) {
 	return time.Unix(0, f.at.nanos), ok && f.at.pos < f.old || f.lost > 0
 }
 
-// What Next returns at once, at most, and a line more.
+// The limits of one call of Next. The last line may exceed nextBytes.
 const (
 	nextLines = 1000
 	nextBytes = 64 << 10
 )
 
-// Next waits until there are new lines, and returns some of them, and how many were lost before them. The error is that of ctx, or
-// [io.EOF] when the [Log] or [Stream] was closed and there are no more lines.
+// Next waits until there are new lines, and returns some of them and the number of lines that were lost before them. The error is
+// that of ctx, or [io.EOF] if the [Log] or [Stream] was closed and there are no more lines.
 func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error) {
 	if err := f.wait(ctx); err != nil {
 		return nil, 0, err
@@ -123,7 +125,7 @@ func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error)
 		switch {
 		case !ok:
 			return lines, lost, nil
-		case missing > 0: // before the first line: nothing is lost while the lock is held
+		case missing > 0: // only before the first line: nothing is lost while the lock is held
 			lost = missing
 		default:
 			lines = append(lines, line)
@@ -133,8 +135,8 @@ func (f *Follower) Next(ctx context.Context) (lines []Line, lost int, err error)
 	return lines, lost, nil
 }
 
-// Skip waits as Next does and skips all lines, which costs nothing. It is for callers that only want to know that there are
-// lines.
+// Skip waits like [Follower.Next] and skips all lines, without copying them. It is for callers that only want to know that there
+// are new lines.
 func (f *Follower) Skip(ctx context.Context) error {
 	if err := f.wait(ctx); err != nil {
 		return err
@@ -145,7 +147,7 @@ func (f *Follower) Skip(ctx context.Context) error {
 	return nil
 }
 
-// wait waits until there are lines after those that have been returned. The error is that of Next.
+// wait waits until there is something to return. The error is that of Next.
 func (f *Follower) wait(ctx context.Context) error {
 	for {
 		f.r.mu.Lock()
@@ -169,7 +171,7 @@ func (f *Follower) wait(ctx context.Context) error {
 	}
 }
 
-// close lets followers end.
+// close makes followers end after the lines that are kept.
 func (r *ring) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

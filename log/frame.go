@@ -7,10 +7,11 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/jsontext"
 )
 
-// stamp is RFC 3339 with exactly nine digits: time.RFC3339Nano drops trailing zeros, and columns would not line up.
+// stamp is RFC 3339 with exactly nine digits for the fraction of a second: time.RFC3339Nano drops trailing zeros, and columns would
+// not line up.
 const stamp = "2006-01-02T15:04:05.000000000Z"
 
-// stdStream tells stdout from stderr where they do not share a pipe.
+// A stdStream is stdout or stderr, or 0 if they share a pipe.
 type stdStream uint8
 
 const (
@@ -20,7 +21,7 @@ const (
 
 func (s stdStream) String() string { return [...]string{"", "stdout", "stderr"}[s] }
 
-// A frame puts what belongs around a line. What is the same for all lines of a chunk is made once, as its header.
+// A frame formats lines. The header, which is the same for all lines of a chunk, is made once per chunk.
 type frame struct {
 	json  bool
 	time  bool
@@ -28,16 +29,16 @@ type frame struct {
 	max   int // Options.MaxLine
 }
 
-// An ending says how a line that is written ends.
+// An ending says how an output line ends.
 type ending uint8
 
 const (
-	whole ending = iota // with its newline
-	cut                 // it goes on, because it was too long
-	held                // it goes on, because it has waited for its end
+	whole ending = iota // it is complete
+	cut                 // it will be continued, because the line was too long
+	held                // it will be continued, because the line has waited for its end
 )
 
-// endingOf is the ending of a line that may be a part of one that is too long.
+// endingOf returns the ending of a line, or of a part of a line that is too long.
 func endingOf(partial bool) ending {
 	if partial {
 		return cut
@@ -45,14 +46,14 @@ func endingOf(partial bool) ending {
 	return whole
 }
 
-// What tells in each format that a line goes on. In [Text] a part of a line that is too long has no mark: it is as it was
-// written, so that the parts can be joined again by their length alone.
+// The marks of a line that is continued, in [Text] and in [JSON]. In [Text] only a held line has a mark. A part of a line that is
+// too long has the bytes as they were written, so the parts can be recognized by their length alone and joined again.
 const (
 	heldMark    = ` \`
 	partialMark = `,"partial":true`
 )
 
-// newFrame returns the frame for lines of a daemon; stream is empty where both share a pipe.
+// newFrame returns the frame for lines of a daemon; stream is 0 if stdout and stderr share a pipe.
 func newFrame(o Options, daemon string, stream stdStream) frame {
 	if o.Format != JSON {
 		return frame{time: o.Timestamps, fixed: "[" + daemon + "] ", max: o.MaxLine}
@@ -72,7 +73,7 @@ func newOwnFrame(o Options) frame {
 	return frame{json: true, time: true, fixed: `,"msg":`, max: o.MaxLine}
 }
 
-// splitter returns a splitter for lines in this frame.
+// splitter returns a splitter for lines that this frame formats.
 func (f *frame) splitter() splitter {
 	overhead := len(f.header(nil, time.Time{}))
 	if f.json {
@@ -81,7 +82,7 @@ func (f *frame) splitter() splitter {
 	return newSplitter(f.max-overhead, f.json)
 }
 
-// header appends what stands before each line.
+// header appends the header of a line.
 func (f *frame) header(dst []byte, now time.Time) []byte {
 	if f.json {
 		dst = append(dst, `{"time":"`...)
@@ -98,7 +99,7 @@ func (f *frame) header(dst []byte, now time.Time) []byte {
 	return append(dst, f.fixed...)
 }
 
-// line appends a line, or a part of one.
+// line appends an output line: header and line, which may be a part, as the format requires.
 func (f *frame) line(dst, header, line []byte, end ending) []byte {
 	dst = append(dst, header...)
 	if f.json {
@@ -111,9 +112,10 @@ func (f *frame) line(dst, header, line []byte, end ending) []byte {
 	return append(dst, '\n')
 }
 
-// copyLines appends lines from the start of data, of which the first scanned bytes hold no newline, as long as they
-// are whole, at most limit bytes long, and fit into one write. It returns how many bytes of data and lines that was. In
-// Text this is the way of nearly all lines; line and splitter.next together take twice as long for short ones.
+// copyLines appends lines from the start of data, as long as they are complete, at most limit bytes long with their newline, and
+// fit into one write. The first scanned bytes of data have no newline. It returns dst, and the numbers of bytes and lines that it
+// has taken from data. In Text nearly all lines take this path; line and splitter.next together take twice as long for short
+// lines.
 func (f *frame) copyLines(dst, header, data []byte, scanned, limit int) (b []byte, used, lines int) {
 	for {
 		i := bytes.IndexByte(data[used+scanned:], '\n')

@@ -7,10 +7,10 @@ import (
 	"github.com/bot-bottle/sidecar-init/internal/jsontext"
 )
 
-// The encoder is written by hand because encoding/json costs 0.6 MB of resident memory in a process whose whole
-// budget is 7 MB, and because a line is arbitrary bytes, of which it would keep no record.
+// The encoder is written by hand because encoding/json costs 0.6 MB of resident memory in a process whose whole budget is 7 MB, and
+// because a line can be any bytes, and encoding/json would replace invalid UTF-8 without a record of the original bytes.
 
-// appendRest appends the value of "line" or "msg", and what follows it in the object.
+// appendRest appends the value of "line" or "msg", and the rest of the object after it.
 func appendRest(dst, line []byte, partial bool) []byte {
 	dst, valid := jsontext.Append(dst, line)
 	if partial {
@@ -24,8 +24,8 @@ func appendRest(dst, line []byte, partial bool) []byte {
 	return append(dst, '}', '\n')
 }
 
-// fit returns how many bytes at the start of s appendRest can write in room bytes, what stands around every line not
-// counted. It does not divide a UTF-8 sequence.
+// fit returns how many bytes at the start of s appendRest can encode in room bytes, not counting what is the same for every line.
+// It does not divide a UTF-8 sequence.
 func fit(s []byte, room int) int {
 	quoted, valid := 0, true
 	for i := 0; i < len(s); {
@@ -44,7 +44,7 @@ func fit(s []byte, room int) int {
 			if over <= 0 {
 				break
 			}
-			n -= max(1, over/3) // a byte is at most one and four thirds, so this is never too much
+			n -= max(1, over/3) // a byte becomes at most one and four thirds bytes, so this never removes too much
 		}
 		i, quoted = i+n, quoted+n
 		if n < all {
@@ -54,7 +54,7 @@ func fit(s []byte, room int) int {
 	return len(s)
 }
 
-// sizeOf returns what appendRest makes of a line of n bytes, which are quoted ones in the string.
+// sizeOf returns the size of what appendRest writes for a line of n bytes, which take quoted bytes in the JSON string.
 func sizeOf(quoted, n int, valid bool) int {
 	if !valid {
 		quoted += len(`,"bytes":""`) + base64.StdEncoding.EncodedLen(n)
@@ -62,8 +62,8 @@ func sizeOf(quoted, n int, valid bool) int {
 	return quoted
 }
 
-// quotedSize returns how many bytes the first character of s has, how many jsontext.Append makes of it, and whether it is
-// valid UTF-8. It is none that stands for itself in ASCII.
+// quotedSize returns the number of bytes of the first character of s, the number of bytes that jsontext.Append writes for it, and
+// whether it is valid UTF-8. The character must not be one that jsontext.Plain counts.
 func quotedSize(s []byte) (size, quoted int, valid bool) {
 	switch c := s[0]; {
 	case c == '"' || c == '\\' || c == '\t' || c == '\r' || c == '\n':

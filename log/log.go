@@ -1,30 +1,30 @@
 // Package log writes the output of daemons, in whole lines, and the supervisor's own lines to one file.
 //
-// A [Log] is the only writer. Each daemon has a [Stream]. [Stream.Open] makes the pipes for one process of the daemon: their write
-// ends become its stdout and stderr, and a goroutine reads the other ends.
+// A [Log] is the only writer to the file. Each daemon has a [Stream]. [Stream.Open] creates the pipes for one process of the
+// daemon: their write ends become its stdout and stderr, and a goroutine for each pipe reads the other end.
 //
 // Guarantees:
 //
-//  1. A line is written whole: it is never split by, or mixed with, another. Its bytes are not changed.
-//  2. No line is lost at the end of a process. Lines that are lost for other reasons (a consumer that has stopped reading, a write
-//     error) are counted, and reported by a line once lines can be written again.
-//  3. Lines of one process are written in order, and before the lines of the daemon's next process. A last line without a
+//  1. A line is written whole: it is never split by, or mixed with, another line. Its bytes are not changed.
+//  2. No line is lost when a process ends. Lines that are lost for other reasons (a consumer that has stopped reading, a write
+//     error) are counted, and a line in the log reports them once lines can be written again.
+//  3. The lines of one process are written in order, and before the lines of the daemon's next process. A last line without a
 //     newline gets one, so it is never joined with the first line of the next process.
-//  4. A line is not held back to fill a batch: it is written as soon as the writer is free. An incomplete line is written as a
+//  4. A line is not delayed to fill a batch: it is written as soon as the writer is free. An incomplete line is written as a
 //     part after [Options.Hold], and its continuation as the next part.
-//  5. Memory is bounded, whatever a daemon writes: a line longer than [Options.MaxLine] is split. An idle Stream holds no
+//  5. Memory is bounded, whatever a daemon writes: a line longer than [Options.MaxLine] is split. An idle Stream has no
 //     buffer.
-//  6. [Log.Printf] never blocks, whatever the consumer does, and its line is written before every line that a daemon writes
+//  6. [Log.Printf] never blocks, whatever the consumer does. Its line is written before every line that a daemon writes
 //     after Printf has returned.
-//  7. A process that outlives the daemon's main process and holds the pipe delays neither Open nor exited, and Close only
+//  7. A process that outlives the daemon's main process and keeps the pipe open delays neither Open nor exited, and Close only
 //     until its deadline.
-//  8. The status flags of the output file (O_NONBLOCK) are never changed: other processes may share it.
+//  8. The status flags of the output file (O_NONBLOCK) are never changed, because other processes may share it.
 //
 // Rules for callers: pass the write ends to the process, then close them. Call exited when the process has ended, but not
-// on an actor's goroutine. SIGPIPE needs no attention: the package writes with plain system calls, for which the Go runtime does not
-// let the program die.
+// on an actor's goroutine. No handling of SIGPIPE is needed: the package writes with plain system calls, for which the Go runtime
+// does not let SIGPIPE end the program.
 //
-// docs/adr/0005-log-path.md says why each process has a pipe of its own, and which alternatives were rejected.
+// docs/adr/0005-log-path.md explains why each process has a pipe of its own, and which alternatives were rejected.
 package log
 
 import (
@@ -37,22 +37,22 @@ import (
 
 // The defaults of [Options] and [StreamOptions].
 const (
-	// DefaultMaxLine is the length of the longest line that is written in one piece. Docker's json-file driver and containerd
-	// have the same limit.
+	// DefaultMaxLine is the length in bytes of the longest line that is not split. Docker's json-file driver and containerd have
+	// the same limit.
 	DefaultMaxLine = 16 << 10
-	// DefaultHold is how long an incomplete line waits for its end.
+	// DefaultHold is how long an incomplete line waits for its end before it is written as a part.
 	DefaultHold = 2 * time.Second
-	// DefaultRing is how many bytes of each daemon's output are kept for [Stream.Tail] and [Stream.Follow].
+	// DefaultRing is the size in bytes of the ring buffer that keeps each daemon's output for [Stream.Tail] and [Stream.Follow].
 	DefaultRing = 64 << 10
 )
 
-// MinMaxLine is the least value of [Options.MaxLine]: prefix and timestamp need room too.
+// MinMaxLine is the smallest value of [Options.MaxLine], which must have room for prefix and timestamp too.
 const MinMaxLine = 1 << 10
 
-// ErrClosed is the error of [Stream.Open] on a [Log] that is being drained or closed.
+// ErrClosed is the error of [Stream.Open] if the [Log] is being drained or closed.
 var ErrClosed = errors.New("log: closed")
 
-// A Format is the format of the lines.
+// A Format is an output format.
 type Format string
 
 // The formats.
@@ -67,28 +67,28 @@ const (
 type Options struct {
 	// Format is the format; empty means [Text].
 	Format Format
-	// Timestamps puts the time before the prefix of every line in [Text]: RFC 3339 in UTC with nine digits of
-	// nanoseconds, and a space. In [JSON] there is always a time.
+	// Timestamps puts the time and a space before the prefix of every line in [Text]: RFC 3339, in UTC, with nine digits for the
+	// fraction of a second. In [JSON] there is always a time.
 	Timestamps bool
 	// Source is the prefix of the supervisor's own lines in [Text]; empty means "sidecar-init".
 	Source string
-	// MaxLine is the length in bytes of the longest line that is written in one piece; 0 means [DefaultMaxLine], and smaller values than
-	// [MinMaxLine] mean that. In [Text] it includes prefix and timestamp but not the newline, and a longer line is split into parts of at
-	// most MaxLine-1 bytes. In [JSON] it is the whole object with its newline. Up to ten such lines are in memory at once, in
-	// addition to an incomplete one for each pipe.
+	// MaxLine is the length in bytes of the longest line that is not split; 0 means [DefaultMaxLine], and values below
+	// [MinMaxLine] mean MinMaxLine. In [Text] it includes prefix and timestamp but not the newline, and a longer line is split
+	// into parts of at most MaxLine-1 bytes. In [JSON] it is the length of the whole object with its newline. Buffers need memory
+	// for up to ten such lines, in addition to an incomplete line for each pipe.
 	MaxLine int
 	// Hold is how long an incomplete line waits for its end before it is written as a part; 0 means [DefaultHold], and a negative
-	// value as long as its process lives. In [Text] such a part ends with a space and a backslash.
+	// value means as long as its process lives. In [Text] such a part ends with a space and a backslash.
 	Hold time.Duration
 }
 
-// A Log writes the lines of all daemons, and the supervisor's own, to one file. Create one with [New]. Its methods
-// may be called from any goroutine.
+// A Log writes the lines of all daemons, and those of the supervisor, to one file. Create one with [New]. Its methods may be called
+// from any goroutine.
 type Log struct {
 	options Options
 	w       *writer
 	block   *pool // for pumps that may wait for the consumer while they hold buffers
-	swift   *pool // for pumps that never do, so that they need not wait for the others
+	swift   *pool // for pumps that never wait for the consumer, so that they do not wait for the buffers of the others
 
 	own Stream
 
@@ -96,7 +96,7 @@ type Log struct {
 
 	mu      sync.Mutex
 	closing bool
-	streams []*Stream          // without closed ones that have nothing left to write
+	streams []*Stream          // all except closed ones that have nothing left to write
 	gone    StreamStats        // the sums of those closed ones
 	pumps   map[*pump]struct{} // the running ones
 }
@@ -127,19 +127,20 @@ func New(out *os.File, o Options) *Log {
 	return l
 }
 
-// Own returns the [Stream] of the lines of [Log.Printf], for [Stream.Tail] and [Stream.Follow]. It cannot be opened, and is not in [Stats].
+// Own returns the [Stream] of the lines of [Log.Printf], for [Stream.Tail] and [Stream.Follow]. It cannot be opened, and is not in
+// [Stats].Streams.
 func (l *Log) Own() *Stream { return &l.own }
 
-// Printf writes a line of the supervisor. It never blocks: the line goes through a bounded queue, and is dropped if the queue
-// is full, which a later line reports. A message of several lines becomes several lines of the log.
+// Printf writes a line of the supervisor. It never blocks: the line goes through a bounded queue. If the queue is full, the line is
+// dropped, and a later line reports that. A message of several lines becomes several lines of the log.
 func (l *Log) Printf(format string, a ...any) { l.w.printf(format, a...) }
 
 // Stats are the counters of a [Log].
 type Stats struct {
 	Lines      uint64 // lines of all daemons
-	Dropped    uint64 // how many of these were not written
+	Dropped    uint64 // those of them that were not written
 	Own        uint64 // the supervisor's own lines
-	OwnDropped uint64 // how many of these were not written
+	OwnDropped uint64 // those of them that were not written
 	Streams    []StreamStats
 }
 
@@ -148,10 +149,10 @@ type StreamStats struct {
 	Name  string
 	Bytes uint64 // read from the daemon
 	Lines uint64 // read from the daemon
-	// Dropped counts lines that were read and not written: because the consumer had stopped reading (with overflow drop, or at the
-	// deadline of Close) or was gone, or because of a write error. Lines of a quiet Stream do not count.
+	// Dropped counts lines that were read but not written, because the consumer had stopped reading (with overflow drop, or at the
+	// deadline of Close), because it was gone, or because of a write error. It does not count lines of a quiet Stream.
 	Dropped uint64
-	// Last is when the latest line was read; zero if none was.
+	// Last is when the last line was read; zero if none was.
 	Last time.Time
 }
 
@@ -173,14 +174,15 @@ func (l *Log) Stats() Stats {
 	return st
 }
 
-// Drain ends all streams. It waits until each pipe is at its end and everything was written, or until the deadline. Pipes that a
-// process still holds shortly before the deadline are read as far as they are filled then. Afterwards [Stream.Open] fails, but
-// Printf works, so that a last line can follow everything else. A second call does nothing.
+// Drain ends all streams. It waits until all pipes are at their end and everything is written, or until the deadline (for 10 ms,
+// if that is longer). From a pipe that a process still holds open shortly before the deadline, it reads what is in the pipe then.
+// Afterwards [Stream.Open] fails, but [Log.Printf] works, so that a last line can follow everything else. A second call does
+// nothing.
 func (l *Log) Drain(deadline time.Time) {
 	l.drain.Do(func() { l.finish(deadline) })
 }
 
-// finish is Drain, once.
+// finish does the work of Drain.
 func (l *Log) finish(deadline time.Time) {
 	l.mu.Lock()
 	l.closing = true
@@ -191,7 +193,7 @@ func (l *Log) finish(deadline time.Time) {
 	}
 	l.mu.Unlock()
 
-	// A deadline that has just passed must not cost lines that a free writer would write in no time.
+	// If the deadline has just passed, lines that the writer can write at once must not be lost.
 	left := max(time.Until(deadline), minDrain)
 	hard, cancel := context.WithTimeout(context.Background(), left)
 	defer cancel()
@@ -214,10 +216,10 @@ func (l *Log) finish(deadline time.Time) {
 		}
 		s.ring.close()
 	}
-	l.own.ring.close() // followers do not wait for the last words
+	l.own.ring.close() // followers do not wait for lines that are printed after this
 }
 
-// minDrain is the time that Drain and Close have at least, whatever the deadline, to write what there is.
+// minDrain is the least time that Drain and Close take, whatever the deadline, to write what is left.
 const minDrain = 10 * time.Millisecond
 
 // ended waits until all pumps have ended, and reports whether that was before timeout.
@@ -252,16 +254,16 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// Flush waits until the supervisor's own lines were written, or until the deadline.
+// Flush waits until the supervisor's own lines are written, or until the deadline.
 func (l *Log) Flush(deadline time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	l.w.own.empty(ctx.Done())
 }
 
-// Close calls Drain, unless that was called, then writes the supervisor's own lines and returns the counters. It returns by the
-// deadline (or in 10 ms, if that is later) even if the consumer has stopped reading; what was not written by then counts as
-// dropped. It must be called once.
+// Close calls [Log.Drain], unless it was called before, then waits until the supervisor's own lines are written, and returns the
+// counters. It returns by the deadline, or soon after, since each of the two steps may take 10 ms in any case, even if the consumer
+// has stopped reading. Lines that are not written by then count as dropped. It must be called once.
 func (l *Log) Close(deadline time.Time) Stats {
 	l.Drain(deadline)
 	ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(deadline), minDrain))

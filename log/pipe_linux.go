@@ -5,11 +5,11 @@ import (
 	"unsafe"
 )
 
-// buffered returns how many bytes are in the pipe.
+// buffered returns the number of bytes in the pipe, or an upper bound if it is not known.
 func buffered(fd uintptr) int {
 	var n int32
-	// TIOCINQ is FIONREAD. Package syscall has no function for it, and this package imports nothing but the
-	// standard library.
+	// TIOCINQ is another name of FIONREAD. Package syscall has no function for it, and this package does not depend on other
+	// modules, such as golang.org/x/sys.
 	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCINQ, uintptr(unsafe.Pointer(&n))); errno != 0 {
 		return pipeSize
 	}

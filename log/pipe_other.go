@@ -2,5 +2,5 @@
 
 package log
 
-// buffered returns a bound for how many bytes are in the pipe: what fits into it.
+// buffered returns an upper bound for the number of bytes in the pipe: its capacity.
 func buffered(uintptr) int { return pipeSize }

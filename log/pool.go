@@ -2,19 +2,19 @@ package log
 
 import "sync"
 
-// A pool holds the buffers of pumps. There are fewer of them than pumps, because only one can write at a time.
+// A pool has buffers for pumps. There are fewer buffers than pumps, because only one pump can write at a time.
 type pool struct {
 	mu   sync.Mutex
 	cond sync.Cond
-	free []*buffers // a stack, so that a quiet system keeps touching the same memory
-	more int        // how many can still be made
-	line int        // the longest line
+	free []*buffers // a stack, so that a quiet system keeps using the same memory
+	more int        // how many may still be allocated
+	line int        // the length of the longest line
 }
 
-// buffers are what a pump needs to carry one chunk.
+// buffers are the buffers that a pump needs for one chunk.
 type buffers struct {
-	in   []byte // a line that has begun, and one read
-	out  []byte // one write, and the line that was too much for it
+	in   []byte // an incomplete line, and the bytes of one read
+	out  []byte // the bytes of one write, and the line that does not fit into it any more
 	head []byte
 }
 
@@ -24,7 +24,7 @@ func newPool(n, line int) *pool {
 	return p
 }
 
-// get returns buffers; it waits until there are some.
+// get returns buffers. It waits until there are free ones.
 func (p *pool) get() *buffers {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,7 +43,7 @@ func (p *pool) get() *buffers {
 	return b
 }
 
-// put gives buffers back.
+// put returns buffers to the pool.
 func (p *pool) put(b *buffers) {
 	p.mu.Lock()
 	p.free = append(p.free, b)

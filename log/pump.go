@@ -11,52 +11,52 @@ import (
 	"time"
 )
 
-// readSize is how much is read at once. It is a little less than the capacity of a pipe, so that with prefixes it
-// still fits into one write of writeSize, and that into the pipe behind: 64 KiB and a few prefixes would block the
-// writer each time until the consumer has been scheduled.
+// readSize is the number of bytes that are read at once. It is a little less than the capacity of a pipe, so that with prefixes the
+// lines still fit into one write of writeSize, and that fits into the output pipe: 64 KiB and a few prefixes would block the writer
+// each time until the consumer is scheduled.
 const (
 	readSize  = 56 << 10
 	writeSize = 64 << 10
-	pipeSize  = 64 << 10 // what a pipe holds unless somebody has changed that
+	pipeSize  = 64 << 10 // the capacity of a pipe, unless somebody has changed it
 )
 
-// A pump carries what comes out of one pipe to the writer. While the pipe is empty it holds nothing but the line
-// that has begun, and is parked in the poller.
+// A pump passes the output from one pipe to the writer. While the pipe is empty, it keeps only the incomplete line and is parked in
+// the poller.
 type pump struct {
 	s     *Stream
-	mode  *mode // of s, for what is read now
+	mode  *mode // the mode of s for the output that is being processed
 	r     *os.File
 	conn  syscall.RawConn // of r
 	kind  stdStream
-	after <-chan struct{} // what must be closed before the first read; may be nil
+	after <-chan struct{} // if not nil, the first read waits until it is closed
 	done  chan struct{}   // closed at the end
 
 	frame frame
 	split splitter
-	begun []byte    // the line that has begun, as far as it has not left
-	since time.Time // when that was read
-	left  []byte    // the parts of that line that have left because it has waited, for the match function
-	alarm bool      // the read deadline is when the line that has begun has waited for long enough, or earlier
+	begun []byte    // the incomplete line, without parts that were sent off
+	since time.Time // when its first byte was read, or its last part was sent off
+	left  []byte    // the parts of it that were sent off because it has waited, for the match function
+	alarm bool      // the read deadline is set, to when the incomplete line has waited for long enough, or earlier
 
-	mu    sync.Mutex // held for system calls only that do not block
-	life  uint64     // the last one that writes to this pipe
-	taken int64      // bytes read
-	marks []mark     // those still ahead, in order
-	stop  bool       // to end at the last mark
+	mu    sync.Mutex // held only for system calls that do not block
+	life  uint64     // the last life that writes to this pipe
+	taken int64      // the number of bytes read
+	marks []mark     // the marks that are not reached yet, in order
+	stop  bool       // end at the last mark
 	ended bool       // nothing will be read any more
 
-	// For the count of what a consumer that has stopped has not taken; see abandon.
+	// For the count of lines that a consumer has not read when it has stopped reading; see abandon.
 	waiting atomic.Int64 // lines that are being written
-	behind  atomic.Int64 // lines that were read and wait for that
-	midline atomic.Bool  // what was read ends within a line
+	behind  atomic.Int64 // lines that were read and will be written after those
+	midline atomic.Bool  // the output that was read ends within a line
 }
 
-// A mark is the place in what comes out of a pipe where a life ended: what was in the pipe at that moment is before
-// it. The line that has begun there is ended.
+// A mark is the position in the output from a pipe at which a life ended: everything that was in the pipe at that moment is
+// before it. A line that is incomplete there is ended.
 type mark struct {
 	at      int64
 	life    uint64
-	through chan struct{} // closed when everything up to the mark has been written
+	through chan struct{} // closed when everything before the mark is written
 }
 
 func newPump(s *Stream, r *os.File, kind stdStream) *pump {
@@ -67,8 +67,8 @@ func newPump(s *Stream, r *os.File, kind stdStream) *pump {
 	return p
 }
 
-// mark sets a mark, and with stop it is the last. It returns the channel that is closed when the pump is through.
-// It does not block.
+// mark sets a mark after everything that is in the pipe, and with stop the pump ends there. It returns a channel that is closed
+// when the pump has passed the mark. It does not block.
 func (p *pump) mark(stop bool) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,16 +79,16 @@ func (p *pump) mark(stop bool) <-chan struct{} {
 	m := mark{at: p.taken, life: p.life}
 	p.conn.Control(func(fd uintptr) { m.at += int64(buffered(fd)) })
 	if n := len(p.marks); n > 0 && p.marks[n-1].at == m.at {
-		return p.marks[n-1].through // so there are never more marks than bytes in the pipe
+		return p.marks[n-1].through // so the number of marks is bounded by the number of bytes in the pipe
 	}
 	m.through = make(chan struct{})
 	p.marks = append(p.marks, m)
-	p.r.SetReadDeadline(time.Unix(0, 1)) // wakes the pump, which clears the deadline itself
+	p.r.SetReadDeadline(time.Unix(0, 1)) // wakes the pump, which clears the deadline
 	return m.through
 }
 
-// reopen returns another write end of the pipe for the next life, if the pump has not yet come to the mark of the
-// one before, else nil. Where that is not possible it returns nil too.
+// reopen returns another write end of the pipe, for the next life. It returns nil if the pump has already passed the mark of the
+// previous life, or if the pipe cannot be opened again.
 func (p *pump) reopen(life uint64) *os.File {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,7 +103,7 @@ func (p *pump) reopen(life uint64) *os.File {
 	return w
 }
 
-// run pumps until the end.
+// run reads and passes on the output until the end.
 func (p *pump) run() {
 	if p.after != nil {
 		<-p.after
@@ -111,7 +111,7 @@ func (p *pump) run() {
 	}
 	step := p.step
 	for errors.Is(p.conn.Read(step), os.ErrDeadlineExceeded) {
-		p.r.SetReadDeadline(time.Time{}) // there is a mark, or a line has waited
+		p.r.SetReadDeadline(time.Time{}) // there is a new mark, or a line has waited for long enough
 		p.alarm = false
 	}
 	p.end()
@@ -122,7 +122,7 @@ func (p *pump) run() {
 	p.s.log.mu.Unlock()
 }
 
-// end writes the line that has begun, and lets go whoever waits for a mark.
+// end writes the incomplete line, and wakes those who wait for a mark.
 func (p *pump) end() {
 	p.mu.Lock()
 	p.ended = true
@@ -139,19 +139,19 @@ func (p *pump) end() {
 	}
 }
 
-// What a read has found.
+// A found is the result of a read.
 type found int
 
 const (
 	something found = iota // there may be more
 	nothing                // the pipe is empty
-	theEnd                 // of the pipe, or of what is to be read
+	theEnd                 // this was the end of the pipe, or of what the pump is to read
 )
 
-// step reads until the pipe is empty, and then reports false, so that the poller waits; or until the end.
+// step reads until the pipe is empty or at its end. It reports whether it is at its end; if not, the poller waits for more.
 //
-// That a read gets less than it asked for is not enough to know that the pipe is empty: if its end lies behind, the
-// poller, which is edge-triggered, has told of it already, and will not again.
+// A read that returns less than was asked for does not mean that the pipe is empty: the end of the pipe can follow. The poller is
+// edge-triggered, so it has reported that end already and will not report it again.
 func (p *pump) step(fd uintptr) bool {
 	for {
 		switch p.read(int(fd)) {
@@ -164,13 +164,13 @@ func (p *pump) step(fd uintptr) bool {
 	}
 }
 
-// buffers are those for what is read, or sent off, now. They go back to the pool of p.mode.
+// buffers returns buffers for the output that is processed next, and updates p.mode. The caller returns them to the pool of p.mode.
 func (p *pump) buffers() *buffers {
 	p.mode = p.s.mode()
 	return p.mode.pool.get()
 }
 
-// read reads once, not beyond the next mark, and sends off the lines that are complete.
+// read reads once, not beyond the next mark, and sends off the complete lines.
 func (p *pump) read(fd int) found {
 	b := p.buffers()
 	defer p.mode.pool.put(b)
@@ -188,7 +188,7 @@ func (p *pump) read(fd int) found {
 		p.taken += int64(n)
 		p.ended = state == theEnd
 	}
-	// The pipe can be empty before the mark has been reached, where buffered is but a bound.
+	// The pipe can be empty before the mark, if buffered has returned only an upper bound.
 	reached := ahead && (p.taken == p.marks[0].at || state == nothing)
 	p.mu.Unlock()
 
@@ -212,7 +212,7 @@ func (p *pump) read(fd int) found {
 	return state
 }
 
-// readFD reads once.
+// readFD reads once from a non-blocking file descriptor.
 func readFD(fd int, b []byte) (int, found) {
 	for {
 		switch n, err := syscall.Read(fd, b); {
@@ -227,11 +227,11 @@ func readFD(fd int, b []byte) (int, found) {
 	}
 }
 
-// hold sees to it that a line that has begun does not wait for its end for longer than Options.Hold. The pipe is empty:
-// what came while nobody could look, as in a container that was frozen, has been read.
+// hold makes sure that an incomplete line does not wait for its end for longer than Options.Hold. It is called when the pipe is
+// empty, so output that arrived while this process could not run, as in a container that was frozen, has been read.
 //
-// The timer is the deadline of the read. It is set once in the time for which a line may wait, and not for each line that
-// begins, so it costs a daemon that writes a lot nothing.
+// The timer is the read deadline. It is set at most once per Options.Hold, not for each incomplete line, so it costs nothing for a
+// daemon that writes much.
 func (p *pump) hold() {
 	hold := p.s.log.options.Hold
 	if p.alarm || len(p.begun) == 0 || hold < 0 {
@@ -245,13 +245,13 @@ func (p *pump) hold() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.marks) == 0 { // else the deadline is that of the mark
+	if len(p.marks) == 0 { // otherwise the deadline is for the mark
 		p.r.SetReadDeadline(p.since.Add(hold))
 		p.alarm = true
 	}
 }
 
-// part sends off what there is of the line that has begun.
+// part sends off the incomplete line as a part.
 func (p *pump) part() {
 	b := p.buffers()
 	defer p.mode.pool.put(b)
@@ -261,7 +261,7 @@ func (p *pump) part() {
 	now := time.Now()
 	b.head = p.frame.header(b.head[:0], now)
 	rest := p.begun
-	for first := true; first || completeRunes(rest) > 0; first = false { // of half a character alone there is no part yet
+	for first := true; first || completeRunes(rest) > 0; first = false { // an incomplete character alone is not another part yet
 		n := p.split.held(rest)
 		p.keep(rest[:n], life)
 		p.s.ring.add(now, p.kind, true, rest[:n], 1)
@@ -271,8 +271,8 @@ func (p *pump) part() {
 	p.begun, p.since = append([]byte(nil), rest...), now
 }
 
-// keep keeps a part of a line that has left for the match function, which looks at whole lines, if there is one. A line
-// that becomes too long comes to it in parts.
+// keep keeps a part that is sent off, if there is a match function, which is called with whole lines. A line that becomes too
+// long is passed to it in parts.
 func (p *pump) keep(part []byte, life uint64) {
 	match := p.s.matcher(life)
 	if match == nil {
@@ -285,7 +285,7 @@ func (p *pump) keep(part []byte, life uint64) {
 	}
 }
 
-// matcher returns the match function for lines of that life; nil if there is none.
+// matcher returns the match function for lines of that life, or nil if there is none or a later life has begun.
 func (s *Stream) matcher(life uint64) *func(line []byte) bool {
 	match := s.match.Load()
 	if s.lives.Load() != life {
@@ -294,19 +294,19 @@ func (s *Stream) matcher(life uint64) *func(line []byte) bool {
 	return match
 }
 
-// flush writes the line that has begun. It uses b.
+// flush writes the incomplete line. It uses the buffers b.
 func (p *pump) flush(b *buffers, life uint64) {
 	n := copy(b.in, p.begun)
 	p.begun = nil
 	p.midline.Store(false)
 	if n > 0 {
 		p.lines(b, b.in[:n], n, life, true)
-	} else if p.split.cut { // the part before has said that it goes on
+	} else if p.split.cut { // the previous part was to be continued: end it with an empty one
 		p.lines(b, b.in[:copy(b.in, newline)], 0, life, true)
 	}
 }
 
-// pass leaves the first mark behind.
+// pass removes the first mark, which is reached, and wakes those who wait for it.
 func (p *pump) pass() found {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -323,16 +323,16 @@ func (p *pump) pass() found {
 	return something
 }
 
-// lines sends off the lines in data, which is in b.in and known to hold no newline in its first scanned bytes, and
-// returns the rest, which is a line that has begun, and the time that all of it was read. With last the rest is sent off
-// too. The lines are from that life, or an earlier one.
+// lines sends off the complete lines in data, and returns the rest, which is an incomplete line, and the time that is used as the
+// time of all these lines. With last it sends off the rest too. The slice data is in b.in, and its first scanned bytes have no
+// newline. The lines are from that life, or an earlier one.
 func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last bool) (rest []byte, now time.Time) {
 	s := p.s
 	now = time.Now()
 	match := s.matcher(life)
 	b.head = p.frame.header(b.head[:0], now)
 	out, lines := b.out[:0], 0
-	kept, fresh := 0, 0 // data[:kept] is in the ring, the next fresh lines are not
+	kept, fresh := 0, 0 // data[:kept] is in the ring already; the next fresh lines are not
 	pos := 0
 	plain := !p.frame.json && !p.mode.quiet
 	for {
@@ -385,8 +385,8 @@ func (p *pump) lines(b *buffers, data []byte, scanned int, life uint64, last boo
 	return data[pos:], now
 }
 
-// callMatch calls the match function and returns the one for the next line. One that has found its line, or panics, is
-// called no more; a panic must not end the supervisor.
+// callMatch calls the match function and returns the one for the next line. A function that has returned true, or panics, is not
+// called again. A panic must not end the supervisor.
 func (s *Stream) callMatch(f *func(line []byte) bool, line []byte) (next *func(line []byte) bool) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -401,7 +401,7 @@ func (s *Stream) callMatch(f *func(line []byte) bool, line []byte) (next *func(l
 	return s.match.Load()
 }
 
-// send hands whole lines to the writer, or to the queue in front of it.
+// send passes whole output lines to the writer, or to the queue in front of it. In a quiet mode it only counts them.
 func (p *pump) send(out []byte, lines int) {
 	if lines == 0 {
 		return
@@ -420,13 +420,13 @@ func (p *pump) send(out []byte, lines int) {
 	}
 }
 
-// abandon counts the lines that have not been written and will not be, because the consumer has stopped: those in
-// the pump, which hangs in a write or waits for buffers, and those in the pipe.
+// abandon counts the lines that will not be written because the consumer has stopped reading: those in the pump, which is blocked
+// in a write or waits for buffers, and those in the pipe.
 func (p *pump) abandon() {
 	if isClosed(p.done) {
 		return
 	}
-	unread := p.behind.Load() // read from the pipe, in truth, but not counted as such yet
+	unread := p.behind.Load() // these were read from the pipe, but are not counted in lines yet
 	midline := p.midline.Load()
 	p.conn.Control(func(fd uintptr) {
 		b := make([]byte, 8<<10)

@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// queueSize is how many bytes of lines a queue holds before it drops. As many again can be on their way out.
+// queueSize is how many bytes of lines a queue holds before it drops lines. The same amount can be in the process of being written.
 const queueSize = 64 << 10
 
-// A queue stands between someone who must not wait for the consumer and the writer: the supervisor's own lines,
-// and each daemon with overflow drop. It is emptied by a goroutine that exists only while there is something in it.
+// A queue decouples a source of lines that must not wait for the consumer from the writer: the supervisor's own lines, or a
+// daemon with overflow drop. A goroutine that exists only while the queue is not empty writes the lines.
 //
-// What does not fit is dropped, and a notice takes its place, so that the gap is where the notice is.
+// Lines that do not fit are dropped, and a notice takes their place, so the notice is where the gap is.
 type queue struct {
 	send   func()                               // takes what is queued and writes it
-	notice func(dst []byte, dropped int) []byte // appends the line that tells of dropped ones
+	notice func(dst []byte, dropped int) []byte // appends the line that reports dropped lines
 
-	ready atomic.Bool // something is there to be taken; for those who look often
+	ready atomic.Bool // the queue is not empty; to be checked often, without the lock
 
 	mu      sync.Mutex
 	pending []byte
 	lines   int // in pending
-	dropped int // after pending, not yet in a notice
-	taken   int // lines that were taken and are not yet written
+	dropped int // lines dropped after pending, not in a notice yet
+	taken   int // lines that were taken and are not written yet
 	spare   []byte
 	running bool          // the goroutine exists
-	stalled bool          // waiting for room was in vain since the last take
+	stalled bool          // somebody has waited for room in vain since the last take
 	room    chan struct{} // closed at the next take; nil if nobody waits
 	idle    chan struct{} // closed when everything is written; nil if nobody waits
 }
 
-// put queues as many of the whole lines in b as fit, and returns how many it dropped. Once it has dropped some it
-// drops all until the next take, because what came after the gap would come before its notice.
+// put queues as many of the whole lines in b as fit, and returns how many it has dropped. Once it has dropped a line, it drops
+// all lines until the next take, because later lines would come before the notice.
 func (q *queue) put(b []byte, lines int) (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -56,7 +56,7 @@ func (q *queue) put(b []byte, lines int) (dropped int) {
 	return dropped
 }
 
-// run writes until nothing is left.
+// run writes until the queue is empty.
 func (q *queue) run() {
 	for {
 		q.send()
@@ -75,7 +75,7 @@ func (q *queue) run() {
 	q.mu.Unlock()
 }
 
-// small returns b if it is worth keeping by an idle queue, else nil.
+// small returns b, emptied, if it is small enough for an idle queue to keep, else nil.
 func small(b []byte) []byte {
 	if cap(b) > queueSize/16 {
 		return nil
@@ -83,8 +83,8 @@ func small(b []byte) []byte {
 	return b[:0]
 }
 
-// take returns everything that is queued and how many lines that is, with the notice, which is not counted, if lines
-// were dropped after it. The next take comes after the call of written.
+// take removes and returns everything that is queued, and the number of lines. If lines were dropped after them, it adds the
+// notice, which is not counted. The method written must be called before the next take.
 func (q *queue) take() (b []byte, lines int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -103,7 +103,7 @@ func (q *queue) take() (b []byte, lines int) {
 	return b, lines
 }
 
-// written gives the buffer of take back.
+// written says that the lines of the last take are written, and returns its buffer.
 func (q *queue) written(b []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -111,7 +111,7 @@ func (q *queue) written(b []byte) {
 	q.taken = 0
 }
 
-// empty waits until everything that is queued has been written, and reports whether that was before timeout.
+// empty waits until everything that is queued is written, and reports whether that was before timeout.
 func (q *queue) empty(timeout <-chan struct{}) bool {
 	q.mu.Lock()
 	if !q.running {
@@ -126,27 +126,26 @@ func (q *queue) empty(timeout <-chan struct{}) bool {
 	return before(idle, timeout)
 }
 
-// idles reports whether there is nothing to be written.
+// idles reports whether there is nothing to write.
 func (q *queue) idles() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return !q.running
 }
 
-// abandon returns how many lines are queued or on their way, for the count of what the consumer has not taken.
+// abandon returns the number of lines that are queued or being written, for the count of lines that the consumer has not read.
 func (q *queue) abandon() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.lines + q.taken
 }
 
-// patience is how long the pump of a daemon with overflow drop waits for a queue that is full. It tells a consumer
-// that has stopped, or is much slower than the daemon, from one that the scheduler has not run for a moment.
+// patience is how long the pump of a daemon with overflow drop waits if its queue is full. It distinguishes a consumer that has
+// stopped reading, or is much slower than the daemon, from one that the scheduler has not run for a moment.
 const patience = 10 * time.Millisecond
 
-// soften waits until there is room in the queue, for at most patience and at most once between two takes. If someone
-// has waited in vain since w last got rid of something, it does not wait at all: a hundred daemons that meet a
-// stopped consumer wait once.
+// soften waits until there is room in the queue, at most for patience, and at most once between two takes. If a pump has waited
+// in vain since w last made progress, it does not wait at all: if the consumer stops reading, a hundred daemons wait only once.
 func (q *queue) soften(w *writer, need int) {
 	progress := w.progress.Load()
 	if w.vain.Load() == progress {

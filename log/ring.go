@@ -12,31 +12,31 @@ type Line struct {
 	Time    time.Time // when it was read, in UTC
 	Stream  string    // "stdout" or "stderr"; empty if both share a pipe
 	Text    []byte    // the bytes as they were written, without newline
-	Partial bool      // the next Line of this Stream continues it: it was too long, or its end came late
+	Partial bool      // the next Line of the same pipe continues it, because it was too long or its end came late
 }
 
-// headSize is the size of the header of a record in a ring: time (8 bytes), length (4), flags (4).
+// headSize is the size in bytes of the header of a record in a ring: time (8 bytes), length (4), flags (4).
 const headSize = 16
 
-// partialFlag is set in the flags of a record beside its stdStream.
+// partialFlag is a flag of a record that is a part of a line. The low bits of the flags are its stdStream.
 const partialFlag = 1 << 8
 
-// A ring keeps the last lines of a [Stream]. Lines that were read at once are one record, so the pump copies once per chunk, and
-// only a reader looks for newlines. The oldest record is shortened line by line to make room.
+// A ring is a ring buffer with the last lines of a [Stream]. Lines that were read at once are one record, so the pump copies once
+// per chunk, and only readers search for newlines. To make room, the oldest record is shortened by whole lines.
 type ring struct {
 	mu     sync.Mutex
-	max    int    // bytes to keep
+	max    int    // the largest size of buf
 	buf    []byte // circular; grows up to max
 	head   int    // where the oldest record begins
-	size   int    // bytes of all records
-	end    uint64 // bytes of all records ever, and of the gaps between them
-	lines  uint64 // all lines ever
-	last   int64  // when the latest one was read, in Unix nanoseconds; 0 before any
+	size   int    // bytes of all records in buf
+	end    uint64 // the position after the last record: bytes of all records ever, and of the gaps between them
+	lines  uint64 // the number of lines ever added
+	last   int64  // when the latest line was read, in Unix nanoseconds; 0 if none was
 	wake   chan struct{}
 	closed bool
 }
 
-// init sets the capacity, as in StreamOptions.Ring. Any line of up to longest bytes fits.
+// init sets the capacity as StreamOptions.Ring says, but such that any line of up to longest bytes fits.
 func (r *ring) init(size, longest int) {
 	if size == 0 {
 		size = DefaultRing
@@ -46,7 +46,7 @@ func (r *ring) init(size, longest int) {
 	}
 }
 
-// add keeps data, which is lines lines: each with its newline, except that the last one of a life and a part have none.
+// add adds data, which has this number of lines, as a record. Each line has its newline, except a part and the last line of a life.
 func (r *ring) add(now time.Time, kind stdStream, partial bool, data []byte, lines int) {
 	if lines == 0 {
 		return
@@ -63,8 +63,8 @@ func (r *ring) add(now time.Time, kind stdStream, partial bool, data []byte, lin
 	}
 	if over := headSize + len(data) - r.max; over > 0 {
 		data = data[lineEnd(data, over):]
-		r.size = 0 // lines before the gap would look as if these followed them
-		r.end++    // so that who has read everything before the gap is before what is kept, too
+		r.size = 0 // the lines before the gap would seem to be directly followed by these
+		r.end++    // so that a reader that has read everything before the gap notices the gap
 	}
 	r.reserve(headSize + len(data))
 	flags := uint32(kind)
@@ -77,7 +77,7 @@ func (r *ring) add(now time.Time, kind stdStream, partial bool, data []byte, lin
 	r.end += uint64(headSize + len(data))
 }
 
-// lineEnd returns where the line ends, newline included, that data[at-1] belongs to.
+// lineEnd returns the end of the line to which data[at-1] belongs, including its newline.
 func lineEnd(data []byte, at int) int {
 	i := bytes.IndexByte(data[at-1:], '\n')
 	if i < 0 {
@@ -97,14 +97,14 @@ func parseHead(b []byte) (nanos int64, flags uint32, n int) {
 	return int64(binary.LittleEndian.Uint64(b)), binary.LittleEndian.Uint32(b[12:]), int(binary.LittleEndian.Uint32(b[8:]))
 }
 
-// put copies b to position at, which may be beyond the end of buf.
+// put copies b into buf at position at, modulo the length of buf.
 func (r *ring) put(at int, b []byte) {
 	at %= len(r.buf)
 	n := copy(r.buf[at:], b)
 	copy(r.buf, b[n:])
 }
 
-// get appends the n bytes at position at to dst.
+// get appends the n bytes of buf at position at, modulo the length of buf, to dst.
 func (r *ring) get(dst []byte, at, n int) []byte {
 	at %= len(r.buf)
 	if first := len(r.buf) - at; n > first {
@@ -138,10 +138,10 @@ func (r *ring) reserve(need int) {
 	}
 }
 
-// shorten takes lines of at least over bytes from the oldest record, and returns how many bytes it became shorter.
+// shorten removes lines of at least over bytes from the oldest record, or all of it, and returns how many bytes it has removed.
 func (r *ring) shorten(over int, nanos int64, flags uint32, n int) int {
 	for i := over - 1; i < n-1; {
-		// The data may go round the end of buf, so the newline is searched for in one straight piece after the other.
+		// The data may wrap around the end of buf, so the newline is searched for in one contiguous piece after the other.
 		at := (r.head + headSize + i) % len(r.buf)
 		piece := r.buf[at:min(len(r.buf), at+n-1-i)]
 		j := bytes.IndexByte(piece, '\n')
@@ -156,10 +156,10 @@ func (r *ring) shorten(over int, nanos int64, flags uint32, n int) int {
 	return headSize + n
 }
 
-// start is the position of the oldest record. The caller holds the lock, as of all that follow.
+// start returns the position of the oldest record. The caller holds the lock, as for pieces, kept and the methods of cursor.
 func (r *ring) start() uint64 { return r.end - uint64(r.size) }
 
-// pieces returns the n bytes at this position, which may go round the end of buf.
+// pieces returns the n bytes at this position, in two pieces if they wrap around the end of buf.
 func (r *ring) pieces(pos uint64, n int) (first, second []byte) {
 	at := (r.head + int(pos-r.start())) % max(1, len(r.buf))
 	if more := at + n - len(r.buf); more > 0 {
@@ -168,22 +168,22 @@ func (r *ring) pieces(pos uint64, n int) (first, second []byte) {
 	return r.buf[at : at+n], nil
 }
 
-// A cursor is a place between two lines of a ring. It remains valid when the ring changes; what it stands for may be gone
-// then.
+// A cursor is a position between two lines of a ring. It remains valid when the ring changes, but the next line may no longer be
+// kept then.
 type cursor struct {
-	pos   uint64 // of the next line, or of the head of its record
-	left  int    // bytes of the record from pos on; 0: a head comes
-	nanos int64  // from the head
+	pos   uint64 // the position of the next line, or of the header of its record
+	left  int    // the bytes of the record from pos on; 0 if a header follows
+	nanos int64  // from the header
 	flags uint32
 }
 
-// gone reports whether the line that comes next is not kept any more.
+// gone reports whether the next line is no longer kept.
 func (c *cursor) gone(r *ring) bool {
 	start := r.start()
 	return c.pos < start || c.left > 0 && c.pos < start+headSize
 }
 
-// line returns the length of the next line, without its newline. There is none at the end. The line must not be gone.
+// line returns the length of the next line, without its newline. At the end of the ring ok is false. The line must not be gone.
 func (c *cursor) line(r *ring) (n int, ok bool) {
 	for c.left == 0 {
 		if c.pos == r.end {
@@ -204,14 +204,14 @@ func (c *cursor) line(r *ring) (n int, ok bool) {
 	return c.left, true
 }
 
-// pass goes over the next line, which has n bytes.
+// pass advances the cursor past the next line, which has n bytes without its newline.
 func (c *cursor) pass(n int) {
 	n = min(n+1, c.left) // the newline, if it has one
 	c.pos += uint64(n)
 	c.left -= n
 }
 
-// kept counts the lines that are kept.
+// kept returns the number of lines that are kept.
 func (r *ring) kept() (lines int) {
 	c := cursor{pos: r.start()}
 	for {
@@ -230,8 +230,8 @@ func (r *ring) kept() (lines int) {
 	}
 }
 
-// Tail returns the last n lines that were read, the oldest first; fewer if there are not as many, and all that are
-// kept if n is less than 0. It makes no difference which life of the process they are from.
+// Tail returns the last n lines that were read, the oldest first: fewer if fewer are kept, and all that are kept if n is
+// negative. They can be from several processes of the daemon.
 func (s *Stream) Tail(n int) []Line {
 	f := s.Follow(n)
 	f.r.mu.Lock()
@@ -246,7 +246,8 @@ func (s *Stream) Tail(n int) []Line {
 	}
 }
 
-// Rate is how many lines a second were read in the time before now, or since the oldest that is kept, if that is later.
+// Rate returns the number of lines per second that were read in the period of length within before now. If older lines of the
+// period are no longer kept, it begins with the oldest line that is kept.
 func (s *Stream) Rate(now time.Time, within time.Duration) float64 {
 	r := &s.ring
 	r.mu.Lock()
@@ -260,7 +261,7 @@ func (s *Stream) Rate(now time.Time, within time.Duration) float64 {
 		if nanos < from {
 			continue
 		}
-		if first && r.start() > 0 { // what was before it is gone
+		if first && r.start() > 0 { // earlier lines are gone, so the period begins here
 			from = nanos
 		}
 		a, b := r.pieces(r.start()+uint64(body), n)

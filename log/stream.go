@@ -9,47 +9,47 @@ import (
 	"time"
 )
 
-// Overflow says what happens while the consumer of the output is slower than the daemon.
+// An Overflow says what happens while the consumer of the output is slower than the daemon.
 type Overflow string
 
-// The ways to overflow.
+// The values of Overflow.
 const (
-	// Block, the default, lets the daemon block in its write, as on any full pipe.
+	// Block, the default, applies back-pressure: the daemon's write blocks, as on any full pipe.
 	Block Overflow = "block"
-	// Drop discards whole lines, which are counted and reported. The daemon does not block for longer than 10 ms.
+	// Drop discards whole lines, which are counted and reported. A write of the daemon blocks for at most 10 ms.
 	Drop Overflow = "drop"
 )
 
 // StreamOptions are the options of a [Stream].
 type StreamOptions struct {
-	// Overflow is what happens on a slow consumer; empty means [Block].
+	// Overflow says what happens if the consumer is slow; empty means [Block].
 	Overflow Overflow
-	// Quiet keeps the lines for Tail, Follow and the match function, but does not write them.
+	// Quiet keeps the lines for [Stream.Tail], [Stream.Follow] and the match function, but does not write them.
 	Quiet bool
-	// Ring is about how many bytes are kept for Tail and Follow: 0 means [DefaultRing], a negative value none. It is raised to a
-	// little more than [Options.MaxLine]. Memory is allocated when it is needed.
+	// Ring is the size in bytes of the ring buffer for Tail and Follow: 0 means [DefaultRing], a negative value that no lines are
+	// kept. The size is at least a little more than [Options.MaxLine]. Memory is allocated as needed.
 	Ring int
 }
 
-// A Stream is the output of one daemon, of all its processes one after the other. Create one with [Log.Stream]. Its methods may
-// be called from any goroutine.
+// A Stream is the output of one daemon: of all its processes, one after the other. Create one with [Log.Stream]. Its methods may be
+// called from any goroutine.
 type Stream struct {
 	log  *Log
 	name string
 	now  atomic.Pointer[mode]
-	next atomic.Pointer[mode] // replaces now when the queued lines were written; nil if there is none
+	next atomic.Pointer[mode] // replaces now once the queued lines are written; nil if there is none
 	ring ring
 
 	bytes, lines, dropped atomic.Uint64
 	closed                atomic.Bool
 	match                 atomic.Pointer[func(line []byte) bool]
-	lives                 atomic.Uint64 // the number of the last Open; only lines of its pipes are matched
+	lives                 atomic.Uint64 // the number of calls of Open; only lines of the last life are matched
 
 	opening sync.Mutex // one Open at a time
 	last    *life
 }
 
-// Stream returns a new Stream for the daemon of that name.
+// Stream returns a new [Stream] for the daemon of that name.
 func (l *Log) Stream(name string, o StreamOptions) *Stream {
 	s := &Stream{log: l, name: name}
 	s.now.Store(s.newMode(o))
@@ -60,10 +60,10 @@ func (l *Log) Stream(name string, o StreamOptions) *Stream {
 	return s
 }
 
-// A mode is how the lines of a [Stream] are treated.
+// A mode says how the lines of a [Stream] are handled.
 type mode struct {
 	quiet bool
-	queue *queue // of lines to be written, if the daemon must not block; else nil
+	queue *queue // lines to be written, if the daemon must not block; else nil
 	pool  *pool
 }
 
@@ -78,11 +78,11 @@ func (s *Stream) newMode(o StreamOptions) *mode {
 	return m
 }
 
-// SetOptions changes the options for what is read from now on, also from a running process. Lines that wait in a queue are
-// written first. Ring cannot be changed and is ignored.
+// SetOptions changes the options for what is read from now on, also from a running process. Lines that are queued are written
+// first. Ring cannot be changed and is ignored.
 func (s *Stream) SetOptions(o StreamOptions) {
-	// Only the writer changes to the next mode: if the mode changed while a line is on its way by the old one, the next line could
-	// overtake it.
+	// Only a pump changes to the next mode, before it processes output: if the mode changed while a line is being processed under
+	// the old one, the next line could overtake it.
 	if m, now := s.newMode(o), s.now.Load(); m.quiet != now.quiet || (m.queue == nil) != (now.queue == nil) {
 		s.next.Store(m)
 	} else {
@@ -90,7 +90,7 @@ func (s *Stream) SetOptions(o StreamOptions) {
 	}
 }
 
-// mode returns the current mode, after a change to the next one if that is due. Only the writer calls it.
+// mode returns the current mode, after a change to the next one if that is due. Only pumps call it, before they process output.
 func (s *Stream) mode() *mode {
 	m := s.now.Load()
 	if next := s.next.Load(); next != nil && (m.queue == nil || m.queue.idles()) {
@@ -101,8 +101,8 @@ func (s *Stream) mode() *mode {
 	return m
 }
 
-// Close says that the daemon was removed and that its process has ended: Tail and Follow end with what there is, and the [Stream]
-// is counted in [Stats] only in the sums. Output of processes that outlive it is still written.
+// Close declares that the daemon was removed and that its process has ended. [Stream.Follow] ends after the lines that there are,
+// and [Stats] has the Stream only in its sums. Output of processes that outlive the main process is still written.
 func (s *Stream) Close() {
 	s.closed.Store(true)
 	s.ring.close()
@@ -121,7 +121,7 @@ func (s *Stream) Close() {
 	l.streams = left
 }
 
-// pumping reports whether a pipe of the Stream is still open. The caller holds the lock.
+// pumping reports whether a pipe of the Stream is still open. The caller holds l.mu.
 func (l *Log) pumping(s *Stream) bool {
 	for p := range l.pumps {
 		if p.s == s {
@@ -131,7 +131,7 @@ func (l *Log) pumping(s *Stream) bool {
 	return false
 }
 
-// newQueue returns the queue of a Stream with overflow drop.
+// newQueue returns the queue for a Stream with overflow drop.
 func (w *writer) newQueue(s *Stream) *queue {
 	q := &queue{}
 	q.send = func() {
@@ -160,10 +160,10 @@ func (s *Stream) Stats() StreamStats {
 }
 
 // SetMatch sets the function that is called with each line (without prefix and newline) from the pipes of the last Open, until it
-// returns true. It replaces an earlier function; nil removes it. The function is called on the goroutine that reads, before the
-// line is written, so it must be quick and must not keep the line. A line that is too long is passed in parts. A line that was
-// written in parts because its end came late is passed whole, so the result does not depend on timing. For readiness by log line,
-// call SetMatch after Open and before the process is started: then no line of an earlier process can match.
+// returns true. It replaces an earlier function; nil removes it. The function is called on the goroutine that reads the pipe,
+// before the line is written, so it must be quick and must not keep the line. A line that is too long is passed in parts. A line
+// that was written in parts because its end came late is passed whole, so the result does not depend on timing. For readiness by
+// log line, call SetMatch after Open and before the process is started: then no line of an earlier process can match.
 func (s *Stream) SetMatch(f func(line []byte) (found bool)) {
 	if f == nil {
 		s.match.Store(nil)
@@ -172,28 +172,28 @@ func (s *Stream) SetMatch(f func(line []byte) (found bool)) {
 	}
 }
 
-// A life has the pipes of one Open.
+// A life has the pumps of the pipes of one Open.
 type life struct {
 	s       *Stream
 	pumps   []*pump // one for each pipe
 	once    sync.Once
-	through []<-chan struct{} // for each pump, closed when the output of this life was written
+	through []<-chan struct{} // for each pump, closed when the output of this life is written
 }
 
-// Open makes the pipes for the daemon's next process and starts to read from them. In [Text] stdout and stderr are the same
-// file, which keeps the order of lines; in [JSON] they are two. They are in blocking mode. The caller passes them to the
-// process and closes them.
+// Open creates the pipes for the daemon's next process and starts to read from them. In [Text] stdout and stderr are the same
+// pipe, which keeps the order of lines; in [JSON] they are two pipes. The returned write ends are in blocking mode. The caller
+// passes them to the process and closes them.
 //
-// Any user can open /dev/stdout for writing. If uid or gid is not -1, that user becomes the owner of the pipes, if the supervisor
-// may do that, and can also open them for reading.
+// The daemon can open /dev/stdout for writing, whatever its user. If uid or gid is not -1, that user becomes the owner of the
+// pipes, if the supervisor may do that, and can also open them for reading.
 //
-// When the main process has ended, exited must be called, but not on an actor's goroutine: the [Log] then reads everything that is
-// in the pipes and writes it, including a last line without newline. It returns when that is done, or after 100 ms if the consumer
-// does not read; the rest is then written later. Processes that still hold the pipe can continue to write. A second call does
-// nothing.
+// When the main process has ended, exited must be called, but not on an actor's goroutine. The [Log] then reads and writes
+// everything that is in the pipes, including a last line without newline. The function exited returns when that is done, or after
+// 100 ms if the consumer does not read; the rest is written later. Other processes that hold the pipe open can continue to write.
+// A second call only waits again.
 //
-// The next Open does not wait, but output of the next process is read only after what was in the pipes at the end of the process
-// before. If exited was not called for that process, the next Open marks its end.
+// The next Open does not wait, but the output of the next process is read only after what was in the pipes when the previous
+// process ended. If exited was not called for that process, the next Open marks its end.
 func (s *Stream) Open(uid, gid int) (stdout, stderr *os.File, exited func(), err error) {
 	s.opening.Lock()
 	defer s.opening.Unlock()
@@ -217,8 +217,8 @@ func (s *Stream) Open(uid, gid int) (stdout, stderr *os.File, exited func(), err
 			}
 			fresh = append(fresh, p)
 		}
-		// The poller needs the read end to be non-blocking, the write end must not be: programs do not expect
-		// EAGAIN from stdout. Fd sets it to blocking for good.
+		// The poller needs a non-blocking read end, but the write end must be blocking: programs do not expect
+		// EAGAIN from stdout. Fd sets it to blocking mode for good.
 		w.Fd()
 		if uid != -1 || gid != -1 {
 			_ = w.Chown(uid, gid)
@@ -242,9 +242,9 @@ func (s *Stream) Open(uid, gid int) (stdout, stderr *os.File, exited func(), err
 	return ends[0], ends[len(ends)-1], next.exited, nil
 }
 
-// share returns another write end of a pipe of the last life, if the output of that still waits for the consumer. Otherwise a
-// daemon that is restarted again and again while the consumer does not read would fill a pipe each time, until no descriptor is
-// left.
+// share returns another write end of a pipe of the last life, if the output of that life still waits for the consumer. Without
+// it, a daemon that is restarted again and again while the consumer does not read would fill a new pipe each time, until no file
+// descriptor is left.
 func (s *Stream) share(i int, number uint64) (*pump, *os.File) {
 	if s.last == nil || isClosed(s.last.through[i]) {
 		return nil, nil
@@ -252,20 +252,21 @@ func (s *Stream) share(i int, number uint64) (*pump, *os.File) {
 	return s.last.pumps[i], s.last.pumps[i].reopen(number)
 }
 
-// pipe returns a new pipe and its pump, which begins when the output before it was written.
+// pipe returns the write end of a new pipe and its pump, which starts to read when the output of the previous life is written.
 func (s *Stream) pipe(i int, kind stdStream, number uint64) (*pump, *os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := r.SetReadDeadline(time.Time{}); err != nil { // it could not be put into the poller
+	if err := r.SetReadDeadline(time.Time{}); err != nil { // the poller cannot handle it
 		r.Close()
 		w.Close()
 		return nil, nil, err
 	}
-	// /dev/stdout opens the pipe by its inode. Without this mode a daemon that changes its user itself, as a program started as
-	// root may, could not open it for writing. Nobody else can reach it: the only path to a pipe is /proc/PID/fd, which the kernel
-	// opens only to the process's own user. Everything else works without the mode, so the error is ignored.
+	// Opening /dev/stdout opens the pipe's inode, with a permission check. Without this mode, a daemon that changes its user
+	// itself, as a program started as root may, could not open it for writing. Nobody else can reach it: the only path to a pipe
+	// is /proc/PID/fd, which the kernel opens only to the process's own user. Everything else works without the mode, so the
+	// error is ignored.
 	_ = w.Chmod(0o622)
 	p := newPump(s, r, kind)
 	p.life = number
@@ -275,7 +276,7 @@ func (s *Stream) pipe(i int, kind stdStream, number uint64) (*pump, *os.File, er
 	return p, w, nil
 }
 
-// start starts pumps.
+// start starts the goroutines of pumps. The error is ErrClosed.
 func (l *Log) start(pumps []*pump) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -289,10 +290,10 @@ func (l *Log) start(pumps []*pump) error {
 	return nil
 }
 
-// settle is how long exited waits for the consumer.
+// settle is how long exited waits at most for the consumer.
 const settle = 100 * time.Millisecond
 
-// end marks the end of the life.
+// end marks the end of the life in its pipes.
 func (f *life) end() {
 	f.once.Do(func() {
 		for _, p := range f.pumps {
@@ -301,7 +302,7 @@ func (f *life) end() {
 	})
 }
 
-// exited marks the end and waits, for a limited time, until everything before it was written.
+// exited marks the end of the life and waits, at most settle, until everything before the mark is written.
 func (f *life) exited() {
 	f.end()
 	ctx, cancel := context.WithTimeout(context.Background(), settle)

@@ -13,33 +13,33 @@ import (
 
 var newline = []byte{'\n'}
 
-// A writer is the one place from which the output is written to. Whoever holds its lock writes whole lines.
+// A writer writes the output, and nothing else does. The holder of its lock writes whole lines.
 //
-// It makes plain system calls through the file's RawConn instead of calling (*os.File).Write, which raises SIGPIPE
-// where fd 1 or 2 is a broken pipe, and Fd, which can change the file mode.
+// It makes plain system calls through the file's RawConn. It does not use (*os.File).Write, which raises SIGPIPE if file
+// descriptor 1 or 2 is a broken pipe, nor Fd, which can change the file's blocking mode.
 type writer struct {
-	frame frame  // of the supervisor's own lines
-	own   *queue // of the supervisor's own lines
+	frame frame  // for the supervisor's own lines
+	own   *queue // the supervisor's own lines
 	keep  func(now time.Time, lines []byte, n int)
 
 	ownTotal   atomic.Uint64
 	ownDropped atomic.Uint64
 
-	progress atomic.Uint64 // counts the system calls that got rid of something
-	vain     atomic.Uint64 // the progress at which somebody last waited in vain; none at first
+	progress atomic.Uint64 // the number of system calls that have written something
+	vain     atomic.Uint64 // the value of progress when somebody last waited in vain; at first a value that progress never has
 
 	mu    sync.Mutex
 	out   *os.File
 	conn  syscall.RawConn
-	mine  bool // out is a duplicate that this writer has made
+	mine  bool // out is a duplicate that repoll has made
 	step  func(fd uintptr) bool
-	rest  []byte // what conn.Write has yet to write
-	err   error  // what stopped step
-	again bool   // step met EAGAIN
-	gone  bool   // the consumer is: nothing is written any more
+	rest  []byte // what step has yet to write
+	err   error  // the error that has ended step
+	again bool   // step has met EAGAIN
+	gone  bool   // the consumer is gone: nothing is written any more
 	torn  bool   // the last byte written was inside a line, because of an error
-	lost  int    // lines lost to errors, not yet reported
-	cause error
+	lost  int    // the number of lines lost by errors and not reported yet
+	cause error  // the last of those errors
 }
 
 func newWriter(out *os.File, own frame) *writer {
@@ -60,14 +60,14 @@ func newWriter(out *os.File, own frame) *writer {
 	return w
 }
 
-// use makes out the file to write to.
+// use makes out the file to which the output is written.
 func (w *writer) use(out *os.File) {
 	w.out = out
 	w.conn, w.err = out.SyscallConn() // fails only for a nil or closed file
 	w.gone = w.err != nil
 }
 
-// printf queues a line of the supervisor's own.
+// printf queues a line of the supervisor, or several.
 func (w *writer) printf(format string, a ...any) {
 	message := append(bytes.TrimRight(fmt.Appendf(nil, format, a...), "\n"), '\n')
 	w.keep(time.Now(), message, bytes.Count(message, newline))
@@ -77,7 +77,7 @@ func (w *writer) printf(format string, a ...any) {
 	w.ownDropped.Add(uint64(w.own.put(b, lines)))
 }
 
-// appendOwn appends the lines of message.
+// appendOwn appends message as output lines of the supervisor.
 func (w *writer) appendOwn(dst, message []byte) []byte {
 	header := w.frame.header(nil, time.Now())
 	message = append(bytes.TrimRight(message, "\n"), '\n')
@@ -90,8 +90,8 @@ func (w *writer) appendOwn(dst, message []byte) []byte {
 	return dst
 }
 
-// write writes b, which is whole lines, and returns how many of them were lost. The supervisor's own lines that are
-// queued go first: Printf came before whatever is in b was taken from its pipe, or happened at the same time.
+// write writes b, which is whole lines, and returns how many of them were lost. It writes the supervisor's own queued lines
+// first: their Printf was called before the lines in b were read from the pipe, or at the same time.
 func (w *writer) write(b []byte) (lost int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,7 +101,7 @@ func (w *writer) write(b []byte) (lost int) {
 	return w.put(b)
 }
 
-// writeOwn writes the supervisor's own lines that are queued. The caller holds the lock.
+// writeOwn writes the supervisor's own queued lines. The caller holds the lock.
 func (w *writer) writeOwn() {
 	b, lines := w.own.take()
 	w.ownDropped.Add(uint64(min(w.put(b), lines)))
@@ -147,7 +147,7 @@ func (w *writer) put(b []byte) (lost int) {
 	return lost
 }
 
-// all writes b and returns what an error has left of it. It waits as long as it takes.
+// all writes b, and returns what is not written if there is an error. It waits as long as the file blocks.
 func (w *writer) all(b []byte) (rest []byte, err error) {
 	w.rest = b
 	for tries := 0; ; tries++ {
@@ -157,7 +157,7 @@ func (w *writer) all(b []byte) (rest []byte, err error) {
 		if err == nil {
 			err = w.err
 		} else if w.again && !errors.Is(err, os.ErrClosed) {
-			// EAGAIN from a file that is not in the poller: somebody who shares it has made it non-blocking
+			// EAGAIN from a file that is not in the poller: another process that shares the file has made it non-blocking
 			// since it was opened here.
 			if len(w.rest) < left {
 				tries = 0
@@ -170,7 +170,7 @@ func (w *writer) all(b []byte) (rest []byte, err error) {
 	}
 }
 
-// try writes until nothing is left, or the file would block.
+// try writes until nothing is left, there is an error, or the file would block, which it reports by false.
 func (w *writer) try(fd uintptr) bool {
 	for len(w.rest) > 0 {
 		n, err := syscall.Write(int(fd), w.rest)
@@ -187,22 +187,22 @@ func (w *writer) try(fd uintptr) bool {
 			w.err = os.NewSyscallError("write", err)
 			return true
 		case n == 0:
-			w.err = os.NewSyscallError("write", syscall.EIO) // a device that takes nothing would be tried for ever
+			w.err = os.NewSyscallError("write", syscall.EIO) // otherwise a device that accepts nothing would be tried for ever
 			return true
 		}
 	}
 	return true
 }
 
-// repoll puts a duplicate of the output into the poller. Whether it is non-blocking belongs to the description,
-// which the duplicate shares, but whether Go polls it is decided when an *os.File is made.
+// repoll puts a duplicate of the output into the poller. The non-blocking flag belongs to the open file description, which the
+// duplicate shares, but Go decides whether to poll a file when the *os.File is created.
 func (w *writer) repoll(tries int) {
 	if tries > 1 {
-		<-time.After(10 * time.Millisecond) // it cannot be polled, so it is asked now and then
+		<-time.After(10 * time.Millisecond) // it cannot be polled, so writing is tried periodically
 	}
 	fd := -1
 	w.conn.Control(func(old uintptr) {
-		syscall.ForkLock.RLock() // no program may be executed between Dup and CloseOnExec
+		syscall.ForkLock.RLock() // so that no program is executed between Dup and CloseOnExec
 		defer syscall.ForkLock.RUnlock()
 		var err error
 		if fd, err = syscall.Dup(int(old)); err == nil {

@@ -12,16 +12,16 @@ import (
 	"github.com/bot-bottle/sidecar-init/mailbox"
 )
 
-// The messages as methods, for callers that are no actors. Each waits for its answer until ctx is done. The error is that of ctx,
-// ErrShuttingDown, an *UnknownError, a *JobError, or, when Run has returned, ErrEnded.
+// The methods in this file send messages, for callers that are not actors. Each waits for its answer until ctx is done. The error
+// is that of ctx, ErrShuttingDown, an *UnknownError, a *JobError, or, once Run has returned, ErrEnded.
 
-// ErrEnded is the error of a call when the bundle has ended.
+// ErrEnded is the error of a call after the bundle has ended.
 var ErrEnded = errors.New("the bundle has ended")
 
 // ErrRun is the error of a second call of [Root.Run].
 var ErrRun = errors.New("root: Run is called once")
 
-// RunContext is [Root.Run] with a shutdown when ctx is done.
+// RunContext calls [Root.Run], and shuts the bundle down when ctx is done.
 func (r *Root) RunContext(ctx context.Context) (code int, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = r.Ref().Tell(Shutdown{Reason: context.Cause(ctx).Error()}) })
 	defer stop()
@@ -33,16 +33,16 @@ func (r *Root) List(ctx context.Context) ([]child.Status, error) {
 	return ask(ctx, r, func(reply actor.Reply[[]child.Status]) Msg { return List{Reply: reply} })
 }
 
-// Wait returns the status of all daemons as soon as until returns true for it. The function until is called on root's goroutine, at
-// once and after each change, so it must be quick.
+// Wait returns the status of all daemons as soon as until returns true for it. The function until is called at once and after each
+// change, on root's goroutine, so it must be quick.
 func (r *Root) Wait(ctx context.Context, until func([]child.Status) bool) ([]child.Status, error) {
 	return ask(ctx, r, func(reply actor.Reply[[]child.Status]) Msg {
 		return Await{Until: func(all []child.Status) bool { return ctx.Err() != nil || until(all) }, Reply: reply}
 	})
 }
 
-// WaitReady waits until the daemons, or services, of these names are ready or have ended with success; without names, until all are.
-// It returns an error as soon as one has failed and will not be restarted.
+// WaitReady waits until the daemons, or services, of these names are ready or have exited with success; without names, it waits for
+// all daemons. It returns an error as soon as one has failed and will not be restarted.
 func (r *Root) WaitReady(ctx context.Context, names ...string) error {
 	var failed error
 	all, err := r.Wait(ctx, func(all []child.Status) bool {
@@ -73,19 +73,20 @@ func (r *Root) WaitReady(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// Start starts a daemon, or all daemons of a service, and returns their status when each was executed or has failed to start.
+// Start starts a daemon, or all daemons of a service, and returns their status once the program of each was executed or has
+// failed to start.
 func (r *Root) Start(ctx context.Context, name string) ([]child.Status, error) {
 	return r.give(ctx, name, child.Start{}, (*child.Status).Settled)
 }
 
-// Stop stops a daemon, or all daemons of a service, and returns their status when each has ended. They stay stopped until they are
-// started.
+// Stop stops a daemon, or all daemons of a service, and returns their status once each has ended. They stay stopped until they are
+// started by [Root.Start] or [Root.Restart].
 func (r *Root) Stop(ctx context.Context, name string) ([]child.Status, error) {
 	return r.give(ctx, name, child.Terminate{}, (*child.Status).Settled)
 }
 
-// Restart stops and starts a daemon, or all daemons of a service, and returns their status when each was executed or has failed to
-// start.
+// Restart stops and starts a daemon, or all daemons of a service, and returns their status once the program of each was executed or
+// has failed to start.
 func (r *Root) Restart(ctx context.Context, name string) ([]child.Status, error) {
 	return r.give(ctx, name, child.Restart{}, (*child.Status).Settled)
 }
@@ -110,8 +111,8 @@ func (r *Root) Signal(ctx context.Context, name string, sig syscall.Signal) erro
 	}
 }
 
-// Update changes the bundle, and returns when the [Update] was accepted; Update.Reply is not used. The error has all that is wrong
-// with it, each a *[ConfigError].
+// Update changes the bundle, and returns when the [Update] was accepted, not when it is done. It does not use Update.Reply. If the
+// Update has mistakes, the error joins all of them, each as a *[ConfigError].
 func (r *Root) Update(ctx context.Context, u Update) (Updated, error) {
 	done, err := ask(ctx, r, func(reply actor.Reply[Updated]) Msg {
 		u.Reply = reply
@@ -123,15 +124,15 @@ func (r *Root) Update(ctx context.Context, u Update) (Updated, error) {
 	return done, err
 }
 
-// Add adds daemons to the bundle, after those that it has, and returns when they belong to it. They are started when their
-// dependencies hold; [Root.WaitReady] waits for that. It is an [Update] that changes nothing else.
+// Add adds daemons to the bundle, after its present ones, and returns when they belong to it. They are started when their
+// dependencies hold; [Root.WaitReady] waits until they are ready. Add is an [Update] that changes nothing else.
 func (r *Root) Add(ctx context.Context, daemons ...Daemon) error {
 	_, err := r.Update(ctx, Update{Daemons: daemons, edit: true})
 	return err
 }
 
-// Remove stops the daemons, or services, of these names, and returns when they have left the bundle. It is an [Update] that changes
-// nothing else, so the error may be a *[ConfigError]: the last daemon cannot be removed, nor one on which others depend.
+// Remove stops the daemons, or services, of these names, and returns when they have left the bundle. Remove is an [Update] that
+// changes nothing else, so the error may be a *[ConfigError]: it cannot remove the last daemon, or one on which others depend.
 func (r *Root) Remove(ctx context.Context, names ...string) error {
 	done, err := r.Update(ctx, Update{edit: true, remove: names})
 	if err != nil {
@@ -146,7 +147,7 @@ func (r *Root) Remove(ctx context.Context, names ...string) error {
 // Shutdown ends the bundle as SIGTERM does. It does not wait: [Root.Run] returns when the bundle has ended.
 func (r *Root) Shutdown(reason string) { _ = r.Ref().Tell(Shutdown{Reason: reason}) }
 
-// give sends a command, and waits until done holds for each daemon concerned.
+// give sends a command, and waits until done returns true for each daemon concerned.
 func (r *Root) give(ctx context.Context, name string, m child.Command, done func(*child.Status) bool) ([]child.Status, error) {
 	accepted, err := ask(ctx, r, func(reply actor.Reply[Accepted]) Msg { return Do{Name: name, Msg: m, Reply: reply} })
 	if err == nil {
@@ -180,7 +181,7 @@ func pick(all []child.Status, names []string) (some []child.Status) {
 	return some
 }
 
-// ask sends root a question. The error is ErrEnded if the bundle has ended.
+// ask sends root a message and returns the answer. The error is ErrEnded if the bundle has ended.
 func ask[T any](ctx context.Context, r *Root, msg func(actor.Reply[T]) Msg) (T, error) {
 	answer, err := actor.Ask(ctx, r.Ref(), msg)
 	switch {

@@ -12,10 +12,10 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// A ConfigError is a mistake in a [Config] or an [Update]. All mistakes are reported at once, joined as by [errors.Join]; errors.As
-// finds the first.
+// A ConfigError is a mistake in a [Config] or an [Update]. All mistakes are reported at once, joined by [errors.Join]; [errors.As]
+// finds the first one.
 type ConfigError struct {
-	// Daemon is the name of the daemon concerned; empty for the bundle.
+	// Daemon is the name of the daemon concerned; empty if the mistake concerns the bundle.
 	Daemon string
 	// Field is the wrong field of [child.Spec], [Config] or [Update].
 	Field string
@@ -23,7 +23,7 @@ type ConfigError struct {
 	Reason string
 }
 
-// Error is the reason.
+// Error returns the reason.
 func (e *ConfigError) Error() string { return "root: " + e.Reason }
 
 // A definition is everything in a bundle that [New] and [Update] check.
@@ -37,7 +37,7 @@ type definition struct {
 // A checker collects the mistakes of a definition.
 type checker struct {
 	definition
-	known map[string]*child.Spec // by name; for each service also one of its daemons, by the service's name
+	known map[string]*child.Spec // by name, and by the name of a service one of its daemons
 	errs  []error
 }
 
@@ -80,7 +80,7 @@ func (c *checker) names() {
 			c.known[spec.Name] = spec
 		}
 	}
-	for _, spec := range c.specs { // a daemon's name goes before a service's
+	for _, spec := range c.specs { // the name of a daemon takes precedence over that of a service
 		if spec.Service != "" && c.known[spec.Service] == nil {
 			c.known[spec.Service] = spec
 		}
@@ -128,7 +128,7 @@ func (c *checker) spec(s *child.Spec) {
 	}
 }
 
-// program checks a program of a daemon: what is "it" for the daemon itself, or names a step.
+// program checks a program of a daemon. The parameter what is "it" for the daemon itself, or describes a step.
 func (c *checker) program(p *child.Program, daemon, what string) {
 	if what == "it" {
 		what = daemon
@@ -140,12 +140,12 @@ func (c *checker) program(p *child.Program, daemon, what string) {
 	}
 	for _, kv := range p.Env {
 		if i := strings.IndexByte(kv, '='); i <= 0 {
-			c.add(daemon, "Env", "%s has an entry in its environment that is not NAME=VALUE", what) // the value may be private
+			c.add(daemon, "Env", "%s has an entry in its environment that is not NAME=VALUE", what) // not the entry: its value may be private
 		}
 	}
 }
 
-// acyclic finds a cycle of dependencies.
+// acyclic reports a cycle of dependencies as a mistake.
 func (c *checker) acyclic() {
 	const (
 		inPath = iota + 1
@@ -178,7 +178,7 @@ func (c *checker) acyclic() {
 	}
 	for _, s := range c.specs {
 		if !visit(s) {
-			return // what else goes in a circle is often the same one
+			return // other cycles are often the same one, found from another daemon
 		}
 	}
 }

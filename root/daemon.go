@@ -9,59 +9,61 @@ import (
 
 // A Daemon is a daemon of a bundle. Only Spec is required.
 //
-// The functions are called by root and by the daemon's actor, so they must not block.
+// Its functions are called on the goroutines of root and of the daemon's actor, so they must not block.
 type Daemon struct {
 	// Spec describes the daemon. It must not be changed after it was passed to [New] or in an [Update].
 	Spec child.Spec
 	// Spawner starts its processes; nil means [Config].Spawner.
 	Spawner child.Spawner
-	// Observe, if not nil, is called for its events, in order, in place of [Config].Observe; and for [EventShutdown].
+	// Observe, if not nil, is called in place of [Config].Observe for the daemon's events that package child defines, in order. It
+	// is also called for [EventShutdown].
 	Observe func(child.Event)
-	// Attach, if not nil, is called once, before anything is started. Facts about the daemon's process ([child.Ready],
-	// [child.Unhealthy], [child.Stopping], [child.Extend], [child.Note]) are passed to tell, from any goroutine.
+	// Attach, if not nil, is called once, before the daemon is started. Call tell, from any goroutine, to report facts about the
+	// daemon's process ([child.Ready], [child.Unhealthy], [child.Stopping], [child.Extend], [child.Note]).
 	Attach func(tell func(child.Fact))
-	// Data is copied to [child.Status].Data. It is not looked at.
+	// Data is copied to [child.Status].Data. The package does not use it.
 	Data any
-	// Close, if not nil, is called once, when the daemon has left the bundle by an [Update] and nothing more will be reported of it,
-	// or when it was not added or already there ([Update]). It is not called at the end of the bundle.
+	// Close, if not nil, is called once, when an [Update] has removed the daemon and nothing more will be reported about it, or
+	// when an Update did not add this Daemon, because it was refused or the bundle already has the daemon. It is not called when
+	// the bundle ends.
 	Close func()
 }
 
-// A node is what root knows of a daemon.
+// A node is root's record of a daemon.
 type node struct {
 	Daemon
-	own        bool        // Observe is the daemon's own
+	own        bool        // Observe was set in the Daemon
 	spec       *child.Spec // the newest; an Update may have changed it
 	ref        actor.Ref[child.Msg]
 	child      *child.Child
-	deps       []*node // as in spec.After; nil for one that has already left, if this one leaves too
+	deps       []*node // in the order of spec.After; nil for a daemon that has already left, if this one leaves too
 	dependents []*node
-	status     child.Status // may be old; exact if Seen equals sent
-	sent       uint64       // the number of commands that were sent to the child
-	begun      bool         // was told to start, or will not be started by itself any more
-	waits      string       // what it waits for
-	follows    *node        // is being restarted; this one will be restarted after it
-	followsAt  uint64       // the Status.Seen of follows that reflects the restart
-	endSent    bool         // was told to end
+	status     child.Status // can be out of date; exact if Seen equals sent
+	sent       uint64       // the number of messages that were sent to the child
+	begun      bool         // it was told to start, or will be started only by a command
+	waits      string       // the reason why it waits
+	follows    *node        // the dependency that is being restarted, after which this daemon will be restarted
+	followsAt  uint64       // the Status.Seen of follows from which its status reflects the restart
+	endSent    bool         // it was told to end
 	gone       bool         // its actor has ended
-	died       bool         // has ended, without a restart due, since it got its definition
+	died       bool         // it has ended, and no restart is due, since it got its definition
 
-	revision *child.Revise // will be sent when it is its turn
-	revising bool          // the revision was sent and is not done
+	revision *child.Revise // will be sent when its dependencies are ready for it
+	revising bool          // the revision was sent and is not done yet
 	leaving  leave
 }
 
-// leave says how far a daemon has come that leaves the bundle.
+// A leave is the progress of a daemon that leaves the bundle.
 type leave int
 
 const (
 	stays   leave = iota
-	leaves        // will be stopped when the dependents that leave too are gone
-	stopped       // was told to stop
-	retired       // was told, being dead, to end its actor
+	leaves        // it will be stopped when the dependents that leave too are gone
+	stopped       // it was told to stop
+	retired       // it is dead, and its actor was told to end
 )
 
-// add makes the node of a daemon.
+// add returns a new node for a daemon.
 func (r *Root) add(d Daemon) *node {
 	n := &node{Daemon: d}
 	n.spec = &n.Spec
@@ -88,15 +90,15 @@ func (r *Root) add(d Daemon) *node {
 	return n
 }
 
-// hand passes on a fact about a process; other messages are dropped.
+// hand sends a fact about a process to a child, and drops other messages.
 func hand(to actor.Ref[child.Msg], m child.Msg) {
 	switch m.(type) {
 	case child.Ready, child.Unhealthy, child.Stopping, child.Extend, child.Note:
-		_ = to.Tell(m) // it may have just ended
+		_ = to.Tell(m) // fails if the child has just ended
 	}
 }
 
-// run lets the child live.
+// run starts the goroutine of a child.
 func (r *Root) run(n *node) {
 	r.children.Go(func() error {
 		err := n.child.Run()
@@ -107,7 +109,7 @@ func (r *Root) run(n *node) {
 
 // link sets the dependencies and dependents of all nodes.
 func (r *Root) link() {
-	by := make(map[string]*node, len(r.nodes)) // names are unique: a daemon that returns is the node that was leaving
+	by := make(map[string]*node, len(r.nodes)) // names are unique: a daemon that is added while it leaves keeps its node
 	for _, n := range r.nodes {
 		n.deps, n.dependents = nil, nil
 		by[n.spec.Name] = n
@@ -123,7 +125,7 @@ func (r *Root) link() {
 	}
 }
 
-// node returns the daemon of that name, unless it leaves.
+// node returns the daemon of that name, or nil if there is none or it is leaving.
 func (r *Root) node(name string) *node {
 	for _, n := range r.nodes {
 		if n.spec.Name == name && n.leaving == stays {
@@ -133,7 +135,7 @@ func (r *Root) node(name string) *node {
 	return nil
 }
 
-// find returns the daemon of that name, or all of that service.
+// find returns the daemon of that name, or all daemons of the service of that name, without those that are leaving.
 func (r *Root) find(name string) []*node {
 	if n := r.node(name); n != nil {
 		return []*node{n}

@@ -12,7 +12,7 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// handler keeps the methods of [actor.Handler] off the exported type.
+// handler has the methods of [actor.Handler], so that [Root] does not export them.
 type handler Root
 
 // Receive handles one message.
@@ -42,10 +42,10 @@ func (h *handler) Receive(msg Msg) error {
 	return r.next()
 }
 
-// Timeout is the next turn of a start, or the next step of a shutdown.
+// Timeout is called when the next daemon may be started, or the next step of a shutdown is due.
 func (h *handler) Timeout() error { return (*Root)(h).next() }
 
-// Refuse is a message that came after the end.
+// Refuse answers a message that came after the end.
 func (h *handler) Refuse(msg Msg) {
 	switch msg := msg.(type) {
 	case Do:
@@ -55,7 +55,7 @@ func (h *handler) Refuse(msg Msg) {
 	}
 }
 
-// changed notes the new status of a daemon.
+// changed stores the new status of a daemon.
 func (r *Root) changed(n *node, s child.Status) {
 	if s.State.Final() != n.status.State.Final() {
 		n.died = s.State.Final()
@@ -66,7 +66,7 @@ func (r *Root) changed(n *node, s child.Status) {
 	n.status = s
 }
 
-// next does what has become due, arms the timer for what will, and ends root when all children have.
+// next does everything that is due, arms the timer for what is due later, and ends root when all children have ended.
 func (r *Root) next() error {
 	if r.phase == serving {
 		if r.converge() {
@@ -92,7 +92,7 @@ func (r *Root) next() error {
 	return nil
 }
 
-// tell gives a command to a child, and counts it, so that a status that does not reflect it yet is known for that.
+// tell sends a message to a child and counts it, so that root can recognize a status that does not reflect it yet.
 func (r *Root) tell(n *node, m child.Msg) {
 	if n.ref.Tell(m) == nil {
 		n.sent++
@@ -104,7 +104,7 @@ func (r *Root) observe(e child.Event) {
 	r.cfg.Observe(e)
 }
 
-// signal does what a signal to the supervisor means.
+// signal handles a signal to the supervisor.
 func (r *Root) signal(sig syscall.Signal) {
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGQUIT:
@@ -149,7 +149,7 @@ func (r *Root) signal(sig syscall.Signal) {
 	}
 }
 
-// dropped is the event that its child would have told of, were its actor still there.
+// dropped returns the event that the child would have reported if its actor had not ended.
 func dropped(n *node, sig syscall.Signal) child.Event {
 	e := child.Event{Time: time.Now(), Kind: child.EventDropped, Daemon: n.spec.Name, Signal: sig}
 	if n.status.Last == nil {
@@ -160,7 +160,7 @@ func dropped(n *node, sig syscall.Signal) child.Event {
 	return e
 }
 
-// silent reports whether an unrouted signal is part of a process's everyday life.
+// silent reports whether a signal without a route is so usual that it is ignored without an event.
 func silent(sig syscall.Signal) bool {
 	switch sig {
 	case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGPIPE:
@@ -169,7 +169,7 @@ func silent(sig syscall.Signal) bool {
 	return false
 }
 
-// do gives a command to all daemons of that name.
+// do sends a command to the daemon, or all daemons of the service, of that name.
 func (r *Root) do(name string, m child.Command) Accepted {
 	nodes := r.find(name)
 	if len(nodes) == 0 {
@@ -198,7 +198,7 @@ func (r *Root) do(name string, m child.Command) Accepted {
 	for _, n := range nodes {
 		switch m.(type) {
 		case child.Start, child.Terminate:
-			n.begun = true // it no longer waits for its turn
+			n.begun = true // root no longer starts it by itself
 		}
 		r.tell(n, m)
 		seen[n.spec.Name] = n.sent
@@ -209,7 +209,7 @@ func (r *Root) do(name string, m child.Command) Accepted {
 	return Accepted{Seen: seen}
 }
 
-// refuses says why a command is not for a job, or only for one.
+// refuses returns an error if the command is only for daemons and n is a job, or the other way round.
 func (n *node) refuses(m child.Command) error {
 	job := n.spec.Job != ""
 	switch m := m.(type) {
@@ -225,14 +225,14 @@ func (n *node) refuses(m child.Command) error {
 	return nil
 }
 
-// fact hands a fact on.
+// fact passes a fact to the daemon that it is about.
 func (r *Root) fact(f Fact) {
 	if n := r.node(f.Name); n != nil {
 		hand(n.ref, f.Msg)
 	}
 }
 
-// answer answers the Awaits that hold.
+// answer replies to the Awaits whose condition holds, and forgets them.
 func (r *Root) answer() {
 	if len(r.awaits) == 0 {
 		return

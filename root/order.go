@@ -8,11 +8,11 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// turnTime bounds how long a daemon that is being executed holds up those that come after it in the file: in the usual
-// case none overtakes another, and one whose file system hangs delays the others by this much only.
+// turnTime is the longest time for which a daemon that is being executed delays those after it in the file. So daemons normally
+// start in file order, and one whose file system hangs delays the others by this much only.
 const turnTime = 100 * time.Millisecond
 
-// verdict is what a dependency means for a daemon that waits.
+// A verdict says what a dependency means for a daemon that waits for it.
 type verdict int
 
 const (
@@ -21,10 +21,11 @@ const (
 	never
 )
 
-// judge says whether the condition on dep holds, may hold later, or can hold no more; in the latter two cases also why.
+// judge returns whether the condition on dep holds, may hold later, or can no longer hold. In the last two cases it also returns
+// the reason.
 func judge(c child.Condition, dep *node) (verdict, string) {
 	s := dep.status
-	dead := s.State == child.StateExited || s.State == child.StateGaveUp // for good, unless by a command
+	dead := s.State == child.StateExited || s.State == child.StateGaveUp // only a command can start it again
 	switch {
 	case dep.revision != nil:
 		return pending, fmt.Sprintf("%s is about to be restarted", s.Name)
@@ -62,7 +63,7 @@ func ended(s child.Status) string {
 	return fmt.Sprintf("%s ended with %s", s.Name, s.Last)
 }
 
-// advance starts what can be started, the first in file order at each turn, and ends the waiting of what can never be.
+// advance starts the daemons that can be started, one at a time in file order, and skips those that can never be started.
 func (r *Root) advance() {
 	for r.phase == serving {
 		n := r.startable()
@@ -79,8 +80,8 @@ func (r *Root) advance() {
 	}
 }
 
-// startable returns the first daemon that waits for nothing but its turn. Those behind it are not looked at: it is asked after
-// each message, and there may be a thousand of them.
+// startable returns the first daemon that waits only for its turn. It does not look at those after it, because it is called after
+// each message and there may be a thousand daemons.
 func (r *Root) startable() *node {
 	for i := 0; i < len(r.waiting); {
 		n := r.waiting[i]
@@ -103,7 +104,8 @@ func (r *Root) startable() *node {
 	return nil
 }
 
-// turnOver reports whether the daemon whose turn it is has been executed, or takes too long.
+// turnOver reports whether the next daemon may start: the one whose turn it is was executed, runs a step, has failed to start, or
+// has used up its turnTime.
 func (r *Root) turnOver() bool {
 	n := r.turn
 	if n == nil || !time.Now().Before(r.turnEnds) {
@@ -112,7 +114,7 @@ func (r *Root) turnOver() bool {
 	return n.status.Seen == n.sent && (n.status.State != child.StateStarting || n.status.PID != 0 || n.status.Step != "")
 }
 
-// mayStart is the verdict over all dependencies.
+// mayStart returns the verdict over all dependencies, and the reason if it is not holds.
 func (n *node) mayStart() (verdict, string) {
 	result, reason := holds, ""
 	for i, d := range n.spec.After {
@@ -127,7 +129,7 @@ func (n *node) mayStart() (verdict, string) {
 	return result, reason
 }
 
-// followers notes the daemons that are to be restarted after n, which is being restarted by a command or signal.
+// followers marks the daemons that will be restarted after n, which is being restarted by a command, a signal or an Update.
 func (r *Root) followers(n *node) {
 	for _, d := range n.dependents {
 		for _, dep := range d.spec.After {
@@ -138,7 +140,8 @@ func (r *Root) followers(n *node) {
 	}
 }
 
-// follow restarts those whose dependency has been restarted, and is up again as they need it. The dead stay dead.
+// follow restarts the marked daemons whose dependency was restarted and satisfies their condition again. Daemons that are dead are
+// not started.
 func (r *Root) follow() {
 	for _, n := range r.nodes {
 		dep := n.follows

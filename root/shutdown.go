@@ -10,13 +10,13 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// shutdown begins the end of the bundle; why has the signal or the reason. A second one changes nothing.
+// shutdown begins the shutdown. The event why has the signal or the reason. A second shutdown changes nothing.
 func (r *Root) shutdown(why child.Event) {
 	if r.phase != serving {
 		return
 	}
 	why.Kind = EventShutdown
-	r.soFar.Store(int32(r.exitCode())) // whoever is told of the shutdown may ask
+	r.soFar.Store(int32(r.exitCode())) // an observer of the event may call ExitCode
 	r.observe(why)
 	for _, n := range r.nodes {
 		if n.own {
@@ -32,12 +32,12 @@ func (r *Root) stop(grace time.Duration) {
 		u.refuse(ErrShuttingDown)
 	}
 	r.updates = nil
-	for _, n := range r.nodes { // before the first is stopped: none may start any more, whatever the order of the stop
+	for _, n := range r.nodes { // before the first is stopped, so that none can start any more, whatever the order in which they stop
 		r.tell(n, child.Retire{})
 	}
 }
 
-// critical ends the bundle when a critical daemon has ended.
+// critical begins the shutdown when a critical daemon has ended and will not be restarted.
 func (r *Root) critical() {
 	for _, n := range r.nodes {
 		s := n.status
@@ -50,13 +50,14 @@ func (r *Root) critical() {
 	}
 }
 
-// leftGrace is what the rest of a process group gets whose daemon is dead when the bundle ends by itself: no more than other
-// orphans.
+// leftGrace is the longest grace period for remaining members of the process group of a dead daemon when the bundle ends by itself.
+// Other orphans get no more either.
 const leftGrace = time.Second
 
-// finish ends the bundle when all daemons are dead with none to be restarted. One that was stopped by hand keeps it alive, and so
-// does the run of a job; where no daemon has failed, a job with a schedule does too.
-// A projection can be trusted once its child has seen all commands: in those states nothing else can wake it.
+// finish ends the bundle when all daemons have exited and none will be restarted. A daemon that was stopped by hand keeps it alive,
+// and so does the run of a job. If no daemon has failed, a job with a schedule keeps it alive too.
+//
+// The status of a child is exact once the child has handled all messages: in these states only a message can start it again.
 func (r *Root) finish() {
 	if r.phase != serving || r.held {
 		return
@@ -80,7 +81,7 @@ func (r *Root) finish() {
 	r.stop(min(leftGrace, r.cfg.Grace))
 }
 
-// stopInOrder tells those children to end whose dependents are gone; from half of the grace period on, all of them.
+// stopInOrder tells each child to end whose dependents are gone. After half of the grace period it tells all of them.
 func (r *Root) stopInOrder() {
 	left := time.Until(r.began.Add(r.grace / 2))
 	half := left <= 0
@@ -92,7 +93,7 @@ func (r *Root) stopInOrder() {
 	}
 }
 
-// deadlines kills what is left at the deadline, and arms the timer for the next moment that matters.
+// deadlines kills the remaining processes at the deadline, and arms the timer for the next step.
 func (r *Root) deadlines() {
 	deadline := r.began.Add(r.grace)
 	if r.phase == stopping && !time.Now().Before(deadline) {
@@ -111,8 +112,8 @@ func (r *Root) deadlines() {
 	r.actor.Arm(time.Until(moment))
 }
 
-// kill sends SIGKILL to all. It is waited for from the deadline on, or from now if that is later: in a container that was frozen
-// nobody has had any of that time.
+// kill sends SIGKILL to all. The killWait starts at the deadline, or now if that is later: if the container was frozen, nobody
+// could run when the deadline passed.
 func (r *Root) kill() {
 	r.phase, r.giveUp = killing, r.began.Add(r.grace)
 	if now := time.Now(); now.After(r.giveUp) {
@@ -127,7 +128,7 @@ func (r *Root) kill() {
 	}
 }
 
-// remaining are the daemons that may still have a process, be it the rest of a process group.
+// remaining returns the daemons that may still have a process, if only another member of the process group.
 func (r *Root) remaining() []*node {
 	var left []*node
 	for _, n := range r.nodes {
@@ -138,7 +139,7 @@ func (r *Root) remaining() []*node {
 	return left
 }
 
-// ended: the actor of a child has ended, after Terminate or by a panic.
+// ended handles the end of a child's actor. The error is not nil if it has panicked.
 func (r *Root) ended(n *node, err error) {
 	n.gone = true
 	if n.leaving != stays && err == nil && r.phase == serving {
@@ -147,12 +148,12 @@ func (r *Root) ended(n *node, err error) {
 	if err == nil || r.err != nil {
 		return
 	}
-	// A panic: the daemon has no owner, so the bundle cannot go on.
+	// A panic: nothing supervises the daemon any more, so the bundle cannot continue.
 	code := internalError
 	r.code, r.err = &code, err
 	reason := err.Error()
 	var panicked *actor.PanicError
-	if errors.As(err, &panicked) { // its stack has many lines; Run returns it
+	if errors.As(err, &panicked) { // without the stack, which has many lines; Run returns it
 		reason = fmt.Sprintf("panic: %v", panicked.Value)
 	}
 	r.shutdown(child.Event{Daemon: n.spec.Name, Reason: "internal error: " + reason})

@@ -9,8 +9,8 @@ import (
 	"github.com/bot-bottle/sidecar-init/child"
 )
 
-// An Update describes the bundle as it should be from now on: the wanted set of daemons, not a list of steps. It is checked as [New]
-// checks a [Config]; one with a mistake changes nothing. Daemons are identified by their names:
+// An Update describes the bundle as it should be from now on: the wanted set of daemons, not a list of steps. It is checked as
+// [New] checks a [Config]. An Update with a mistake changes nothing. Daemons are identified by their names:
 //
 //   - A new daemon is started when its dependencies hold.
 //   - A daemon that is missing from the Update is stopped, after those of its dependents that are missing too, with the grace
@@ -21,8 +21,8 @@ import (
 //   - Other daemons are not touched.
 //
 // Daemons are first removed, then restarted, then started. An Update never ends the bundle unless MayEnd is set. A shutdown in the
-// middle of an Update wins, as always. For a daemon that the bundle already has, only [Daemon.Spec] is used, and Close is called if
-// it is set: the daemon keeps the other fields with which it was added.
+// middle of an Update wins, as always. For a daemon that the bundle already has, only [Daemon.Spec] is used, and [Daemon.Close] is
+// called if it is set: the daemon keeps the other fields with which it was added.
 type Update struct {
 	// Daemons lists the wanted daemons, in the order in which they start.
 	Daemons []Daemon
@@ -30,14 +30,14 @@ type Update struct {
 	Grace        time.Duration
 	Routes       map[syscall.Signal]Route
 	ExitCodeFrom string
-	// MayEnd: the bundle ends if all daemons that stay are dead and none will be restarted, as it does when the last one exits by
+	// MayEnd: the bundle ends if all daemons that stay are dead and none will be restarted, as when the last daemon exits by
 	// itself.
 	MayEnd bool
 	// Reply is answered when the Update was accepted or refused, not when it is done.
 	Reply actor.Reply[Updated]
 
-	edit   bool     // Daemons are added to those of the bundle
-	remove []string // of an edit
+	edit   bool     // Daemons are added to the present ones, which stay, except those in remove
+	remove []string // the daemons, or services, that an edit removes
 }
 
 func (Update) rootMsg() {}
@@ -58,7 +58,7 @@ const (
 	EventRevised child.Kind = "revised" // Daemon has a new definition
 )
 
-// update accepts an Update, or delays it until a leaving daemon with one of its names is gone.
+// update accepts or refuses an Update, or delays it until a leaving daemon with one of its names is gone.
 func (r *Root) update(u Update) {
 	if r.phase != serving {
 		u.refuse(ErrShuttingDown)
@@ -92,7 +92,7 @@ func (r *Root) update(u Update) {
 	u.Reply.Send(r.apply(u))
 }
 
-// complete makes an edit say what the whole bundle is to be.
+// complete turns an edit into an Update that describes the whole bundle.
 func (r *Root) complete(u *Update) error {
 	removed := map[*node]bool{}
 	for _, name := range u.remove {
@@ -115,7 +115,7 @@ func (r *Root) complete(u *Update) error {
 	return nil
 }
 
-// refuse answers, and closes the daemons that are not added.
+// refuse answers with err, and closes the daemons, which are not added.
 func (u Update) refuse(err error) {
 	for i := range u.Daemons {
 		u.Daemons[i].discard()
@@ -123,7 +123,7 @@ func (u Update) refuse(err error) {
 	u.Reply.Send(Updated{Err: err})
 }
 
-// discard closes a Daemon that is not, or no longer, part of the bundle.
+// discard calls Close of a Daemon that is not, or no longer, part of the bundle.
 func (d *Daemon) discard() {
 	if d.Close != nil {
 		d.Close()
@@ -134,7 +134,7 @@ func (u Update) has(name string) bool {
 	return slices.ContainsFunc(u.Daemons, func(d Daemon) bool { return d.Spec.Name == name })
 }
 
-// apply changes the set of daemons; next does what follows from it.
+// apply changes the set of daemons. The method next then stops, restarts and starts them.
 func (r *Root) apply(u Update) (done Updated) {
 	r.cfg.Grace, r.cfg.Routes, r.cfg.ExitCodeFrom = u.Grace, u.Routes, u.ExitCodeFrom
 	present := map[string]*node{}
@@ -157,7 +157,7 @@ func (r *Root) apply(u Update) (done Updated) {
 		}
 		nodes = append(nodes, n)
 	}
-	for _, n := range r.nodes { // what goes stays at the end of the list until it is gone
+	for _, n := range r.nodes { // a daemon that leaves stays at the end of the list until it is gone
 		if present[n.spec.Name] == nil {
 			continue
 		}
@@ -174,18 +174,18 @@ func (r *Root) apply(u Update) (done Updated) {
 	return done
 }
 
-// revise gives a daemon that the bundle has its new definition.
+// revise gives a daemon of the bundle its new definition.
 func (r *Root) revise(n *node, spec *child.Spec, done *Updated) {
 	has := n.spec
-	if n.revision != nil { // of an Update before, and not told yet: it is this one's now
+	if n.revision != nil { // an earlier revision that was not sent yet; this one replaces it
 		has = n.status.Spec
 	}
 	change := has.Compare(spec)
-	back := n.leaving == stopped || n.revision != nil && n.revision.Start // it comes back while it is on its way out
+	back := n.leaving == stopped || n.revision != nil && n.revision.Start // it is wanted again while it is being stopped
 	n.leaving, n.revision = stays, nil
 	switch {
-	case (change == child.OtherProgram || back) && (has.Job == "" || spec.Job == ""): // the run of a job goes on as it was begun
-		n.spec, n.died = spec, false // what it would have ended the bundle by has come too late
+	case (change == child.OtherProgram || back) && (has.Job == "" || spec.Job == ""): // the run of a job continues as it was started
+		n.spec, n.died = spec, false // an earlier exit no longer ends the bundle
 		n.revision = &child.Revise{Spec: spec, Restart: true, Start: back}
 		r.tellOf(EventRevised, n)
 		done.Restarted = append(done.Restarted, spec.Name)
@@ -203,7 +203,8 @@ func (r *Root) tellOf(kind child.Kind, n *node) {
 	r.observe(child.Event{Kind: kind, Daemon: n.spec.Name})
 }
 
-// converge continues the Updates: first it stops the daemons that leave, then it restarts. It reports whether new daemons may start.
+// converge continues the accepted Updates: first it stops the daemons that leave, then it restarts daemons. It reports whether new
+// daemons may start.
 func (r *Root) converge() bool {
 	leaving := false
 	for _, n := range r.nodes {
@@ -237,16 +238,16 @@ func (r *Root) converge() bool {
 		n.revising = n.revising && (s.Seen != n.sent || s.State == child.StateStopping || s.State == child.StateStarting && s.PID == 0)
 		restarting = restarting || n.revising
 	}
-	return !restarting // what waits for its turn behind a dependency that does not become ready holds up no start
+	return !restarting // a revision that still waits for a dependency delays no start
 }
 
-// settled reports whether dep, which an Update may have restarted, is again in the state that n needs, or will never be.
+// settled reports whether dep, which an Update may have restarted, is again in the state that n needs, or can never be in it.
 func (r *Root) settled(dep, n *node) bool {
 	switch s := &dep.status; {
 	case s.Seen != dep.sent, s.State == child.StateStopping, s.State == child.StateStarting && s.PID == 0:
 		return false
 	case s.State == child.StateWaiting, s.State == child.StateStopped:
-		return true // a revision of n does not wait for what nobody has started
+		return true // a revision of n does not wait for a daemon that was not started yet or was stopped by hand
 	}
 	for i, d := range n.deps {
 		if d == dep {
@@ -257,7 +258,7 @@ func (r *Root) settled(dep, n *node) bool {
 	return true
 }
 
-// remove removes a daemon that has left.
+// remove removes a daemon that has left, and continues the Updates that waited for it.
 func (r *Root) remove(n *node) {
 	r.nodes = slices.DeleteFunc(r.nodes, func(m *node) bool { return m == n })
 	r.link()
