@@ -35,6 +35,7 @@ func startRoller(t *testing.T, config, rest string) *roller {
 	s, path := controlled(t, call{args: []string{"run", "-f", r.file}})
 	r.supervisor, r.client = s, client.New(path)
 	waitReady(t, r.client)
+	eventually(t, "all are up", func() bool { return len(r.lives()) == 3 }) // a daemon is ready before its line is written
 	return r
 }
 
