@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"syscall"
 
 	"github.com/bot-bottle/sidecar-init/actor"
@@ -131,17 +130,25 @@ func (r *Root) Add(ctx context.Context, daemons ...Daemon) error {
 	return err
 }
 
-// Remove stops the daemons, or services, of these names, and returns when they have left the bundle. Remove is an [Update] that
-// changes nothing else, so the error may be a *[ConfigError]: it cannot remove the last daemon, or one on which others depend.
+// Remove stops the daemons, or services, of these names, and returns when they have left the bundle, or were added again before. It is
+// an [Update] that changes nothing else, so the error may be a *[ConfigError]: the last daemon cannot be removed, nor one on which
+// others depend.
 func (r *Root) Remove(ctx context.Context, names ...string) error {
-	done, err := r.Update(ctx, Update{edit: true, remove: names})
-	if err != nil {
+	if len(names) == 0 {
+		return nil
+	}
+	left := make(chan struct{})
+	if _, err := r.Update(ctx, Update{edit: true, remove: names, left: left}); err != nil {
 		return err
 	}
-	_, err = r.Wait(ctx, func(all []child.Status) bool {
-		return !slices.ContainsFunc(all, func(s child.Status) bool { return slices.Contains(done.Removed, s.Name) })
-	})
-	return err
+	select {
+	case <-left:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.Ref().Done():
+		return ErrEnded
+	}
 }
 
 // Shutdown ends the bundle as SIGTERM does. It does not wait: [Root.Run] returns when the bundle has ended.

@@ -181,12 +181,31 @@ func TestAddRemove(t *testing.T) {
 		if fake.Lived("web") != 1 {
 			t.Error("web has noticed")
 		}
+
+		// One that is wanted again while it leaves does not keep Remove waiting.
+		removed := make(chan error)
+		go func() { removed <- r.Remove(ctx, "slow") }()
+		synctest.Wait()
+		if err := add(child.Spec{Name: "slow"}); err != nil {
+			t.Error(err)
+		}
+		if err := <-removed; err != nil {
+			t.Errorf("Remove of one that was added again: got %v", err)
+		}
+		if err := r.WaitReady(ctx, "slow"); err != nil {
+			t.Error(err)
+		}
 		r.Ref().Tell(root.Signal{Sig: syscall.SIGHUP}) // the routes are as before; web ends by it
 		if _, err := r.Wait(ctx, func(all []child.Status) bool { return all[0].State == child.StateExited }); err != nil {
 			t.Error(err)
 		}
+		go func() { removed <- r.Remove(ctx, "slow") }()
+		synctest.Wait()
 		r.Shutdown("the test is over")
 		<-done
+		if err := <-removed; err != nil && !errors.Is(err, root.ErrEnded) {
+			t.Errorf("Remove during the shutdown: got %v", err)
+		}
 		if err := add(child.Spec{Name: "late"}); !errors.Is(err, root.ErrEnded) {
 			t.Errorf("after the end: got %v, want %v", err, root.ErrEnded)
 		}

@@ -51,6 +51,7 @@ type node struct {
 	revision *child.Revise // will be sent when its dependencies are ready for it
 	revising bool          // the revision was sent and is not done yet
 	leaving  leave
+	going    *departure // with whom it leaves; nil if it stays
 }
 
 // A leave is the progress of a daemon that leaves the bundle.

@@ -36,8 +36,9 @@ type Update struct {
 	// Reply is answered when the Update was accepted or refused, not when it is done.
 	Reply actor.Reply[Updated]
 
-	edit   bool     // Daemons are added to the present ones, which stay, except those in remove
-	remove []string // the daemons, or services, that an edit removes
+	edit   bool          // Daemons are added to the present ones, which stay, except those in remove
+	remove []string      // the daemons, or services, that an edit removes
+	left   chan struct{} // closed when they have left; nil unless edit
 }
 
 func (Update) rootMsg() {}
@@ -141,6 +142,7 @@ func (r *Root) apply(u Update) (done Updated) {
 	for _, n := range r.nodes {
 		present[n.spec.Name] = n
 	}
+	going := &departure{over: u.left}
 	var nodes []*node
 	for _, d := range u.Daemons {
 		n := present[d.Spec.Name]
@@ -164,6 +166,8 @@ func (r *Root) apply(u Update) (done Updated) {
 		nodes = append(nodes, n)
 		if n.leaving == stays {
 			n.leaving, n.died = leaves, false
+			n.going = going
+			going.nodes++
 			done.Removed = append(done.Removed, n.spec.Name)
 		}
 	}
@@ -183,6 +187,7 @@ func (r *Root) revise(n *node, spec *child.Spec, done *Updated) {
 	change := has.Compare(spec)
 	back := n.leaving == stopped || n.revision != nil && n.revision.Start // it is wanted again while it is being stopped
 	n.leaving, n.revision = stays, nil
+	n.departed()
 	switch {
 	case (change == child.OtherProgram || back) && (has.Job == "" || spec.Job == ""): // the run of a job continues as it was started
 		n.spec, n.died = spec, false // an earlier exit no longer ends the bundle
@@ -258,12 +263,31 @@ func (r *Root) settled(dep, n *node) bool {
 	return true
 }
 
+// A departure is what one Update removes.
+type departure struct {
+	nodes int           // that have not left yet
+	over  chan struct{} // closed when there are none; nil if nobody waits
+}
+
+// departed says that a daemon has left the bundle, or is wanted again.
+func (n *node) departed() {
+	d := n.going
+	if d == nil {
+		return
+	}
+	n.going = nil
+	if d.nodes--; d.nodes == 0 && d.over != nil {
+		close(d.over)
+	}
+}
+
 // remove removes a daemon that has left, and continues the Updates that waited for it.
 func (r *Root) remove(n *node) {
 	r.nodes = slices.DeleteFunc(r.nodes, func(m *node) bool { return m == n })
 	r.link()
 	r.tellOf(EventRemoved, n)
 	n.discard()
+	n.departed()
 	updates := r.updates
 	r.updates = nil
 	for _, u := range updates {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/sidecar-init/actor"
 	"github.com/bot-bottle/sidecar-init/child"
 	"github.com/bot-bottle/sidecar-init/internal/testproc"
 	"github.com/bot-bottle/sidecar-init/root"
@@ -26,11 +25,8 @@ func daemons(specs ...child.Spec) (all []root.Daemon) {
 // update changes the bundle, and returns the answer.
 func (l *lab) update(u root.Update) root.Updated {
 	l.t.Helper()
-	done, err := actor.Ask(l.t.Context(), l.root.Ref(), func(r actor.Reply[root.Updated]) root.Msg {
-		u.Reply = r
-		return u
-	})
-	if err != nil {
+	done, err := l.root.Update(l.t.Context(), u)
+	if err != nil && done.Err == nil {
 		l.t.Errorf("Update: got %v, want nil", err)
 	}
 	return done
