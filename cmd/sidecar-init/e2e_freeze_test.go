@@ -118,11 +118,16 @@ func TestFrozen(t *testing.T) {
 	for _, f := range freezers {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			again(t, func() error { return frozen(t, f) }) // on a machine that starves its daemons they really say nothing for so long
+			if prebuilt != "" { // an emulated machine starves its daemons, so that they really say nothing for so long
+				again(t, func() error { return frozen(t, f) })
+			} else if err := frozen(t, f); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
 
+// frozen is TestFrozen with one freezer, once.
 func frozen(t *testing.T, f freezer) error {
 	file := filepath.Join(openDir(t), "well")
 	writeFile(t, file, "")
